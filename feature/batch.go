@@ -1,0 +1,103 @@
+package feature
+
+// Origin says which record, and which element of it, a row came from, and when.
+type Origin struct {
+	Offset       int64 // position in its partition
+	RecordMillis int64 // the log's time of the record, milliseconds since the epoch
+	EventMicros  int64 // when it happened, microseconds since the epoch
+	Record       int32 // index of the record among those handed to the decoder
+	Element      int32 // 0 unless the source unnests
+}
+
+// Field is a named, typed column of a schema.
+type Field struct {
+	Name string
+	Type Type
+}
+
+// Batch holds decoded rows of one source, by column, of one partition. It is
+// reused between fills: Reset takes back every column and every string.
+//
+// Invariants: every column has len(Origins) rows; a record's rows are never
+// split over two batches; a row that fails leaves the batch at once.
+type Batch struct {
+	Partition int32
+	Fields    []Field
+	Columns   []Column // parallel to Fields
+	Origins   []Origin // one per row
+	Rejects   []Reject // rows that left
+	Arena     Arena    // what string values point into
+}
+
+// Reset empties b for rows of fields from partition. fields is kept.
+func (b *Batch) Reset(fields []Field, partition int32) {
+	b.Partition, b.Fields = partition, fields
+	for len(b.Columns) < len(fields) {
+		b.Columns = append(b.Columns, Column{})
+	}
+	b.Columns = b.Columns[:len(fields)]
+	for i := range fields {
+		b.Columns[i].Reset(fields[i].Type)
+	}
+	b.Origins, b.Rejects = b.Origins[:0], b.Rejects[:0]
+	b.Arena.Reset()
+}
+
+// Rows returns the number of rows.
+func (b *Batch) Rows() int { return len(b.Origins) }
+
+// AppendRow adds a row of nulls and returns its index.
+func (b *Batch) AppendRow(o Origin) int {
+	row := len(b.Origins)
+	b.Origins = append(b.Origins, o)
+	for i := range b.Columns {
+		b.Columns[i].Resize(row + 1)
+	}
+	return row
+}
+
+// RejectLast takes the last row out of the batch and records why.
+func (b *Batch) RejectLast(stage Stage, reason Reason, message string) {
+	last := len(b.Origins) - 1
+	b.Rejects = append(b.Rejects, Reject{Origin: b.Origins[last], Stage: stage, Reason: reason, Message: message})
+	b.Origins = b.Origins[:last]
+	for i := range b.Columns {
+		b.Columns[i].Truncate(last)
+	}
+}
+
+// Rows holds finished rows of one view: join keys, stored columns and origins.
+// Like Batch it is reused, and its strings live as long as the batch it was
+// made from.
+type Rows struct {
+	View      *View
+	Stored    *Stored // what Columns are
+	Partition int32
+	Keys      []Column // parallel to the entity's join keys; never null
+	Columns   []Column // parallel to Stored.Columns
+	Origins   []Origin
+	Filtered  int      // rows that `where` or a null key took out
+	Rejects   []Reject // rows that failed
+}
+
+// Reset empties r for rows of v stored as s. v and s are kept.
+func (r *Rows) Reset(v *View, s *Stored, joinKeys []Field, partition int32) {
+	r.View, r.Stored, r.Partition = v, s, partition
+	r.Keys = resetColumns(r.Keys, len(joinKeys), func(i int) Type { return joinKeys[i].Type })
+	r.Columns = resetColumns(r.Columns, len(s.Columns), func(i int) Type { return s.Columns[i].Type })
+	r.Origins, r.Rejects, r.Filtered = r.Origins[:0], r.Rejects[:0], 0
+}
+
+func resetColumns(cs []Column, n int, typ func(int) Type) []Column {
+	for len(cs) < n {
+		cs = append(cs, Column{})
+	}
+	cs = cs[:n]
+	for i := range cs {
+		cs[i].Reset(typ(i))
+	}
+	return cs
+}
+
+// Len returns the number of rows.
+func (r *Rows) Len() int { return len(r.Origins) }

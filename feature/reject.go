@@ -1,0 +1,38 @@
+package feature
+
+// Stage says where a row was refused.
+type Stage string
+
+// The stages, in the order a row passes them.
+const (
+	StageDecode    Stage = "decode"
+	StageTransform Stage = "transform"
+	StageEncode    Stage = "encode"
+)
+
+// Reason is the closed set of codes that say why a row was refused.
+type Reason string
+
+// The reasons. docs/deadletters.md explains each to the person who meets it.
+const (
+	ReasonMalformed    Reason = "malformed"          // the record is not of the source's format
+	ReasonWrongType    Reason = "wrong_type"         // a field's value does not fit its declared type
+	ReasonNullKey      Reason = "null_key"           // a join key is null or missing
+	ReasonExpression   Reason = "expression"         // an expression failed on this row
+	ReasonEventFuture  Reason = "event_time_future"  // event time too far ahead of the record time
+	ReasonRecordFuture Reason = "record_time_future" // record time too far ahead of the clock
+	ReasonTimeRange    Reason = "time_range"         // a time that the store cannot order by
+	ReasonKeyTooLarge  Reason = "key_too_large"      // the entity key's text exceeds 4 KiB
+	ReasonRowTooLarge  Reason = "row_too_large"      // the encoded row exceeds 1 MiB
+	ReasonTooLarge     Reason = "record_too_large"   // the record exceeds the source's limits (size, depth)
+	ReasonLength       Reason = "wrong_length"       // a list of fixed length has another length
+)
+
+// Reject is one row that was refused. Message names fields and features and
+// never carries a key or a value, because it is logged and counted.
+type Reject struct {
+	Origin  Origin
+	Stage   Stage
+	Reason  Reason
+	Message string
+}

@@ -1,0 +1,89 @@
+package sinks
+
+import (
+	"context"
+	"time"
+
+	"millrace/feature"
+)
+
+// MaxLetterBytes bounds the payload that a letter keeps; longer ones are cut
+// and marked.
+const MaxLetterBytes = 1 << 20
+
+// positionBits is how many bits of a letter's position the offset takes.
+const positionBits = 40
+
+// Position is a letter's place within (source, partition): topic number ·
+// 2^40 + offset, so that a topic created again does not write over old letters.
+func Position(topicNumber, offset int64) int64 { return topicNumber<<positionBits + offset }
+
+// LetterHeader is one header of the refused record.
+type LetterHeader struct {
+	Key   string `json:"key"`
+	Value []byte `json:"value"`
+}
+
+// LetterID is where a letter is kept, derived from where its record came from.
+// Day follows from the record time, so it is the same whenever it is written.
+type LetterID struct {
+	Source    string `json:"source"`
+	Partition int32  `json:"partition"`
+	Day       int32  `json:"day"` // UTC days since the epoch of the record time
+	Position  int64  `json:"position"`
+	Element   int32  `json:"element"`
+	View      string `json:"view"` // "" when the record could not be decoded
+}
+
+// Letter is one refused row with the record it came from.
+type Letter struct {
+	LetterID
+	Topic          string         `json:"topic"`
+	Offset         int64          `json:"offset"`
+	RecordMillis   int64          `json:"record_millis"`
+	Stage          feature.Stage  `json:"stage"`
+	Reason         feature.Reason `json:"reason"`
+	Message        string         `json:"message"`
+	Revision       uint16         `json:"revision"` // of the view that refused it
+	CatalogVersion int64          `json:"catalog_version"`
+	RecordKey      []byte         `json:"key"`
+	RecordValue    []byte         `json:"value"`
+	Headers        []LetterHeader `json:"headers,omitempty"`
+	ValueBytes     int            `json:"value_bytes"` // of the whole record, when Truncated
+	Truncated      bool           `json:"truncated,omitempty"`
+}
+
+// DayOf returns the UTC day, counted from the epoch, of a record time.
+func DayOf(recordMillis int64) int32 {
+	const dayMillis = int64(24 * time.Hour / time.Millisecond)
+	day := recordMillis / dayMillis
+	if recordMillis%dayMillis < 0 {
+		day--
+	}
+	return int32(max(min(day, 1<<31-1), -1<<31))
+}
+
+// LetterFilter selects letters; zero fields select all.
+type LetterFilter struct {
+	Source      string
+	View        string
+	Reason      feature.Reason
+	SinceMillis int64 // record time
+	Limit       int
+}
+
+// Match reports whether l is selected, Limit aside.
+func (f *LetterFilter) Match(l *Letter) bool {
+	return (f.Source == "" || f.Source == l.Source) &&
+		(f.View == "" || f.View == l.View) &&
+		(f.Reason == "" || f.Reason == l.Reason) &&
+		l.RecordMillis >= f.SinceMillis
+}
+
+// LetterReader finds letters again.
+type LetterReader interface {
+	// EachLetter calls fn for every letter that f selects, ordered by
+	// LetterID, until fn returns false or f.Limit is reached. The letter is
+	// fn's only for the call.
+	EachLetter(ctx context.Context, f LetterFilter, fn func(*Letter) bool) error
+}

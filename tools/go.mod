@@ -1,0 +1,3 @@
+module millrace/tools
+
+go 1.26
