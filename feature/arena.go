@@ -43,15 +43,17 @@ func (a *Arena) Tail(n int) []byte {
 
 // Keep takes b, which a writer appended to the latest Tail, as a string that
 // lives until Reset. If the writer outgrew the tail, b is its own memory and is
-// simply referenced.
+// simply referenced; the arena then doubles, so that it happens ever less.
 func (a *Arena) Keep(b []byte) string {
 	if len(b) == 0 {
 		return ""
 	}
+	a.used += len(b)
 	at := len(a.chunk)
 	if at+len(b) <= cap(a.chunk) && &a.chunk[:at+1][at] == &b[0] {
 		a.chunk = a.chunk[:at+len(b)]
-		a.used += len(b)
+	} else {
+		a.chunk = make([]byte, 0, max(minChunkBytes, 2*cap(a.chunk), len(b)))
 	}
 	return unsafe.String(&b[0], len(b))
 }

@@ -21,12 +21,13 @@ func Words(n int) int { return (n + 63) >> 6 }
 // Resize returns b with room for n bits, reusing storage; bits that were set
 // stay, new ones are zero, bits at and above n are cleared.
 func (b Bitmap) Resize(n int) Bitmap {
-	w := Words(n)
+	w, old := Words(n), len(b)
 	for cap(b) < w {
 		b = append(b[:cap(b)], 0)
 	}
-	old := len(b)
 	b = b[:w]
+	// Words between the old length and the capacity hold what was there before
+	// an earlier, shorter Resize.
 	for i := old; i < w; i++ {
 		b[i] = 0
 	}

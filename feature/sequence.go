@@ -13,10 +13,13 @@ const SequenceBytes = 18
 // MaxElement is the greatest element number a sequence can hold.
 const MaxElement = math.MaxUint16
 
+// maxSequenceMillis is the greatest record time that six bytes hold.
+const maxSequenceMillis = 1<<48 - 1
+
 // Sequence orders rows of one key that have equal event times: view revision
 // (2 bytes), record time in ms (6), offset (8), element (2), big-endian and
 // unsigned, so comparing bytes compares fields in that order. A record time
-// before the epoch counts as 0.
+// before the epoch counts as 0, one beyond six bytes as the greatest of them.
 type Sequence [SequenceBytes]byte
 
 // NewSequence builds the sequence of a row. o.Element must not exceed
@@ -25,7 +28,7 @@ func NewSequence(revision uint16, o Origin) Sequence {
 	var s Sequence
 	// The record time takes the low six bytes of eight; the revision then
 	// overwrites the two above them.
-	binary.BigEndian.PutUint64(s[0:8], uint64(max(o.RecordMillis, 0)))
+	binary.BigEndian.PutUint64(s[0:8], uint64(min(max(o.RecordMillis, 0), maxSequenceMillis)))
 	binary.BigEndian.PutUint16(s[0:2], revision)
 	binary.BigEndian.PutUint64(s[8:16], uint64(o.Offset))
 	binary.BigEndian.PutUint16(s[16:18], uint16(o.Element))
@@ -37,7 +40,7 @@ func (s Sequence) Revision() uint16 { return binary.BigEndian.Uint16(s[0:2]) }
 
 // RecordMillis returns the record time.
 func (s Sequence) RecordMillis() int64 {
-	return int64(binary.BigEndian.Uint64(s[0:8]) & (1<<48 - 1))
+	return int64(binary.BigEndian.Uint64(s[0:8]) & maxSequenceMillis)
 }
 
 // Offset returns the record's position in its partition.

@@ -1,0 +1,190 @@
+package rowcodec_test
+
+import (
+	"bytes"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"millrace/feature"
+	"millrace/sinks"
+	"millrace/sinks/rowcodec"
+)
+
+func TestWhatIsEncodedIsRead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := drawRows(t)
+		buf := new(sinks.Buffer)
+		rowcodec.NewEncoder().Encode(buf, rows)
+		if len(buf.Rows) != rows.Len() || len(rows.Rejects) != 0 {
+			t.Fatalf("%d rows became %d, rejects %+v", rows.Len(), len(buf.Rows), rows.Rejects)
+		}
+		got, err := read(schemas{rows.Stored.ID: rows.Stored}, values(buf), rows.Stored.Columns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, origin := range rows.Origins {
+			o := got.Origins[i]
+			want := feature.StoredOrigin{
+				Sequence: feature.NewSequence(3, origin), EventMicros: origin.EventMicros,
+				Partition: rows.Partition, SchemaID: rows.Stored.ID,
+			}
+			if !got.Found.Get(i) || o != want {
+				t.Fatalf("row %d: found %v, origin %+v, want %+v", i, got.Found.Get(i), o, want)
+			}
+			for c := range rows.Columns {
+				if !same(&got.Columns[c], i, &rows.Columns[c], i) || got.Missing[c].Get(i) {
+					t.Fatalf("row %d, column %s (%s) came back different", i, rows.Stored.Columns[c].Name, rows.Columns[c].Type)
+				}
+			}
+		}
+	})
+}
+
+func TestFewColumnsReadLikeAll(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := drawRows(t)
+		buf := new(sinks.Buffer)
+		rowcodec.NewEncoder().Encode(buf, rows)
+		known := schemas{rows.Stored.ID: rows.Stored}
+		all, err := read(known, values(buf), rows.Stored.Columns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		order := rapid.Permutation(rows.Stored.Columns).Draw(t, "order")
+		few := order[:rapid.IntRange(0, len(order)).Draw(t, "few")]
+		part, err := read(known, values(buf), few)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range rows.Origins {
+			for c, column := range few {
+				if !same(&part.Columns[c], i, &all.Columns[rows.Stored.Index(column)], i) {
+					t.Fatalf("row %d: %s differs when it is read with %d others", i, column.Name, len(few)-1)
+				}
+			}
+		}
+	})
+}
+
+func TestOrderOfValuesIsOrderOfSequences(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := drawRows(t)
+		draw := func() ([]byte, feature.Sequence) {
+			v := *rows.View
+			v.Revision = rapid.Uint16Max(2).Draw(t, "revision")
+			rows.View = &v
+			rows.Origins[0] = feature.Origin{
+				RecordMillis: rapid.Int64Range(0, 1<<48-1).Draw(t, "record time"),
+				Offset:       rapid.Int64Min(0).Draw(t, "offset"),
+				Element:      int32(rapid.Uint16().Draw(t, "element")),
+			}
+			return rowcodec.AppendRow(nil, rows, 0), feature.NewSequence(v.Revision, rows.Origins[0])
+		}
+		a, seqA := draw()
+		b, seqB := draw()
+		if seqA != seqB && bytes.Compare(a, b) != seqA.Compare(seqB) {
+			t.Fatalf("sequences compare %d, values %d", seqA.Compare(seqB), bytes.Compare(a, b))
+		}
+	})
+}
+
+func TestEncodedRowSaysWhereItGoes(t *testing.T) {
+	st := &feature.Stored{ID: 9}
+	rows := newRows(st, 2)
+	rows.View.Expire = time.Hour
+	buf := encodeAll(t, rows)
+	got := buf.Rows[1]
+	if got.Entity != "driver" || got.Key != "2" || got.View != "driver_trips@1" ||
+		got.Stamp != rows.Origins[1].EventMicros || got.Expire != time.Hour {
+		t.Errorf("row %+v", got)
+	}
+	if buf.Origins[1] != rows.Origins[1] {
+		t.Errorf("origin %+v", buf.Origins[1])
+	}
+}
+
+func TestOneViewMayChangeItsGeneration(t *testing.T) {
+	enc, buf, rows := rowcodec.NewEncoder(), new(sinks.Buffer), newRows(&feature.Stored{ID: 9}, 1)
+	enc.Encode(buf, rows)
+	rows.View.Generation = 2
+	enc.Encode(buf, rows)
+	if buf.Rows[0].View != "driver_trips@1" || buf.Rows[1].View != "driver_trips@2" {
+		t.Errorf("views %s and %s", buf.Rows[0].View, buf.Rows[1].View)
+	}
+}
+
+func TestNaNHasOnePattern(t *testing.T) {
+	st := &feature.Stored{ID: 9, Columns: []feature.StoredColumn{
+		{Name: "a", Type: feature.Of(feature.KindFloat64)}, {Name: "b", Type: feature.Of(feature.KindFloat32)},
+	}}
+	rows := newRows(st, 2)
+	for i, v := range []float64{math.NaN(), math.Float64frombits(0xfff8_0000_0000_0000)} {
+		rows.Origins[i] = feature.Origin{}
+		rows.Columns[0].SetFloat(i, v)
+		rows.Columns[1].SetFloat(i, v)
+	}
+	if !bytes.Equal(rowcodec.AppendRow(nil, rows, 0), rowcodec.AppendRow(nil, rows, 1)) {
+		t.Error("two NaN have different bytes; a replay on another processor would not be a replay")
+	}
+}
+
+func TestRowsThatNoStoreMaySee(t *testing.T) {
+	st := &feature.Stored{ID: 9, Columns: []feature.StoredColumn{
+		{Name: "note", Type: feature.Of(feature.KindString)},
+		{Name: "pair", Type: feature.Type{Kind: feature.KindInt64, Depth: 1, Length: 2}},
+	}}
+	for _, c := range []struct {
+		name   string
+		break_ func(*feature.Rows)
+		reason feature.Reason
+	}{
+		{"a row of more than 1 MiB", func(r *feature.Rows) { r.Columns[0].SetString(1, strings.Repeat("x", sinks.MaxRowBytes)) }, feature.ReasonRowTooLarge},
+		{"a stamp too low", func(r *feature.Rows) { r.Origins[1].EventMicros = math.MinInt64 }, feature.ReasonTimeRange},
+		{"a stamp too high", func(r *feature.Rows) { r.Origins[1].EventMicros = sinks.MaxStamp + 1 }, feature.ReasonTimeRange},
+		{"an element too high", func(r *feature.Rows) { r.Origins[1].Element = feature.MaxElement + 1 }, feature.ReasonTooLarge},
+		{"a list of the wrong length", func(r *feature.Rows) { r.Columns[1].SetList(1, 0) }, feature.ReasonLength},
+		{"a long key", func(r *feature.Rows) { stringKey(r, strings.Repeat("k", feature.MaxKeyBytes+1)) }, feature.ReasonKeyTooLarge},
+		{"a key that escapes make long", func(r *feature.Rows) { stringKey(r, strings.Repeat("|", feature.MaxKeyBytes/2+1)) }, feature.ReasonKeyTooLarge},
+	} {
+		rows, buf := newRows(st, 3), new(sinks.Buffer)
+		c.break_(rows)
+		rowcodec.NewEncoder().Encode(buf, rows)
+		if len(buf.Rows) != 2 || len(buf.Origins) != 2 || len(rows.Rejects) != 1 {
+			t.Errorf("%s: %d rows, %d rejects; its neighbours must pass", c.name, len(buf.Rows), len(rows.Rejects))
+			continue
+		}
+		r := rows.Rejects[0]
+		if r.Reason != c.reason || r.Stage != feature.StageEncode || r.Origin != rows.Origins[1] || r.Message == "" {
+			t.Errorf("%s: reject %+v, want reason %s", c.name, r, c.reason)
+		}
+	}
+}
+
+func stringKey(r *feature.Rows, key string) {
+	r.Keys[0].Reset(feature.Of(feature.KindString))
+	r.Keys[0].Resize(3)
+	for i, k := range []string{"1", key, "3"} {
+		r.Keys[0].SetString(i, k)
+	}
+}
+
+func TestLargestRowAndKeyPass(t *testing.T) {
+	st := &feature.Stored{ID: 9, Columns: []feature.StoredColumn{{Name: "note", Type: feature.Of(feature.KindString)}}}
+	rows := newRows(st, 3)
+	empty := len(rowcodec.AppendRow(nil, withNote(rows, ""), 1))
+	withNote(rows, strings.Repeat("x", sinks.MaxRowBytes-empty))
+	stringKey(rows, strings.Repeat("k", feature.MaxKeyBytes))
+	buf := encodeAll(t, rows)
+	if len(buf.Rows[1].Value) != sinks.MaxRowBytes || len(buf.Rows[1].Key) != feature.MaxKeyBytes {
+		t.Errorf("value of %d bytes under a key of %d", len(buf.Rows[1].Value), len(buf.Rows[1].Key))
+	}
+}
+
+func withNote(rows *feature.Rows, note string) *feature.Rows {
+	rows.Columns[0].SetString(1, note)
+	return rows
+}
