@@ -1,0 +1,236 @@
+// Package jsonrec decodes JSON records into columns: only the fields that
+// definitions use, each found by its path in one pass over the record.
+//
+// Invariant: a record becomes a row only if the whole of it is strict JSON
+// (RFC 8259, UTF-8) and one object, also where no field looks; every other
+// record becomes a reject and leaves no trace in the columns. Nothing is
+// allocated per record once the batch has grown.
+package jsonrec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"millrace/feature"
+	"millrace/sources"
+)
+
+// Limits bound what one record may cost.
+type Limits struct {
+	MaxDepth int // objects and arrays within each other, the record's own included
+	MaxBytes int // of the record's value
+}
+
+// DefaultLimits returns the limits that New uses.
+func DefaultLimits() Limits { return Limits{MaxDepth: 64, MaxBytes: 16 << 20} }
+
+// Decoder implements sources.Decoder. It belongs to one goroutine.
+type Decoder struct {
+	limits  Limits
+	layout  []feature.Field
+	fields  []field // parallel to layout
+	event   *field  // nil when the record's time is the event time
+	eventAt int     // event's place in fields, or -1
+	scan    scanner
+	scratch []byte // a string without its escapes
+}
+
+// field is a field to decode.
+type field struct {
+	name string
+	typ  feature.Type
+	unit time.Duration // of integer timestamps; 0 means text
+	node int           // in the tree
+}
+
+// fault says why a record is refused; without a reason it is not.
+type fault struct {
+	reason  feature.Reason
+	message string
+}
+
+var _ sources.Decoder = (*Decoder)(nil)
+
+// New returns a decoder of src's records that fills batches of fields, some of
+// src's, with DefaultLimits. It fails when a field, or the event time, is not
+// one that src declares.
+func New(src *feature.Source, fields []feature.Field) (*Decoder, error) {
+	return NewLimited(src, fields, DefaultLimits())
+}
+
+// NewLimited is New with other limits.
+func NewLimited(src *feature.Source, fields []feature.Field, limits Limits) (*Decoder, error) {
+	d := &Decoder{limits: limits, layout: slices.Clone(fields), eventAt: -1}
+	wanted := slices.Clone(fields)
+	if src.EventTime != "" {
+		d.eventAt = slices.IndexFunc(fields, func(f feature.Field) bool { return f.Name == src.EventTime })
+		if d.eventAt < 0 {
+			wanted = append(wanted, feature.Field{Name: src.EventTime, Type: feature.Of(feature.KindTimestamp)})
+		}
+	}
+	paths := make([][]string, len(wanted))
+	all := make([]field, len(wanted))
+	for i, w := range wanted {
+		var err error
+		if all[i], paths[i], err = resolve(src, w); err != nil {
+			return nil, fmt.Errorf("decode source %s: field %s: %w", src.Name, w.Name, err)
+		}
+	}
+	t, nodes := newTree(paths)
+	for i := range all {
+		all[i].node = nodes[i]
+	}
+	d.scan = scanner{tree: t, slots: make([]slot, len(t.nodes))}
+	d.fields = all[:len(fields)]
+	if src.EventTime != "" {
+		at := d.eventAt
+		if at < 0 {
+			at = len(fields)
+		}
+		d.event = &all[at]
+		if d.event.typ != feature.Of(feature.KindTimestamp) {
+			return nil, fmt.Errorf("decode source %s: event time %s: is %s, not timestamp", src.Name, src.EventTime, d.event.typ)
+		}
+	}
+	return d, nil
+}
+
+// resolve finds the declaration of want.
+func resolve(src *feature.Source, want feature.Field) (field, []string, error) {
+	declared, ok := src.Field(want.Name)
+	if !ok {
+		return field{}, nil, errors.New("is not declared")
+	}
+	if declared.Type != want.Type {
+		return field{}, nil, fmt.Errorf("is declared %s, not %s", declared.Type, want.Type)
+	}
+	if want.Type.Layout() == feature.LayoutNone {
+		return field{}, nil, errors.New("has no valid type")
+	}
+	switch declared.Unit {
+	case 0, time.Second, time.Millisecond, time.Microsecond, time.Nanosecond:
+	default:
+		return field{}, nil, fmt.Errorf("a timestamp cannot count units of %s", declared.Unit)
+	}
+	path := []string{declared.Name}
+	if declared.Path != "" {
+		path = strings.Split(declared.Path, ".")
+	}
+	if slices.Contains(path, "") {
+		return field{}, nil, fmt.Errorf("path %q has an empty part", declared.Path)
+	}
+	return field{name: want.Name, typ: want.Type, unit: declared.Unit}, path, nil
+}
+
+// Decode appends the rows of recs to dst, whose fields are those that New was
+// given. It does not block and copies what it keeps of the records.
+func (d *Decoder) Decode(_ context.Context, dst *feature.Batch, recs []sources.Record) error {
+	if !slices.Equal(dst.Fields, d.layout) {
+		return fmt.Errorf("decode %d records: the batch has other fields than the decoder", len(recs))
+	}
+	// All rows are made at once: row by row it takes as long as decoding them.
+	row := dst.Rows()
+	resize(dst, row+len(recs))
+	for i := range recs {
+		origin := feature.Origin{Offset: recs[i].Offset, RecordMillis: recs[i].TimeMillis, Record: int32(i)}
+		f := d.decode(dst, row, &recs[i])
+		if f.reason == "" {
+			origin.EventMicros, f = d.eventTime(dst, row, &recs[i])
+		}
+		if f.reason == "" {
+			dst.Origins = append(dst.Origins, origin)
+			row++
+			continue
+		}
+		for c := range dst.Columns {
+			dst.Columns[c].SetNull(row)
+		}
+		dst.Rejects = append(dst.Rejects, feature.Reject{
+			Origin: origin, Stage: feature.StageDecode, Reason: f.reason, Message: f.message,
+		})
+	}
+	resize(dst, row)
+	return nil
+}
+
+func resize(dst *feature.Batch, rows int) {
+	for i := range dst.Columns {
+		dst.Columns[i].Resize(rows)
+	}
+}
+
+// decode fills one row.
+func (d *Decoder) decode(dst *feature.Batch, row int, rec *sources.Record) fault {
+	switch {
+	case rec.Value == nil:
+		return fault{feature.ReasonMalformed, "tombstone"}
+	case len(rec.Value) > d.limits.MaxBytes:
+		return fault{feature.ReasonTooLarge, "the record has " + strconv.Itoa(len(rec.Value)) +
+			" bytes, more than " + strconv.Itoa(d.limits.MaxBytes)}
+	case !d.scan.scan(rec.Value, d.limits.MaxDepth):
+		return d.scan.fault
+	}
+	for i := range d.fields {
+		f := &d.fields[i]
+		v, reached := d.scan.find(f.node)
+		if !reached {
+			return d.unreachable(f)
+		}
+		if v.kind <= valueNull {
+			continue
+		}
+		if problem := d.set(&dst.Columns[i], row, v, f, &dst.Arena); problem.reason != "" {
+			return problem
+		}
+	}
+	return fault{}
+}
+
+// find returns the value of node n. Not reached means that something on the
+// way is neither an object nor null nor absent.
+func (s *scanner) find(n int) (v value, reached bool) {
+	if s.slots[n].round == s.round {
+		return s.slots[n].value, true
+	}
+	for n = s.tree.nodes[n].parent; n > 0; n = s.tree.nodes[n].parent {
+		if s.slots[n].round == s.round {
+			return value{}, s.slots[n].kind == valueObject || s.slots[n].kind == valueNull
+		}
+	}
+	return value{}, true
+}
+
+func (d *Decoder) unreachable(f *field) fault {
+	return fault{feature.ReasonWrongType, "field " + f.name + ": its path leads through a value that is not an object"}
+}
+
+// eventTime returns when the record in row happened: its event time field, or
+// the record's time when there is none or it is null.
+func (d *Decoder) eventTime(dst *feature.Batch, row int, rec *sources.Record) (int64, fault) {
+	switch {
+	case d.event == nil:
+	case d.eventAt >= 0:
+		if c := &dst.Columns[d.eventAt]; !c.IsNull(row) {
+			return c.Ints[row], fault{}
+		}
+	default:
+		v, reached := d.scan.find(d.event.node)
+		if !reached {
+			return 0, d.unreachable(d.event)
+		}
+		if v.kind > valueNull {
+			return d.timestamp(v, d.event)
+		}
+	}
+	const limit = math.MaxInt64 / 1000
+	if rec.TimeMillis > limit || rec.TimeMillis < -limit {
+		return 0, fault{feature.ReasonTimeRange, "the record time is beyond what microseconds can count"}
+	}
+	return rec.TimeMillis * 1000, fault{}
+}

@@ -1,0 +1,203 @@
+package jsonrec_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"millrace/feature"
+	"millrace/sources/jsonrec"
+)
+
+// FuzzDecode: nothing panics, and the decoder takes for a JSON object what
+// encoding/json does, bytes that are not UTF-8 and deep nesting aside.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		`{"a":1,"b":{"c":"x\u00e9\ud83d\ude42"},"d":[1.5e-3,null,true]}`, `{"a":"b"} `, `{}`, `[]`, `{"a":-0.0E+5}`,
+		`{"a":{"a":{}},"a":[]}`, "\t{\"x\\\"y\" : false}\n", `{"t":"2023-11-14T22:13:20.5+01:00","e":"AP8="}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	src := fuzzSource()
+	limits := jsonrec.Limits{MaxDepth: 64, MaxBytes: 1 << 20}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if text == nil {
+			text = []byte{}
+		}
+		b := decodeAll(t, src, limits, text)
+		if b.Rows()+len(b.Rejects) != 1 {
+			t.Fatalf("%d rows and %d rejects of one record", b.Rows(), len(b.Rejects))
+		}
+		accepted := len(b.Rejects) == 0
+		if !accepted {
+			switch b.Rejects[0].Reason {
+			case feature.ReasonTooLarge:
+				return
+			case feature.ReasonWrongType, feature.ReasonLength:
+				accepted = true
+			default:
+			}
+		}
+		if want := isObject(text); accepted != want {
+			t.Fatalf("%q: accepted %v, encoding/json says %v: %+v", text, accepted, want, b.Rejects)
+		}
+	})
+}
+
+func isObject(text []byte) bool {
+	trimmed := bytes.TrimLeft(text, " \t\r\n")
+	return len(trimmed) > 0 && trimmed[0] == '{' && json.Valid(text) && utf8.Valid(text)
+}
+
+// fuzzSource has a field of every shape.
+func fuzzSource() *feature.Source {
+	src := sourceOf(
+		declared("a", feature.KindInt64), declared("i", feature.KindInt32), declared("x", feature.KindFloat64),
+		declared("y", feature.KindFloat32), declared("o", feature.KindBool), declared("s", feature.KindString),
+		declared("e", feature.KindBytes), declared("t", feature.KindTimestamp), declared("j", feature.KindJSON))
+	unit := declared("u", feature.KindTimestamp)
+	unit.Unit = time.Millisecond
+	deep := declared("c", feature.KindString)
+	deep.Path = "b.c"
+	list := feature.SourceField{Field: feature.Field{Name: "d", Type: feature.ListOf(feature.ListOf(feature.Of(feature.KindFloat64)))}}
+	src.Fields = append(src.Fields, unit, deep, list)
+	return src
+}
+
+// event is what the differential test draws; encoding/json is the oracle.
+type event struct {
+	A *int64             `json:"a"`
+	I *int32             `json:"i"`
+	X *float64           `json:"x"`
+	Y *float32           `json:"y"`
+	O *bool              `json:"o"`
+	S *string            `json:"s"`
+	E []byte             `json:"e"`
+	T *time.Time         `json:"t"`
+	B struct{ C string } `json:"b"`
+	D [][]*float64       `json:"d"`
+}
+
+func TestDecodesLikeEncodingJSON(t *testing.T) {
+	src := fuzzSource()
+	src.Fields[len(src.Fields)-2].Path = "b.C"
+	rapid.Check(t, func(rt *rapid.T) {
+		ev := drawEvent(rt)
+		text, err := json.Marshal(ev)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if rapid.Bool().Draw(rt, "indent") {
+			var indented bytes.Buffer
+			_ = json.Indent(&indented, text, "\r\n", "\t ")
+			text = indented.Bytes()
+		}
+		b := decodeAll(t, src, jsonrec.DefaultLimits(), text)
+		if len(b.Rejects) > 0 {
+			rt.Fatalf("%s: %+v", text, b.Rejects[0])
+		}
+		for i, want := range ev.shown() {
+			if got := show(&b.Columns[i], 0); got != want {
+				rt.Fatalf("%s: field %s is %s, want %s", text, src.Fields[i].Name, got, want)
+			}
+		}
+	})
+}
+
+func drawEvent(t *rapid.T) event {
+	var ev event
+	ev.A = rapid.Ptr(rapid.Int64(), true).Draw(t, "a")
+	ev.I = rapid.Ptr(rapid.Int32(), true).Draw(t, "i")
+	ev.X = rapid.Ptr(rapid.Float64Range(-math.MaxFloat64, math.MaxFloat64), true).Draw(t, "x")
+	ev.Y = rapid.Ptr(rapid.Float32Range(-math.MaxFloat32, math.MaxFloat32), true).Draw(t, "y")
+	ev.O = rapid.Ptr(rapid.Bool(), true).Draw(t, "o")
+	ev.S = rapid.Ptr(rapid.String(), true).Draw(t, "s")
+	ev.E = rapid.SliceOf(rapid.Byte()).Draw(t, "e")
+	ev.B.C = rapid.String().Draw(t, "c")
+	ev.D = rapid.SliceOfN(rapid.SliceOfN(rapid.Ptr(rapid.Float64Range(-1e9, 1e9), true), 0, 3), 0, 3).Draw(t, "d")
+	if rapid.Bool().Draw(t, "has time") {
+		seconds := rapid.Int64Range(-62_135_596_800+86_400, 253_402_300_799-86_400).Draw(t, "seconds")
+		zone := time.FixedZone("", 60*rapid.IntRange(-23*60, 23*60).Draw(t, "minutes"))
+		at := time.Unix(seconds, rapid.Int64Range(0, 999_999_999).Draw(t, "nanos")).In(zone)
+		ev.T = &at
+	}
+	return ev
+}
+
+// shown returns the fields as show writes them, in the order of fuzzSource.
+func (ev event) shown() []string {
+	out := []string{
+		pointer(ev.A, func(v int64) string { return strconv.FormatInt(v, 10) }),
+		pointer(ev.I, func(v int32) string { return strconv.Itoa(int(v)) }),
+		pointer(ev.X, number),
+		pointer(ev.Y, func(v float32) string { return number(float64(v)) }),
+		pointer(ev.O, strconv.FormatBool),
+		pointer(ev.S, strconv.Quote),
+		fmt.Sprintf("%x", ev.E),
+		pointer(ev.T, func(v time.Time) string { return v.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano) }),
+		"null", "null",
+		strconv.Quote(ev.B.C),
+	}
+	lists := "["
+	for i, inner := range ev.D {
+		if i > 0 {
+			lists += ","
+		}
+		lists += "["
+		for k, v := range inner {
+			if k > 0 {
+				lists += ","
+			}
+			lists += pointer(v, number)
+		}
+		lists += "]"
+	}
+	return append(out, lists+"]")
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+
+func pointer[T any](v *T, text func(T) string) string {
+	if v == nil {
+		return "null"
+	}
+	return text(*v)
+}
+
+func TestTimesReadLikeTheStandardLibrary(t *testing.T) {
+	src := sourceOf(declared("t", feature.KindTimestamp))
+	digits := func(n int) *rapid.Generator[string] { return rapid.StringMatching(fmt.Sprintf(`[0-9]{%d}`, n)) }
+	rapid.Check(t, func(rt *rapid.T) {
+		text := rapid.StringMatching(`(19|20)[0-9]{2}-(0[0-9]|1[0-3])-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]`).Draw(rt, "clock") +
+			rapid.SampledFrom([]string{"", "." + digits(3).Draw(rt, "f3"), "." + digits(9).Draw(rt, "f9"), ".", ","}).Draw(rt, "fraction") +
+			rapid.SampledFrom([]string{"Z", "+05:30", "-23:59", "+24:00", "", "Z "}).Draw(rt, "zone")
+		want, err := time.Parse(time.RFC3339, text)
+		b := decodeAll(t, src, jsonrec.DefaultLimits(), []byte(`{"t":`+strconv.Quote(text)+`}`))
+		if (err == nil) != (b.Rows() == 1) && text[len(text)-6:] != "+24:00" {
+			rt.Fatalf("%s: standard library says %v, we %+v", text, err, b.Rejects)
+		}
+		if err == nil && b.Rows() == 1 && b.Columns[0].Ints[0] != want.UnixMicro() {
+			rt.Fatalf("%s: %d, want %d", text, b.Columns[0].Ints[0], want.UnixMicro())
+		}
+	})
+}
+
+func TestBytesAreStandardBase64(t *testing.T) {
+	src := sourceOf(declared("e", feature.KindBytes))
+	rapid.Check(t, func(rt *rapid.T) {
+		text := rapid.StringMatching(`[A-Za-z0-9+/=_-]{0,12}`).Draw(rt, "text")
+		want, err := base64.StdEncoding.DecodeString(text)
+		b := decodeAll(t, src, jsonrec.DefaultLimits(), []byte(`{"e":"`+text+`"}`))
+		if (err == nil) != (b.Rows() == 1) || err == nil && b.Columns[0].Strings[0] != string(want) {
+			rt.Fatalf("%q: %v, %+v", text, err, b.Rejects)
+		}
+	})
+}
