@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/sourcegraph/conc/pool"
+	"github.com/spf13/cobra"
+
+	"millrace/cmd/millrace/internal/admin"
+	"millrace/cmd/millrace/internal/app"
+	"millrace/cmd/millrace/internal/config"
+	"millrace/cmd/millrace/internal/demo"
+	"millrace/cmd/millrace/internal/embedded"
+	"millrace/examples/rides"
+	"millrace/feature"
+	"millrace/feature/definition"
+	"millrace/feature/history"
+	"millrace/internal/telemetry"
+	"millrace/sinks"
+)
+
+// devFlags is what `millrace dev` may be told.
+type devFlags struct {
+	demo           bool
+	rate           int
+	dataDir, kafka string
+	http, admin    string
+}
+
+func newDev(g *globals) *cobra.Command {
+	var f devFlags
+	c := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything in one process: embedded Kafka and store, ingestion and serving",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return dev(cmd, g, f) },
+	}
+	g.addDefinitions(c)
+	c.Flags().BoolVar(&f.demo, "demo", false, "use the rides example and produce live trips")
+	c.Flags().IntVar(&f.rate, "demo-rate", 200, "demo events per second")
+	c.Flags().StringVar(&f.dataDir, "data-dir", "", "where everything is kept (default .millrace)")
+	c.Flags().StringVar(&f.http, "http", "", "address of the read API (default 127.0.0.1:6566)")
+	c.Flags().StringVar(&f.kafka, "kafka", "127.0.0.1:9092", "address of the embedded broker")
+	c.Flags().StringVar(&f.admin, "admin", "", "address of the admin endpoint (default 127.0.0.1:9464)")
+	return c
+}
+
+// override lets flags win over the configuration.
+func (f *devFlags) override(c *config.Config) {
+	c.Store.Type = "embedded"
+	for _, o := range []struct {
+		from string
+		to   *string
+	}{{f.dataDir, &c.Store.DataDir}, {f.http, &c.Serve.HTTP}, {f.admin, &c.Telemetry.Admin}} {
+		if o.from != "" {
+			*o.to = o.from
+		}
+	}
+}
+
+// devProcess is a running `millrace dev`.
+type devProcess struct {
+	role
+	flags       devFlags
+	broker      *embedded.Kafka
+	httpSocket  net.Listener
+	adminSocket net.Listener
+}
+
+func dev(cmd *cobra.Command, g *globals, f devFlags) error {
+	cfg, err := g.load()
+	if err != nil {
+		return err
+	}
+	f.override(&cfg)
+	d := &devProcess{flags: f}
+	d.name, d.cfg, d.metrics = "dev", &cfg, telemetry.NewMetrics(version)
+	logFile, err := d.openLog(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer logFile.Close() //nolint:errcheck // the last line is written
+	if d.project, err = d.definitions(g, cmd.ErrOrStderr()); err != nil {
+		return err
+	}
+	if err := d.listen(cmd.Context()); err != nil {
+		return err
+	}
+	defer d.closeSockets()
+	if err := d.open(cmd.Context(), cmd.OutOrStdout()); err != nil {
+		return err
+	}
+	defer d.close()
+	return d.run(cmd.Context(), cmd.OutOrStdout())
+}
+
+// openLog sends logs to a file where the terminal shows the live line.
+func (d *devProcess) openLog(stderr io.Writer) (io.Closer, error) {
+	if err := os.MkdirAll(d.cfg.Store.DataDir, 0o750); err != nil {
+		return nil, fmt.Errorf("create the data folder: %w", err)
+	}
+	if !onTerminal(os.Stdout) {
+		d.log = logger(d.cfg, stderr)
+		return io.NopCloser(nil), nil
+	}
+	path := filepath.Join(d.cfg.Store.DataDir, "millrace.log")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	d.log = logger(d.cfg, f)
+	return f, nil
+}
+
+func (d *devProcess) definitions(g *globals, stderr io.Writer) (*definition.Project, error) {
+	if !d.flags.demo || g.definitions != "" {
+		return loadDefinitions(d.cfg, stderr)
+	}
+	p, err := definition.Load(rides.Files())
+	if err != nil {
+		return nil, fmt.Errorf("load the rides example: %w", err)
+	}
+	return p, nil
+}
+
+// listen takes the two HTTP ports before anything is opened, so that a taken
+// port costs nothing.
+func (d *devProcess) listen(ctx context.Context) error {
+	var err error
+	if d.httpSocket, err = app.Listen(ctx, "the read API", d.cfg.Serve.HTTP, "--http 127.0.0.1:PORT"); err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
+	if d.adminSocket, err = app.Listen(ctx, "the admin endpoint", d.cfg.Telemetry.Admin, "--admin 127.0.0.1:PORT"); err != nil {
+		d.closeSockets()
+		return err //nolint:wrapcheck // says already what and where
+	}
+	return nil
+}
+
+func (d *devProcess) closeSockets() {
+	for _, l := range []net.Listener{d.httpSocket, d.adminSocket} {
+		if l != nil {
+			_ = l.Close() //nolint:errcheck // ServeHTTP closed it on the ordinary way
+		}
+	}
+}
+
+// open starts the broker and the store, applies the definitions, and makes the
+// topics.
+func (d *devProcess) open(ctx context.Context, out io.Writer) error {
+	var err error
+	if d.broker, err = embedded.OpenKafka(embedded.Settings{
+		Addr: d.flags.kafka, DataDir: d.cfg.Store.DataDir, Partitions: embedded.DefaultPartitions,
+	}); err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
+	d.cfg.Kafka.Brokers = []string{d.broker.Addr()}
+	if d.store, err = app.OpenEmbeddedStore(d.cfg); err != nil {
+		d.broker.Close()
+		return err //nolint:wrapcheck // says already what and where
+	}
+	if err := d.apply(ctx, out); err != nil {
+		d.close()
+		return err
+	}
+	return nil
+}
+
+func (d *devProcess) close() {
+	d.closeStore()
+	d.broker.Close()
+	if err := admin.RemoveRun(d.cfg.Store.DataDir); err != nil {
+		d.log.Error("end", "err", err)
+	}
+}
+
+func (d *devProcess) apply(ctx context.Context, out io.Writer) error {
+	_, changes, err := history.Apply(ctx, d.store, sinks.NewSchemas(d.store), d.project, "dev", now())
+	if err != nil {
+		return fmt.Errorf("%w\n(or start afresh with another --data-dir)", err)
+	}
+	for _, c := range changes {
+		fmt.Fprintln(out, c)
+	}
+	if d.project, err = app.LoadApplied(ctx, d.store); err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
+	return app.EnsureDevTopics(ctx, d.cfg, d.project.Catalog) //nolint:wrapcheck // says already what and where
+}
+
+// run works until ctx ends: first the demo stops, then ingestion, then serving.
+func (d *devProcess) run(ctx context.Context, out io.Writer) error {
+	d.status = app.NewStatus("dev", version, d.project.Catalog)
+	d.metrics.SetCatalogVersion(d.project.Catalog.Version)
+	pipe, err := app.NewIngest(d.cfg, d.project, d.store, d.metrics, d.log, d.status.Events(), app.RecoverEvents(d.store, d.log))
+	if err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
+	d.status.Watch(pipe)
+	api, err := app.NewServer(d.cfg, d.project, d.store, d.metrics)
+	if err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
+	mux := d.adminMux()
+	admin.Handle(mux, d.store, d.store)
+	if err := d.writeRun(); err != nil {
+		return err
+	}
+	d.greet(out)
+
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	servers := pool.New().WithErrors()
+	servers.Go(func() error { return endWith(stop, app.ServeHTTP(serving, d.httpSocket, api, d.log)) })
+	servers.Go(func() error { return endWith(stop, app.ServeHTTP(serving, d.adminSocket, mux, d.log)) })
+	workers := pool.New().WithErrors()
+	workers.Go(func() error { return endWith(stop, pipe.Run(work)) })
+	workers.Go(func() error { return d.produceDemo(work) })
+	workers.Go(func() error { d.status.ShowLine(work, out, onTerminal(os.Stdout)); return nil })
+	err = workers.Wait()
+	stopServing()
+	return errors.Join(err, servers.Wait())
+}
+
+// endWith stops the others when one part fails.
+func endWith(stop context.CancelFunc, err error) error {
+	if err != nil {
+		stop()
+	}
+	return err
+}
+
+func (d *devProcess) writeRun() error {
+	return admin.WriteRun(d.cfg.Store.DataDir, admin.Run{ //nolint:wrapcheck // says already what and where
+		PID: os.Getpid(), Admin: d.adminSocket.Addr().String(), HTTP: d.httpSocket.Addr().String(),
+		Kafka: d.broker.Addr(), Project: d.project.Catalog.Project,
+	})
+}
+
+func (d *devProcess) produceDemo(ctx context.Context) error {
+	if !d.flags.demo {
+		return nil
+	}
+	client, err := app.KafkaClient(d.cfg, d.project.Catalog.Project)
+	if err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
+	defer client.Close()
+	seed := uint64(now().UnixNano()) //nolint:gosec // any number is a seed
+	demo.Run(ctx, client, d.flags.rate, seed)
+	return nil
+}
+
+// greet prints the addresses and a command to paste.
+func (d *devProcess) greet(out io.Writer) {
+	k := d.project.Catalog
+	fmt.Fprintf(out, "\nmillrace dev: project %s, catalog version %d\n", k.Project, k.Version)
+	fmt.Fprintf(out, "  read API   http://%s\n  Kafka      %s\n  admin      http://%s/metrics\n  data       %s\n",
+		d.httpSocket.Addr(), d.broker.Addr(), d.adminSocket.Addr(), d.cfg.Store.DataDir)
+	if curl := example(k); curl != "" {
+		fmt.Fprintf(out, "\ntry:  curl -s 'http://%s%s'\n\n", d.httpSocket.Addr(), curl)
+	}
+}
+
+// example makes a lookup of the first service for the join keys it needs.
+func example(k *feature.Catalog) string {
+	if len(k.Services) == 0 || len(k.Services[0].Features) == 0 {
+		return ""
+	}
+	s := k.Services[0]
+	view := k.View(s.Features[0].View)
+	if view == nil {
+		return ""
+	}
+	query := ""
+	for i, j := range k.Entity(view.Entity).JoinKeys {
+		separator := "&"
+		if i == 0 {
+			separator = "?"
+		}
+		query += separator + j.Name + "=" + strconv.Itoa(1001)
+	}
+	return "/v1/lookup/" + s.Name + query
+}

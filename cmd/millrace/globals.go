@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"millrace/cmd/millrace/internal/admin"
+	"millrace/cmd/millrace/internal/app"
+	"millrace/cmd/millrace/internal/config"
+	"millrace/feature/definition"
+	"millrace/internal/telemetry"
+	"millrace/sinks"
+)
+
+// globals is what every command may be told.
+type globals struct {
+	configFile  string
+	definitions string
+}
+
+func (g *globals) addDefinitions(c *cobra.Command) {
+	c.Flags().StringVar(&g.definitions, "definitions", "", "folder of definitions (default: the configuration's)")
+}
+
+// load reads the configuration; flags win over it.
+func (g *globals) load() (config.Config, error) {
+	c, err := config.Load(g.configFile, os.LookupEnv)
+	if err != nil {
+		return c, err //nolint:wrapcheck // says already what and where
+	}
+	if g.definitions != "" {
+		c.Definitions = g.definitions
+	}
+	return c, nil
+}
+
+// logger writes to w: text for people, JSON for machines.
+func logger(c *config.Config, w io.Writer) *slog.Logger {
+	return telemetry.NewLogger(w, c.Telemetry.LogLevel, c.Telemetry.LogFormat)
+}
+
+// onTerminal reports whether f is one.
+func onTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// loadDefinitions reads and checks the configured folder. Faults are printed
+// as they are, and the error that comes back has nothing to add.
+func loadDefinitions(c *config.Config, w io.Writer) (*definition.Project, error) {
+	files, err := definition.ReadDir(c.Definitions)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says already what and where
+	}
+	p, err := definition.Load(files)
+	var faults definition.Errors
+	if errors.As(err, &faults) {
+		fmt.Fprintln(w, faults.Error())
+		fmt.Fprintf(w, "%d error(s) in %s\n", len(faults), c.Definitions)
+		return nil, errSilent
+	}
+	return p, err //nolint:wrapcheck // says already what and where
+}
+
+// projectName finds the project: the configuration's, or the definitions'.
+func projectName(c *config.Config, w io.Writer) (string, error) {
+	if c.Project != "" {
+		return c.Project, nil
+	}
+	p, err := loadDefinitions(c, w)
+	if err != nil {
+		return "", fmt.Errorf("find the project's name: %w; set project: in %s", err, config.FileName)
+	}
+	return p.Catalog.Project, nil
+}
+
+// metaStore is what commands about definitions and dead letters need.
+type metaStore interface {
+	sinks.Meta
+	sinks.LetterReader
+}
+
+// openMeta opens the project's store, or reaches the process that holds it.
+func openMeta(ctx context.Context, c *config.Config, project string, create bool) (metaStore, func(), error) {
+	if c.Store.Type == "embedded" {
+		if r, err := admin.ReadRun(c.Store.DataDir); err == nil {
+			client := admin.NewClient(r.Admin)
+			if client.Alive(ctx) {
+				return client, func() {}, nil
+			}
+		}
+	}
+	store, err := app.OpenStore(ctx, c, project, create, logger(c, io.Discard))
+	if err != nil {
+		return nil, nil, err //nolint:wrapcheck // says already what and where
+	}
+	return store, func() { _ = store.Close() }, nil //nolint:errcheck // nothing was written that Close could lose
+}

@@ -1,0 +1,47 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"millrace/feature/definition"
+	"millrace/feature/history"
+	"millrace/sinks"
+)
+
+// LoadApplied loads the newest catalog version that was applied to a store.
+func LoadApplied(ctx context.Context, meta sinks.Meta) (*definition.Project, error) {
+	a, err := history.Latest(ctx, meta)
+	if errors.Is(err, history.ErrNothingApplied) {
+		return nil, fmt.Errorf("load the catalog: %w; run millrace apply --definitions DIR", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load the catalog: %w", err)
+	}
+	p, err := history.Open(a)
+	if err != nil {
+		return nil, fmt.Errorf("load catalog version %d: %w", a.Version, err)
+	}
+	return p, nil
+}
+
+// errPinned is wrapped when a role is told to run other definitions than the
+// applied ones.
+var errPinned = errors.New("the folder differs from what was applied")
+
+// Pin refuses to run when the folder says something else than the store.
+func Pin(ctx context.Context, meta sinks.Meta, folder *definition.Project) error {
+	prev, err := history.Latest(ctx, meta)
+	if err != nil {
+		return fmt.Errorf("compare the definitions with the applied ones: %w", err)
+	}
+	_, changes, err := history.Next(prev, folder)
+	if err != nil {
+		return fmt.Errorf("compare the definitions with the applied ones: %w", err)
+	}
+	if len(changes) > 0 {
+		return fmt.Errorf("compare the definitions with catalog version %d: %w; run millrace apply first, or leave --definitions out", prev.Version, errPinned)
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"millrace/cmd/millrace/internal/config"
+	"millrace/feature"
+	"millrace/feature/definition"
+	"millrace/feature/history"
+	"millrace/internal/telemetry"
+	"millrace/pipeline"
+	"millrace/sinks"
+	"millrace/sinks/rowcodec"
+	"millrace/sources"
+	"millrace/sources/jsonrec"
+	"millrace/sources/kafka"
+	"millrace/transforms"
+)
+
+// NewIngest wires a pipeline: every source of the catalog that has a topic,
+// into store. more is told what happens beside metrics and logs.
+func NewIngest(c *config.Config, p *definition.Project, store Store, m *telemetry.Metrics, log *slog.Logger, more ...pipeline.Events) (*pipeline.Pipeline, error) {
+	if err := c.RequireKafka(); err != nil {
+		return nil, err //nolint:wrapcheck // says already what and where
+	}
+	routes, topics, err := routes(c, p)
+	if err != nil {
+		return nil, err
+	}
+	ks := kafkaSettings(c, p.Catalog.Project)
+	ks.Topics, ks.Logger, ks.Hooks = topics, log, m.KafkaHooks()
+	source, err := kafka.New(ks)
+	if err != nil {
+		return nil, fmt.Errorf("configure the Kafka source: %w", err)
+	}
+	events := append([]pipeline.Events{metricEvents(m), logEvents(log)}, more...)
+	return newPipeline(c, p, source, store, routes, pipeline.Tee(events...))
+}
+
+func newPipeline(c *config.Config, p *definition.Project, source sources.Source, store Store, routes []pipeline.Route, events pipeline.Events) (*pipeline.Pipeline, error) {
+	in := &c.Ingest
+	pipe, err := pipeline.New(pipeline.Settings{
+		Source: source, Routes: routes,
+		NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
+		Sink:       store, DeadLetter: store, Epochs: sinks.NewEpochs(store),
+		CatalogVersion: p.Catalog.Version,
+		LatestVersion:  func(ctx context.Context) (int64, error) { return latestVersion(ctx, store) },
+		MaxRows:        in.MaxRows, MaxBytes: int64(in.MaxBytes), LaneBytes: int64(in.LaneBytes), TotalBytes: int64(in.TotalBytes),
+		InFlight: in.InFlight, Linger: in.Linger.Std(), CommitInterval: in.CommitInterval.Std(), DrainTimeout: in.DrainTimeout.Std(),
+		Clock: time.Now, Events: events,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the pipeline: %w", err)
+	}
+	return pipe, nil
+}
+
+func latestVersion(ctx context.Context, meta sinks.Meta) (int64, error) {
+	a, err := history.Latest(ctx, meta)
+	if err != nil {
+		return 0, fmt.Errorf("load the newest catalog version: %w", err)
+	}
+	return a.Version, nil
+}
+
+// routes makes one route per source that has a topic and feeds a view.
+func routes(c *config.Config, p *definition.Project) ([]pipeline.Route, []kafka.Topic, error) {
+	var rs []pipeline.Route
+	var ts []kafka.Topic
+	for _, src := range p.Catalog.Sources {
+		views := p.Catalog.ViewsOf(src.Name)
+		if src.Topic == "" || len(views) == 0 {
+			continue
+		}
+		r, err := route(c, p, src, views)
+		if err != nil {
+			return nil, nil, err
+		}
+		rs, ts = append(rs, r), append(ts, kafka.Topic{Name: src.Topic, Start: src.Start})
+	}
+	if len(rs) == 0 {
+		return nil, nil, fmt.Errorf("project %s has no view on a source with a topic: there is nothing to ingest", p.Catalog.Project)
+	}
+	return rs, ts, nil
+}
+
+func route(c *config.Config, p *definition.Project, src *feature.Source, views []*feature.View) (pipeline.Route, error) {
+	plans := make([]*transforms.Plan, len(views))
+	for i, v := range views {
+		plans[i] = p.Plans[v.Name]
+	}
+	fields := transforms.Fields(src, plans)
+	if _, err := jsonrec.New(src, fields); err != nil {
+		return pipeline.Route{}, fmt.Errorf("make the decoder of source %s: %w", src.Name, err)
+	}
+	r := pipeline.Route{
+		Source: src.Name, Topic: src.Topic, Fields: fields,
+		NewDecoder: func() sources.Decoder { d, _ := jsonrec.New(src, fields); return d }, //nolint:errcheck // the same call succeeded above
+	}
+	skew := c.Ingest.MaxFutureSkew.Std()
+	for i, v := range views {
+		if _, err := plans[i].NewWriter(fields, skew); err != nil {
+			return pipeline.Route{}, err //nolint:wrapcheck // names the view
+		}
+		r.Views = append(r.Views, pipeline.RouteView{View: v, NewTransformer: func() pipeline.Transformer {
+			w, _ := plans[i].NewWriter(fields, skew) //nolint:errcheck // the same call succeeded above
+			return w
+		}})
+	}
+	return r, nil
+}

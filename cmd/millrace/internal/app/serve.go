@@ -1,0 +1,74 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"millrace/cmd/millrace/internal/config"
+	"millrace/feature/definition"
+	"millrace/internal/telemetry"
+	"millrace/serving"
+	"millrace/serving/rest"
+	"millrace/sinks"
+	"millrace/sinks/rowcodec"
+)
+
+// NewServer makes the read API over a store.
+func NewServer(c *config.Config, p *definition.Project, store Store, m *telemetry.Metrics) (http.Handler, error) {
+	svc, err := serving.New(serving.Settings{
+		Catalog: p.Catalog, Plans: p.Plans,
+		Store:  rowcodec.NewReader(store, sinks.NewSchemas(store)),
+		Limits: serving.Limits{MaxEntities: c.Serve.MaxEntities, MaxBodyBytes: int64(c.Serve.MaxBody), Concurrency: c.Serve.Concurrency, Timeout: c.Serve.Timeout.Std()},
+		Clock:  time.Now,
+		Events: servingEvents(m),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the read API: %w", err)
+	}
+	return rest.Handler(svc, rest.Settings{}), nil
+}
+
+// Listen opens a port; a taken one is named with the flag that changes it.
+func Listen(ctx context.Context, what, addr, flag string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listen for %s on %s: the port is taken; choose another with %s", what, addr, flag)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen for %s on %s: %w", what, addr, err)
+	}
+	return l, nil
+}
+
+const (
+	headerTimeout = 5 * time.Second
+	idleTimeout   = 2 * time.Minute
+	closeTimeout  = 3 * time.Second
+)
+
+// ServeHTTP answers on l until ctx ends, then finishes what is under way.
+func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	s := &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- s.Serve(l) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if err := s.Shutdown(closing); err != nil {
+		return fmt.Errorf("end serving on %s: %w", l.Addr(), errors.Join(err, s.Close()))
+	}
+	return nil
+}

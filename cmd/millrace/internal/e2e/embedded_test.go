@@ -1,0 +1,68 @@
+//go:build !real
+
+package e2e_test
+
+import (
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// newStack makes a project on the embedded stack.
+func newStack(t *testing.T, name string) *stack {
+	t.Helper()
+	s := newBase(t, name)
+	s.brokers = []string{freePort(t)}
+	s.env = []string{
+		"MILLRACE_STORE_TYPE=embedded", "MILLRACE_STORE_DATA_DIR=" + filepath.Join(s.dir, "data"),
+		"MILLRACE_SERVE_HTTP=" + s.http,
+	}
+	return s
+}
+
+// up starts everything; on the embedded stack that is one process.
+func (s *stack) up(partitions int32) *process {
+	s.t.Helper()
+	p := s.startIngest()
+	s.createTopic(partitions, nil)
+	return p
+}
+
+// startIngest starts `dev`, which ingests and serves.
+func (s *stack) startIngest() *process {
+	s.t.Helper()
+	p := s.start(s.admin, "dev", "--kafka", s.brokers[0], "--http", s.http, "--admin", s.admin,
+		"--data-dir", filepath.Join(s.dir, "data"), "--definitions", "definitions")
+	s.ready(p)
+	return p
+}
+
+// ingesters is how many ingesting processes can share the work.
+const ingesters = 1
+
+// inCI is the size of the crash test in make test.
+var inCI = struct{ seeds, events int }{1, 20_000}
+
+// restartIngest starts another process in the place of one that ended; the
+// broker is inside it, so producers wait meanwhile.
+func (s *stack) restartIngest() { s.startIngest() }
+
+// TestRestartKeepsData ends dev politely and finds everything again.
+func TestRestartKeepsData(t *testing.T) {
+	s := newStack(t, "restart")
+	s.write(tripDefinitions)
+	p := s.up(1)
+	s.produce(0, "7", trip(7, 1, time.Now()))
+	s.waitValue(5*time.Second, 7, "driver_trips:serial", "1")
+	began := time.Now()
+	p.stop(syscall.SIGTERM)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("ending took %s, more than 5 s", took)
+	}
+	if p.err != nil {
+		t.Errorf("ended with %v\n%s", p.err, p.log)
+	}
+	s.startIngest()
+	s.waitValue(5*time.Second, 7, "driver_trips:serial", "1")
+}

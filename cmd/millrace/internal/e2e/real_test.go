@@ -1,0 +1,60 @@
+//go:build real
+
+package e2e_test
+
+import (
+	"net"
+	"os"
+	"strings"
+	"testing"
+)
+
+// newStack makes a project on the servers that the environment names.
+func newStack(t *testing.T, name string) *stack {
+	t.Helper()
+	s := newBase(t, name)
+	s.real = true
+	brokers, cql := os.Getenv("MILLRACE_TEST_KAFKA"), os.Getenv("MILLRACE_TEST_CQL")
+	if brokers == "" || cql == "" {
+		t.Fatal("set MILLRACE_TEST_KAFKA and MILLRACE_TEST_CQL to host:port, or run make test-real")
+	}
+	s.brokers = strings.Split(brokers, ",")
+	host, port, err := net.SplitHostPort(cql)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.env = []string{
+		"MILLRACE_KAFKA_BROKERS=" + brokers, "MILLRACE_STORE_TYPE=scylla", "MILLRACE_STORE_HOSTS=" + host,
+		"MILLRACE_STORE_PORT=" + port, "MILLRACE_SERVE_HTTP=" + s.http, "MILLRACE_PROJECT=" + s.project,
+		"MILLRACE_KAFKA_SESSION_TIMEOUT=6s",
+	}
+	return s
+}
+
+// up creates the topic, applies, and starts one ingest and one serve.
+func (s *stack) up(partitions int32) *process {
+	s.t.Helper()
+	s.createTopic(partitions, nil)
+	s.mustRun("apply", "--definitions", "definitions")
+	serve := s.start(s.admin, "serve")
+	p := s.startIngest()
+	s.ready(serve)
+	return p
+}
+
+// startIngest starts one more ingesting process.
+func (s *stack) startIngest() *process {
+	s.t.Helper()
+	p := s.start(freePort(s.t), "ingest")
+	s.ready(p)
+	return p
+}
+
+// ingesters is how many ingesting processes share the work in a crash test.
+const ingesters = 3
+
+// inCI is the size of the crash test in make test-real.
+var inCI = struct{ seeds, events int }{3, 100_000}
+
+// restartIngest starts another process and does not wait for it.
+func (s *stack) restartIngest() { s.start(freePort(s.t), "ingest") }
