@@ -11,7 +11,13 @@ type node struct {
 	name     string
 	parent   int
 	last     int     // behind the last node that is in this one
-	children []int32 // nodes by hash of the name, 0 where free
+	children []entry // by hash of the name
+}
+
+// entry is one place of a node's hash table; node is 0 where it is free.
+type entry struct {
+	name string
+	node int
 }
 
 // branch is a node while the tree is built.
@@ -67,18 +73,18 @@ func (t *tree) add(b *branch, parent int) {
 
 // table places children by hash; a quarter full at most, so that names which
 // nobody wants mostly meet a free place.
-func (t *tree) table(children []*branch) []int32 {
+func (t *tree) table(children []*branch) []entry {
 	size := 4
 	for size < 4*len(children) {
 		size *= 2
 	}
-	table := make([]int32, size)
+	table := make([]entry, size)
 	for _, c := range children {
-		at := hash(c.name) & (size - 1)
-		for table[at] != 0 {
-			at = (at + 1) & (size - 1)
+		at := hash([]byte(c.name)) & uint(size-1)
+		for table[at].node != 0 {
+			at = (at + 1) & uint(size-1)
 		}
-		table[at] = int32(c.node)
+		table[at] = entry{c.name, c.node}
 	}
 	return table
 }
@@ -89,22 +95,25 @@ func (t *tree) find(n int, name []byte) int {
 	if len(table) == 0 {
 		return outside
 	}
-	mask := len(table) - 1
-	for at := hash(name) & mask; table[at] != 0; at = (at + 1) & mask {
-		if child := int(table[at]); t.nodes[child].name == string(name) {
-			return child
+	mask := uint(len(table) - 1)
+	for at := hash(name); ; at++ {
+		e := &table[at&mask]
+		if e.node == 0 {
+			return outside
+		}
+		if e.name == string(name) {
+			return e.node
 		}
 	}
-	return outside
 }
 
 // hash mixes the length and three bytes: cheap, and enough to tell the members
 // of one object apart.
-func hash[T string | []byte](name T) int {
-	n := len(name)
+func hash(name []byte) uint {
+	n := uint(len(name))
 	if n == 0 {
 		return 0
 	}
-	h := uint32(n)*0x9e37 + uint32(name[0])*0x85eb + uint32(name[n>>1])*0xc2b3 + uint32(name[n-1])*0x27d5
-	return int(h ^ h>>15)
+	h := n*0x9e37 + uint(name[0])*0x85eb + uint(name[n>>1])*0xc2b3 + uint(name[n-1])*0x27d5
+	return h ^ h>>15
 }
