@@ -1,8 +1,8 @@
 package feature
 
 // Gather replaces c's rows by the rows of src, which has the same layout, that
-// keep lists in order. Strings are shared with src, lists are copied. c keeps
-// its own Type, so a fixed list length stays.
+// keep lists, ascending and each once. Strings are shared with src, lists are
+// copied. c keeps its own Type, so a fixed list length stays.
 func (c *Column) Gather(src *Column, keep []int32) {
 	c.Reset(c.Type)
 	c.Resize(len(keep))

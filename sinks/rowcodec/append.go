@@ -88,16 +88,21 @@ func fixedBits(c *feature.Column, i int) uint64 {
 
 // Processors disagree on the bits of a NaN, and bytes decide between rows of
 // equal sequence, so there is one NaN.
+const (
+	nan64 = 0x7ff8_0000_0000_0001
+	nan32 = 0x7fc0_0000
+)
+
 func float64Bits(v float64) uint64 {
-	if v != v {
-		return math.Float64bits(math.NaN())
+	if math.IsNaN(v) {
+		return nan64
 	}
 	return math.Float64bits(v)
 }
 
 func float32Bits(v float64) uint32 {
-	if v != v {
-		return math.Float32bits(float32(math.NaN()))
+	if math.IsNaN(v) {
+		return nan32
 	}
 	return math.Float32bits(float32(v))
 }

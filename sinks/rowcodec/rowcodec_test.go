@@ -188,3 +188,16 @@ func withNote(rows *feature.Rows, note string) *feature.Rows {
 	rows.Columns[0].SetString(1, note)
 	return rows
 }
+
+func TestNaNIsTheOneOfTheDocument(t *testing.T) {
+	st := &feature.Stored{ID: 9, Columns: []feature.StoredColumn{
+		{Name: "b", Type: feature.Of(feature.KindFloat32)}, {Name: "a", Type: feature.Of(feature.KindFloat64)},
+	}}
+	rows := newRows(st, 1)
+	rows.Columns[0].SetFloat(0, math.NaN())
+	rows.Columns[1].SetFloat(0, math.NaN())
+	want := []byte{0, 0, 0xc0, 0x7f, 1, 0, 0, 0, 0, 0, 0xf8, 0x7f}
+	if got := rowcodec.AppendRow(nil, rows, 0); !bytes.HasSuffix(got, want) {
+		t.Errorf("NaN of both widths: % x", got[len(got)-len(want):])
+	}
+}
