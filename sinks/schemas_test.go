@@ -176,3 +176,13 @@ func TestSchemasServeManyAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestNoSchemaHasIDZero(t *testing.T) {
+	st := schemaNamed("wjfraoys") // found by search
+	if hashOf(st) != 0 {
+		t.Fatalf("hash is %d; the canonical form changed", hashOf(st))
+	}
+	if id, err := sinks.NewSchemas(newTableMeta()).Put(t.Context(), st); err != nil || id != 1 {
+		t.Errorf("Put = %d, %v, want 1", id, err)
+	}
+}

@@ -147,6 +147,7 @@ func TestDamagedRowsAreNamed(t *testing.T) {
 		{"with an end outside", at(fixed, 0xff), rowcodec.ErrCorrupt, "column tier"},
 		{"with a count that lies", at(fixed+12+4+3, 0xff), rowcodec.ErrCorrupt, "column tags"},
 		{"with an element outside", at(fixed+12+4+5, 0xff), rowcodec.ErrCorrupt, "element 0"},
+		{"with bytes behind a list's elements", at(fixed+12+4+9, 2), rowcodec.ErrCorrupt, "end at 2 of 3"},
 		{"with a fixed list too short", at(len(value)-7, 1), rowcodec.ErrCorrupt, "column pair"},
 	} {
 		_, err := read(schemas{9: st}, [][]byte{c.damage(slices.Clone(value))}, st.Columns)
@@ -162,6 +163,24 @@ func TestDamageOutsideTheWantedColumnsIsNotLookedAt(t *testing.T) {
 	got, err := read(schemas{9: st}, [][]byte{value}, st.Columns[:1])
 	if err != nil || got.Columns[0].Ints[0] != 42 {
 		t.Errorf("trips = %v, %v", got.Columns[0].Ints, err)
+	}
+}
+
+func TestReaderTellsSetsOfColumnsApart(t *testing.T) {
+	value, st := oneRow(t)
+	r, dst := rowcodec.NewReader(cells{[][]byte{value}}, schemas{9: st}), make([]feature.Loaded, 1)
+	want := []feature.StoredColumn{st.Columns[0], st.Columns[2]}
+	for range 2 { // the second time in the same storage, turned round
+		if err := r.Read(t.Context(), query(1, want), dst); err != nil {
+			t.Fatal(err)
+		}
+		for c := range want {
+			isTier := want[c].Name == "tier"
+			if isTier && dst[0].Columns[c].Strings[0] != "gold" || !isTier && dst[0].Columns[c].Ints[0] != 42 {
+				t.Fatalf("column %s holds another's value", want[c].Name)
+			}
+		}
+		slices.Reverse(want)
 	}
 }
 

@@ -139,7 +139,7 @@ func TestRowsThatNoStoreMaySee(t *testing.T) {
 	}}
 	for _, c := range []struct {
 		name   string
-		break_ func(*feature.Rows)
+		damage func(*feature.Rows)
 		reason feature.Reason
 	}{
 		{"a row of more than 1 MiB", func(r *feature.Rows) { r.Columns[0].SetString(1, strings.Repeat("x", sinks.MaxRowBytes)) }, feature.ReasonRowTooLarge},
@@ -151,7 +151,7 @@ func TestRowsThatNoStoreMaySee(t *testing.T) {
 		{"a key that escapes make long", func(r *feature.Rows) { stringKey(r, strings.Repeat("|", feature.MaxKeyBytes/2+1)) }, feature.ReasonKeyTooLarge},
 	} {
 		rows, buf := newRows(st, 3), new(sinks.Buffer)
-		c.break_(rows)
+		c.damage(rows)
 		rowcodec.NewEncoder().Encode(buf, rows)
 		if len(buf.Rows) != 2 || len(buf.Origins) != 2 || len(rows.Rejects) != 1 {
 			t.Errorf("%s: %d rows, %d rejects; its neighbours must pass", c.name, len(buf.Rows), len(rows.Rejects))
@@ -183,6 +183,33 @@ func TestLargestRowAndKeyPass(t *testing.T) {
 		t.Errorf("value of %d bytes under a key of %d", len(buf.Rows[1].Value), len(buf.Rows[1].Key))
 	}
 }
+
+// TestSizeIsCountedExactly: the limit is checked before a byte is written, so
+// the count must be right for values of every shape.
+func TestSizeIsCountedExactly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := drawRows(t)
+		rows.Stored.Columns = append(rows.Stored.Columns, feature.StoredColumn{Name: "note", Type: feature.Of(feature.KindString)})
+		note := new(feature.Column)
+		note.Reset(feature.Of(feature.KindString))
+		note.Resize(rows.Len())
+		rows.Columns = append(rows.Columns, *note)
+		last := &rows.Columns[len(rows.Columns)-1]
+		last.SetString(0, "")
+		room := sinks.MaxRowBytes - len(rowcodec.AppendRow(nil, rows, 0))
+		for over := range 2 {
+			last.SetString(0, maxNote[:room+over])
+			buf := new(sinks.Buffer)
+			rows.Rejects = nil
+			rowcodec.NewEncoder().Encode(buf, rows)
+			if len(rows.Rejects) != over {
+				t.Fatalf("a row %d bytes over the limit: rejects %+v", over, rows.Rejects)
+			}
+		}
+	})
+}
+
+var maxNote = strings.Repeat("x", sinks.MaxRowBytes)
 
 func withNote(rows *feature.Rows, note string) *feature.Rows {
 	rows.Columns[0].SetString(1, note)

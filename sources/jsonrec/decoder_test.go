@@ -114,6 +114,7 @@ func TestLimitsOfARecord(t *testing.T) {
 	}{
 		{"as deep as allowed", nested(5), true},
 		{"one level deeper", nested(6), false},
+		{"wide, not deep", []byte(`{"a":[` + strings.Repeat("[],{},", 10) + `[]]}`), true},
 		{"as long as allowed", sized(100), true},
 		{"one byte longer", sized(101), false},
 	} {

@@ -293,6 +293,8 @@ func (s *scanner) text(at int) (end int, escaped bool) {
 }
 
 // plain are the bytes that a string holds as they are and one by one.
+//
+//nolint:gochecknoglobals // a table, never written to
 var plain = func() (t [256]bool) {
 	for c := ' '; c < utf8.RuneSelf; c++ {
 		t[c] = c != '"' && c != '\\'
