@@ -1,0 +1,405 @@
+package expr
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"millrace/feature"
+)
+
+// cast returns e converted to t, nil when there is no such conversion. A
+// conversion that can fail makes the row fail, or null with try.
+func cast(e *Expr, t feature.Type, try bool, at *Node) *Expr {
+	switch {
+	case e.typ == t:
+		return e
+	case e.untyped():
+		return nullOf(t)
+	case e.typ.IsList() && t.IsList() && t.Length == 0 && e.typ.Kind == t.Kind && e.typ.Depth == t.Depth:
+		return apply(kernelCoalesce, t, at, e) // forgets the fixed length
+	case e.typ.IsList() || t.IsList():
+		return nil
+	}
+	k := castKernel(e.typ.Kind, t.Kind)
+	if k == nil {
+		return nil
+	}
+	if try && len(k.why) > 0 {
+		k = tryKernel(k)
+	}
+	return apply(k, t, at, e)
+}
+
+// tryKernel turns k's own failures into nulls. What failed before k still fails.
+func tryKernel(k *kernel) *kernel {
+	return &kernel{name: "try " + k.name, why: k.why, run: func(c *call) {
+		k.run(c)
+		if !c.out.failing {
+			return
+		}
+		c.out.failing = false
+		c.spreadFailures()
+	}}
+}
+
+func castKernel(from, to feature.Kind) *kernel {
+	name := "cast " + from.String() + " " + to.String()
+	switch to {
+	case feature.KindBool:
+		return castToBool(name, from)
+	case feature.KindInt32, feature.KindInt64:
+		return castToInt(name, from, to)
+	case feature.KindFloat32, feature.KindFloat64:
+		return castToFloat(name, from, to)
+	case feature.KindString:
+		return castToString(name, from)
+	case feature.KindTimestamp:
+		if from == feature.KindString {
+			return parsing(name, "text is not a time such as 2024-05-01 12:00:00", setInt(parseTimestamp))
+		}
+	case feature.KindBytes:
+		if from == feature.KindString {
+			return unescapeKernel(name)
+		}
+	case feature.KindJSON:
+		if from == feature.KindString {
+			return parsing(name, "text is not JSON", func(c *call, row int, s string) bool {
+				c.out.col.Strings[row] = s
+				return json.Valid(unsafe.Slice(unsafe.StringData(s), len(s)))
+			})
+		}
+	case feature.KindInvalid:
+	}
+	return nil
+}
+
+func castToBool(name string, from feature.Kind) *kernel {
+	switch from {
+	case feature.KindInt32, feature.KindInt64:
+		return &kernel{name: name, run: func(c *call) {
+			for i, v := range c.ints(0) {
+				c.out.col.Bools[i] = v != 0
+			}
+		}}
+	case feature.KindFloat32, feature.KindFloat64:
+		return floatsToBool(name, func(v float64) bool { return v != 0 })
+	case feature.KindString:
+		return parsing(name, "text is neither true nor false", func(c *call, row int, s string) bool {
+			v, ok := parseBool(s)
+			c.out.col.Bools[row] = v
+			return ok
+		})
+	case feature.KindInvalid, feature.KindBool, feature.KindBytes, feature.KindTimestamp, feature.KindJSON:
+	}
+	return nil
+}
+
+func castToInt(name string, from, to feature.Kind) *kernel {
+	narrow := to == feature.KindInt32
+	switch from {
+	case feature.KindBool:
+		return &kernel{name: name, run: func(c *call) {
+			for i, v := range c.bools(0) {
+				c.out.col.Ints[i] = boolInt(v)
+			}
+		}}
+	case feature.KindInt32, feature.KindInt64:
+		k := &kernel{name: name, run: func(c *call) { copy(c.out.col.Ints, c.ints(0)) }}
+		if narrow {
+			k = intsChecked(name, func(v int64) (int64, bool) { return v, fitsInt32(v) })
+			k.why = []string{"number out of range of int32"}
+		}
+		return k
+	case feature.KindFloat32, feature.KindFloat64:
+		return floatsToInts(name, to)
+	case feature.KindString:
+		return parsing(name, "text is not a number of type "+to.String(), func(c *call, row int, s string) bool {
+			v, ok := parseInt(trimSpace(s))
+			c.out.col.Ints[row] = v
+			return ok && (!narrow || fitsInt32(v))
+		})
+	case feature.KindInvalid, feature.KindBytes, feature.KindTimestamp, feature.KindJSON:
+	}
+	return nil
+}
+
+// floatsToInts rounds half to even, as DuckDB does.
+func floatsToInts(name string, to feature.Kind) *kernel {
+	limit := math.Ldexp(1, 63)
+	if to == feature.KindInt32 {
+		limit = math.Ldexp(1, 31)
+	}
+	return &kernel{name: name, why: []string{"number out of range of " + to.String()}, run: func(c *call) {
+		out := c.out.col.Ints[:c.n]
+		for i, v := range c.floats(0) {
+			whole := math.RoundToEven(v)
+			if whole >= -limit && whole < limit {
+				out[i] = int64(whole)
+			} else if c.valid(i) {
+				c.fail(i, 0)
+			}
+		}
+	}}
+}
+
+func castToFloat(name string, from, to feature.Kind) *kernel {
+	narrow := to == feature.KindFloat32
+	switch from {
+	case feature.KindBool:
+		return &kernel{name: name, run: func(c *call) {
+			for i, v := range c.bools(0) {
+				c.out.col.Floats[i] = float64(boolInt(v))
+			}
+		}}
+	case feature.KindInt32, feature.KindInt64:
+		return &kernel{name: name, run: func(c *call) { intsToFloats(c, narrow) }}
+	case feature.KindFloat32, feature.KindFloat64:
+		if !narrow {
+			return &kernel{name: name, run: func(c *call) { copy(c.out.col.Floats, c.floats(0)) }}
+		}
+		return floatsWithin(name, func(v float64) float64 { return float64(float32(v)) }, func(v float64) int {
+			if math.IsInf(float64(float32(v)), 0) && !math.IsInf(v, 0) {
+				return 0
+			}
+			return -1
+		}, "number out of range of float32")
+	case feature.KindString:
+		return parsing(name, "text is not a number", func(c *call, row int, s string) bool {
+			v, ok := parseFloat(trimSpace(s))
+			if narrow {
+				v = float64(float32(v))
+			}
+			c.out.col.Floats[row] = v
+			return ok
+		})
+	case feature.KindInvalid, feature.KindBytes, feature.KindTimestamp, feature.KindJSON:
+	}
+	return nil
+}
+
+func intsToFloats(c *call, narrow bool) {
+	out := c.out.col.Floats[:c.n]
+	if narrow {
+		for i, v := range c.ints(0) {
+			out[i] = float64(float32(v)) // not by way of float64, which would round twice
+		}
+		return
+	}
+	for i, v := range c.ints(0) {
+		out[i] = float64(v)
+	}
+}
+
+func castToString(name string, from feature.Kind) *kernel {
+	switch from {
+	case feature.KindBool:
+		return printing(name, func(b []byte, in *feature.Column, row int) []byte { return strconv.AppendBool(b, in.Bools[row]) })
+	case feature.KindInt32, feature.KindInt64:
+		return printing(name, func(b []byte, in *feature.Column, row int) []byte { return strconv.AppendInt(b, in.Ints[row], 10) })
+	case feature.KindFloat32:
+		return printing(name, func(b []byte, in *feature.Column, row int) []byte { return appendFloat(b, in.Floats[row], 32) })
+	case feature.KindFloat64:
+		return printing(name, func(b []byte, in *feature.Column, row int) []byte { return appendFloat(b, in.Floats[row], 64) })
+	case feature.KindTimestamp:
+		return printing(name, func(b []byte, in *feature.Column, row int) []byte { return appendTimestamp(b, in.Ints[row]) })
+	case feature.KindBytes:
+		return printing(name, func(b []byte, in *feature.Column, row int) []byte { return appendEscaped(b, in.Strings[row]) })
+	case feature.KindJSON:
+		return textTo(name, func(_ *call, s string) string { return s })
+	case feature.KindInvalid, feature.KindString:
+	}
+	return nil
+}
+
+// printing writes each valid row into the arena.
+func printing(name string, appendValue func(b []byte, in *feature.Column, row int) []byte) *kernel {
+	return &kernel{name: name, run: func(c *call) {
+		in, out := c.args[0].col, c.out.col.Strings[:c.n]
+		for i := range out {
+			if c.valid(i) {
+				out[i] = c.arena.Keep(appendValue(c.arena.Tail(32), in, i))
+			}
+		}
+	}}
+}
+
+// parsing reads the text of each valid row; set reports whether it could.
+func parsing(name, why string, set func(c *call, row int, s string) bool) *kernel {
+	return &kernel{name: name, why: []string{why}, run: func(c *call) {
+		for i, s := range c.strings(0) {
+			if c.valid(i) && !set(c, i, s) {
+				c.fail(i, 0)
+			}
+		}
+	}}
+}
+
+func setInt(parse func(string) (int64, bool)) func(c *call, row int, s string) bool {
+	return func(c *call, row int, s string) bool {
+		v, ok := parse(s)
+		c.out.col.Ints[row] = v
+		return ok
+	}
+}
+
+func trimSpace(s string) string { return strings.Trim(s, " \t\n\v\f\r") }
+
+func parseBool(s string) (value, ok bool) {
+	for _, yes := range [...]string{"true", "t", "yes", "y", "1"} {
+		if strings.EqualFold(s, yes) {
+			return true, true
+		}
+	}
+	for _, no := range [...]string{"false", "f", "no", "n", "0"} {
+		if strings.EqualFold(s, no) {
+			return false, true
+		}
+	}
+	return false, false
+}
+
+// parseInt reads a decimal number; decimals and exponents are rounded, half
+// away from zero, as DuckDB does for text (and for text alone).
+func parseInt(s string) (int64, bool) {
+	sign, digits := int64(1), strings.TrimPrefix(s, "+")
+	if strings.HasPrefix(s, "-") {
+		sign, digits = -1, s[1:]
+	}
+	var v int64 // negative or zero, whose range is the greater
+	for i := range len(digits) {
+		if !isDigit(digits[i]) {
+			return parseRounded(s, digits, v, i, sign)
+		}
+		d := int64(digits[i] - '0')
+		if v < (math.MinInt64+d)/10 {
+			return 0, false
+		}
+		v = v*10 - d
+	}
+	if sign > 0 && v == math.MinInt64 || digits == "" {
+		return 0, false
+	}
+	return -sign * v, true
+}
+
+// parseRounded goes on from the character of digits at which parseInt stopped.
+func parseRounded(s, digits string, v int64, stopped int, sign int64) (int64, bool) {
+	if !looksNumeric(s) {
+		return 0, false
+	}
+	if decimals := digits[stopped+1:]; digits[stopped] == '.' && !strings.ContainsAny(decimals, "eE") {
+		if decimals != "" && decimals[0] >= '5' {
+			v--
+		}
+		return -sign * v, v != math.MinInt64
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	f = math.Round(f)
+	return int64(f), err == nil && math.Abs(f) < math.Ldexp(1, 63)
+}
+
+// looksNumeric reports whether s is sign, digits, decimals, exponent.
+func looksNumeric(s string) bool {
+	if s != "" && (s[0] == '-' || s[0] == '+') {
+		s = s[1:]
+	}
+	digits := 0
+	for s != "" && isDigit(s[0]) {
+		s, digits = s[1:], digits+1
+	}
+	if s != "" && s[0] == '.' {
+		for s = s[1:]; s != "" && isDigit(s[0]); digits++ {
+			s = s[1:]
+		}
+	}
+	return digits > 0 && exponentLength(s) == len(s)
+}
+
+// parseFloat reads a number; what is too great is infinite.
+func parseFloat(s string) (float64, bool) {
+	if looksNumeric(s) {
+		v, _ := strconv.ParseFloat(s, 64) // the only error left is the range
+		return v, true
+	}
+	word, sign := strings.TrimPrefix(s, "+"), 1
+	if strings.HasPrefix(s, "-") {
+		word, sign = s[1:], -1
+	}
+	switch {
+	case strings.EqualFold(word, "inf"), strings.EqualFold(word, "infinity"):
+		return math.Inf(sign), true
+	case strings.EqualFold(word, "nan"):
+		return math.NaN(), true
+	}
+	return 0, false
+}
+
+// appendFloat writes the shortest text that reads back as v, as DuckDB does:
+// always with a point or an exponent, the exponent from 1e16 and below 1e-4.
+func appendFloat(b []byte, v float64, size int) []byte {
+	switch {
+	case math.IsNaN(v):
+		return append(b, "nan"...)
+	case math.IsInf(v, 0):
+		if v < 0 {
+			b = append(b, '-')
+		}
+		return append(b, "inf"...)
+	}
+	if a := math.Abs(v); a != 0 && (a < 1e-4 || a >= 1e16) {
+		return strconv.AppendFloat(b, v, 'e', -1, size)
+	}
+	b = strconv.AppendFloat(b, v, 'f', -1, size)
+	if v == math.Trunc(v) {
+		b = append(b, ".0"...)
+	}
+	return b
+}
+
+const hexDigits = "0123456789ABCDEF"
+
+// appendEscaped writes bytes as DuckDB shows a BLOB: what is not plain as \xNN.
+func appendEscaped(b []byte, s string) []byte {
+	for i := range len(s) {
+		if ch := s[i]; ch < ' ' || ch > '~' || ch == '\\' || ch == '\'' || ch == '"' {
+			b = append(b, '\\', 'x', hexDigits[ch>>4], hexDigits[ch&15])
+		} else {
+			b = append(b, ch)
+		}
+	}
+	return b
+}
+
+// unescapeKernel is the inverse of appendEscaped.
+func unescapeKernel(name string) *kernel {
+	return parsing(name, `text is not plain ASCII with \xNN`, func(c *call, row int, s string) bool {
+		b, ok := appendUnescaped(c.arena.Tail(len(s)), s)
+		c.out.col.Strings[row] = c.arena.Keep(b)
+		return ok
+	})
+}
+
+func appendUnescaped(b []byte, s string) ([]byte, bool) {
+	for s != "" {
+		ch := s[0]
+		if ch >= 0x80 {
+			return b, false
+		}
+		if ch != '\\' {
+			b, s = append(b, ch), s[1:]
+			continue
+		}
+		if len(s) < 4 || s[1] != 'x' {
+			return b, false
+		}
+		v, err := strconv.ParseUint(s[2:4], 16, 8)
+		if err != nil {
+			return b, false
+		}
+		b, s = append(b, byte(v)), s[4:]
+	}
+	return b, true
+}
