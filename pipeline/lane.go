@@ -1,0 +1,353 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sourcegraph/conc"
+
+	"millrace/feature"
+	"millrace/sinks"
+	"millrace/sources"
+)
+
+// lane works one assigned partition.
+//
+//	          records            full              bytes given back
+//	waiting ─────────► running ───────► full ───────────────────────► running
+//	   ▲                  │
+//	   └── queue empty ───┘      any ── Revoked ──► draining ──► gone
+//	                             any ── Lost ───────────────────► gone
+//	                             any ── log lost records ──► held ── recovery ──► waiting
+//
+// One goroutine takes what waits, decodes, transforms and encodes; up to
+// InFlight others store what it made. Decoding a batch while the ones before
+// are being stored is what hides the store's latency; everything that needs
+// order (the tracker) is under the lane's lock.
+//
+// Lock order: Pipeline.commitMu, then lane.mu. Neither is held over a call of
+// the store; commitMu is held over Source.Commit, on purpose (see commit.go).
+type lane struct {
+	p           *Pipeline
+	partition   sources.Partition
+	route       *Route
+	topicID     sources.TopicID
+	topicNumber int64
+	assignment  sources.Assignment
+	start       sources.Start
+	meta        metadata // what commits are to carry; the lane's goroutine's
+
+	life       context.Context //nolint:containedctx // ended when the partition is gone
+	end        context.CancelFunc
+	taking     context.Context    //nolint:containedctx // ended when nothing more is to be taken; part of life
+	stopTaking context.CancelFunc // draining
+
+	done    chan struct{} // closed: the goroutine ended and nothing is in flight
+	wake    chan struct{} // something was queued, or the log lost records
+	slots   chan *slot
+	writers conc.WaitGroup
+
+	decoder      sources.Decoder
+	encoder      sinks.Encoder
+	transformers []Transformer
+	batch        feature.Batch
+	rows         feature.Rows
+	newest       coalescer
+
+	mu struct {
+		sync.Mutex
+		tracker  tracker
+		queue    []sources.Fetch
+		buffered int64
+		full     bool
+		held     bool
+		lost     error // the log lost records; Deliver is not called until Resume
+		logEnd   int64
+	}
+
+	// guarded by Pipeline.commitMu
+	revoked   bool
+	adopted   bool   // commits carry metadata of this catalog version and topic
+	carried   string // what they carry
+	committed int64
+}
+
+func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
+	l := &lane{
+		p: p, partition: a.Partition, route: r, topicID: a.TopicID, assignment: a,
+		done: make(chan struct{}), wake: make(chan struct{}, 1),
+		slots: make(chan *slot, p.s.InFlight), decoder: r.NewDecoder(), encoder: p.s.NewEncoder(),
+	}
+	l.life, l.end = context.WithCancel(context.Background())
+	l.taking, l.stopTaking = context.WithCancel(l.life)
+	for _, v := range r.Views {
+		l.transformers = append(l.transformers, v.NewTransformer())
+	}
+	for range p.s.InFlight {
+		l.slots <- new(slot)
+	}
+	return l
+}
+
+// deliver queues a fetch and says whether the partition is to be paused.
+func (l *lane) deliver(f sources.Fetch) bool {
+	var n int64
+	for i := range f.Records {
+		n += int64(f.Records[i].Bytes())
+	}
+	l.p.budget.take(n)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.logEnd = max(l.mu.logEnd, f.LogEnd)
+	l.mu.buffered += n
+	if f.Err != nil {
+		l.mu.lost = f.Err
+	} else if len(f.Records) > 0 {
+		l.mu.queue = append(l.mu.queue, f)
+	}
+	l.nudge()
+	if f.Err == nil && l.mu.buffered < l.p.s.LaneBytes && !l.p.budget.spent() {
+		return false
+	}
+	if !l.mu.full && f.Err == nil {
+		l.p.s.Events.Full(l.partition)
+	}
+	l.mu.full = true
+	return true
+}
+
+func (l *lane) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// release gives the bytes of records back that have reached their end.
+func (l *lane) release(n int64) {
+	l.p.budget.give(n)
+	l.mu.Lock()
+	l.mu.buffered -= n
+	l.mu.Unlock()
+	l.p.resumeLanes()
+}
+
+// resumable reports, once, that a paused lane may be delivered to again.
+func (l *lane) resumable() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	room := l.mu.buffered == 0 || (l.mu.buffered <= l.p.s.LaneBytes/2 && l.p.budget.relaxed())
+	if !l.mu.full || l.mu.held || l.mu.lost != nil || !room {
+		return false
+	}
+	l.mu.full = false
+	return true
+}
+
+// run is the lane's goroutine.
+func (l *lane) run() {
+	defer close(l.done)
+	defer l.writers.Wait()
+	if l.start.Hold && !l.waitRecovery() {
+		return
+	}
+	if !l.adopt(l.start.Hold) {
+		return
+	}
+	for {
+		switch l.work() {
+		case endDrained:
+			return
+		case endLost:
+			if !l.hold() {
+				return
+			}
+		}
+	}
+}
+
+// workEnd says why a lane stopped taking records.
+type workEnd int
+
+const (
+	endDrained workEnd = iota
+	endLost
+)
+
+// work handles batches until the lane drains or the log loses records.
+func (l *lane) work() workEnd {
+	for {
+		var s *slot
+		select {
+		case <-l.taking.Done():
+			return endDrained
+		case s = <-l.slots:
+		}
+		end, ok := l.fill(s)
+		if !ok {
+			l.slots <- s
+			return end
+		}
+		l.writers.Go(func() { l.store(s) })
+	}
+}
+
+// fill takes what waits and makes it a slot ready to be stored.
+func (l *lane) fill(s *slot) (workEnd, bool) {
+	s.reset()
+	if end, ok := l.take(s); !ok {
+		return end, false
+	}
+	if !l.decode(s) {
+		return endDrained, false
+	}
+	began := l.p.s.Clock()
+	s.resetViews(l.route.Views)
+	for i := range l.batch.Rejects {
+		s.addLetter(l, "", 0, &l.batch.Rejects[i])
+	}
+	s.stats.Rejects = append(s.stats.Rejects, l.batch.Rejects...)
+	for i := range l.route.Views {
+		l.transform(s, i, began.UnixMilli())
+	}
+	s.stats.Transform = l.p.s.Clock().Sub(began)
+	return 0, true
+}
+
+// transform runs one view's write half over the batch.
+func (l *lane) transform(s *slot, view int, nowMillis int64) {
+	ends, first := &s.stats.Views[view], len(s.buffer.Rows)
+	l.transformers[view].Apply(&l.batch, nowMillis, &l.rows)
+	l.encoder.Encode(&s.buffer, &l.rows)
+	v := l.route.Views[view].View
+	for i := range l.rows.Rejects {
+		s.addLetter(l, v.Name, v.Revision, &l.rows.Rejects[i])
+	}
+	ends.Rejects = append(ends.Rejects, l.rows.Rejects...)
+	ends.Filtered = l.rows.Filtered
+	ends.DeadLettered = len(l.rows.Rejects) + len(l.batch.Rejects)
+	ends.Stored = len(s.buffer.Rows) - first
+	ends.Origins = append(ends.Origins, s.buffer.Origins[first:]...)
+	ends.Superseded = l.newest.keepNewest(&s.buffer, first)
+}
+
+// decode fills the batch; a decoder that can say nothing is asked again.
+func (l *lane) decode(s *slot) bool {
+	began := l.p.s.Clock()
+	ok := l.retry(l.taking, "decode", func(ctx context.Context) error {
+		l.batch.Reset(l.route.Fields, l.partition.Number)
+		return l.decoder.Decode(ctx, &l.batch, s.records)
+	})
+	s.stats.Decode, s.stats.Rows = l.p.s.Clock().Sub(began), l.batch.Rows()
+	return ok
+}
+
+// store sends a slot's letters and rows until they are acknowledged. Letters
+// first: a row that is stored although its neighbour's refusal is not yet
+// known does no harm, but the ends of a batch must all be durable before it
+// counts, and later stages rely on this order.
+func (l *lane) store(s *slot) {
+	began := l.p.s.Clock()
+	ok := len(s.letters) == 0 || l.retry(l.life, "dead letter", func(ctx context.Context) error { return l.p.s.DeadLetter.Put(ctx, s.letters) })
+	ok = ok && (len(s.buffer.Rows) == 0 || l.retry(l.life, "write", func(ctx context.Context) error { return l.p.s.Sink.Write(ctx, s.buffer.Rows) }))
+	if ok {
+		s.stats.Write = l.p.s.Clock().Sub(began)
+		l.mu.Lock()
+		l.mu.tracker.finish(s.id)
+		l.mu.Unlock()
+		l.p.s.Events.BatchDone(&s.stats)
+	}
+	n := s.bytes
+	s.reset()
+	l.slots <- s
+	l.release(n)
+}
+
+// take moves what waits, up to a batch's limits, into s. It blocks until there
+// is something.
+func (l *lane) take(s *slot) (workEnd, bool) {
+	for {
+		if l.taking.Err() != nil {
+			return endDrained, false
+		}
+		if l.takeWaiting(s) {
+			l.linger(s)
+			return 0, true
+		}
+		if l.logLost() {
+			return endLost, false
+		}
+		select {
+		case <-l.taking.Done():
+			return endDrained, false
+		case <-l.wake:
+		}
+	}
+}
+
+func (l *lane) logLost() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.lost != nil
+}
+
+// linger waits for a batch to fill, when that was asked for.
+func (l *lane) linger(s *slot) {
+	if l.p.s.Linger <= 0 {
+		return
+	}
+	t := time.NewTimer(l.p.s.Linger)
+	defer t.Stop()
+	for len(s.records) < l.p.s.MaxRows && s.bytes < l.p.s.MaxBytes {
+		select {
+		case <-l.taking.Done():
+			return
+		case <-t.C:
+			return
+		case <-l.wake:
+			l.takeWaiting(s)
+		}
+	}
+}
+
+// takeWaiting appends queued records to s and begins, or extends, its batch in
+// the tracker.
+func (l *lane) takeWaiting(s *slot) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fresh := len(s.records) == 0
+	for len(l.mu.queue) > 0 && len(s.records) < l.p.s.MaxRows && s.bytes < l.p.s.MaxBytes {
+		f := &l.mu.queue[0]
+		n := 0
+		for n < len(f.Records) && len(s.records)+n < l.p.s.MaxRows && s.bytes < l.p.s.MaxBytes {
+			s.bytes += int64(f.Records[n].Bytes())
+			n++
+		}
+		s.records = append(s.records, f.Records[:n]...)
+		clear(f.Records[:n])
+		if f.Records = f.Records[n:]; len(f.Records) == 0 {
+			l.mu.queue[0] = sources.Fetch{}
+			l.mu.queue = l.mu.queue[1:]
+		}
+	}
+	if len(s.records) == 0 {
+		return false
+	}
+	next := s.records[len(s.records)-1].Offset + 1
+	if fresh {
+		s.id = l.mu.tracker.begin(next)
+	} else {
+		l.mu.tracker.extend(next)
+	}
+	s.stats.Source, s.stats.Partition, s.stats.Next, s.stats.LogEnd = l.route.Source, l.partition, next, l.mu.logEnd
+	s.stats.Records, s.stats.Bytes, s.stats.OldestMs = len(s.records), s.bytes, s.records[0].TimeMillis
+	return true
+}
+
+// stopError says what to do about a lane whose log lost records.
+func (l *lane) stopError(cause error) error {
+	return fmt.Errorf("source %s, partition %d: %w; when it is clear why, run millrace recover %s --partition %d",
+		l.route.Source, l.partition.Number, cause, l.route.Source, l.partition.Number)
+}

@@ -1,0 +1,115 @@
+// Package pipeline is the engine: it keeps order, pressure and progress. One
+// lane per assigned partition turns records into stored rows; a committer
+// tells the group how far every row has reached its end.
+//
+// Invariant: no offset is committed before every row below it was stored,
+// filtered or dead-lettered, and none after its partition was given away.
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"millrace/feature"
+	"millrace/sinks"
+	"millrace/sources"
+)
+
+// Transformer is a view's write half: transforms.Writer. It belongs to one
+// lane.
+type Transformer interface {
+	Apply(in *feature.Batch, nowMillis int64, out *feature.Rows)
+}
+
+// Epochs gives topic numbers and recoveries: sinks.Epochs.
+type Epochs interface {
+	TopicNumber(ctx context.Context, source string, topic [16]byte, partition int32) (int64, error)
+	Recovery(ctx context.Context, source string, partition int32) (sinks.Recovery, error)
+}
+
+// RouteView is one view that a source feeds.
+type RouteView struct {
+	View           *feature.View
+	NewTransformer func() Transformer // one per lane
+}
+
+// Route says what becomes of the records of one topic.
+type Route struct {
+	Source     string
+	Topic      string
+	Fields     []feature.Field // layout of decoded batches
+	NewDecoder func() sources.Decoder
+	Views      []RouteView
+}
+
+// Settings is what a Pipeline works with. Zero limits take defaults.
+type Settings struct {
+	Source         sources.Source
+	Routes         []Route
+	NewEncoder     func() sinks.Encoder // one per lane
+	Sink           sinks.Sink
+	DeadLetter     sinks.DeadLetter
+	Epochs         Epochs
+	CatalogVersion int64
+	LatestVersion  func(ctx context.Context) (int64, error) // newest applied catalog version
+
+	MaxRows        int           // records of a micro-batch
+	MaxBytes       int64         // bytes of a micro-batch
+	LaneBytes      int64         // buffered per lane before its partition is paused
+	TotalBytes     int64         // buffered by all lanes
+	InFlight       int           // micro-batches of one lane being stored
+	Linger         time.Duration // how long a batch waits to fill
+	CommitInterval time.Duration
+	CommitTimeout  time.Duration
+	DrainTimeout   time.Duration // for finishing at shutdown
+	BackoffMin     time.Duration
+	BackoffMax     time.Duration
+	RecoveryPoll   time.Duration // how often a stopped lane looks for its recovery
+
+	Clock  func() time.Time
+	Events Events
+}
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+func (s *Settings) fill() {
+	orDefault(&s.MaxRows, 2048)
+	orDefault(&s.MaxBytes, 1<<20)
+	orDefault(&s.LaneBytes, 4<<20)
+	orDefault(&s.TotalBytes, 48<<20)
+	orDefault(&s.InFlight, 3)
+	orDefault(&s.CommitInterval, 200*time.Millisecond)
+	orDefault(&s.CommitTimeout, 5*time.Second)
+	orDefault(&s.DrainTimeout, 4*time.Second)
+	orDefault(&s.BackoffMin, 20*time.Millisecond)
+	orDefault(&s.BackoffMax, 5*time.Second)
+	orDefault(&s.RecoveryPoll, 2*time.Second)
+	if s.Clock == nil {
+		s.Clock = time.Now
+	}
+}
+
+// ErrClosed is returned by Run after Shutdown.
+var ErrClosed = errors.New("pipeline is shut down")
+
+// check says what wiring forgot.
+func (s *Settings) check() error {
+	if s.Source == nil || s.NewEncoder == nil || s.Sink == nil || s.DeadLetter == nil || s.Epochs == nil || s.LatestVersion == nil {
+		return errors.New("make a pipeline: a part is missing in its settings")
+	}
+	topics := make(map[string]string)
+	for _, r := range s.Routes {
+		if other, taken := topics[r.Topic]; taken {
+			return fmt.Errorf("make a pipeline: sources %s and %s both read topic %s", other, r.Source, r.Topic)
+		}
+		topics[r.Topic] = r.Source
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package pipeline
+
+import (
+	"cmp"
+	"slices"
+)
+
+// LaneStatus is what a lane looks like from outside.
+type LaneStatus struct {
+	Source        string `json:"source"`
+	Topic         string `json:"topic"`
+	Partition     int32  `json:"partition"`
+	State         string `json:"state"` // waiting, running, full, held
+	BufferedBytes int64  `json:"buffered_bytes"`
+	Next          int64  `json:"next"` // everything below has its end
+	Committed     int64  `json:"committed"`
+	LogEnd        int64  `json:"log_end"`
+	Lag           int64  `json:"lag"`
+}
+
+// Snapshot describes all lanes, ordered by topic and partition.
+func (p *Pipeline) Snapshot() []LaneStatus {
+	var all []LaneStatus
+	for _, l := range p.allLanes() {
+		all = append(all, l.status())
+	}
+	slices.SortFunc(all, func(a, b LaneStatus) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	return all
+}
+
+func (l *lane) status() LaneStatus {
+	committed := l.lastCommitted()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := LaneStatus{
+		Source: l.route.Source, Topic: l.partition.Topic, Partition: l.partition.Number, State: "waiting",
+		BufferedBytes: l.mu.buffered, Next: l.mu.tracker.mark, Committed: committed, LogEnd: l.mu.logEnd,
+	}
+	s.Lag = max(0, s.LogEnd-s.Next)
+	switch {
+	case l.mu.held:
+		s.State = "held"
+	case l.mu.full:
+		s.State = "full"
+	case l.mu.tracker.unfinished() > 0:
+		s.State = "running"
+	}
+	return s
+}
