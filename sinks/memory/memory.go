@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"millrace/feature"
 	"millrace/sinks"
 )
 
@@ -92,15 +93,25 @@ func (s *Store) Put(ctx context.Context, letters []sinks.Letter) error {
 		s.mu.letters = make(map[sinks.LetterID]sinks.Letter)
 	}
 	for i := range letters {
-		l := letters[i]
-		l.RecordKey, l.RecordValue = bytes.Clone(l.RecordKey), bytes.Clone(l.RecordValue)
-		l.Headers = slices.Clone(l.Headers)
-		for h := range l.Headers {
-			l.Headers[h].Value = bytes.Clone(l.Headers[h].Value)
-		}
+		l := cloneLetter(&letters[i])
 		s.mu.letters[l.LetterID] = l
 	}
 	return nil
+}
+
+// cloneLetter copies everything that l points to.
+func cloneLetter(l *sinks.Letter) sinks.Letter {
+	c := *l
+	c.Source, c.View, c.Topic = strings.Clone(l.Source), strings.Clone(l.View), strings.Clone(l.Topic)
+	c.Stage, c.Reason = feature.Stage(strings.Clone(string(l.Stage))), feature.Reason(strings.Clone(string(l.Reason)))
+	c.Message = strings.Clone(l.Message)
+	c.RecordKey, c.RecordValue = bytes.Clone(l.RecordKey), bytes.Clone(l.RecordValue)
+	c.Headers = slices.Clone(l.Headers)
+	for i := range c.Headers {
+		h := &c.Headers[i]
+		h.Key, h.Value = strings.Clone(h.Key), bytes.Clone(h.Value)
+	}
+	return c
 }
 
 // EachLetter implements sinks.LetterReader.
