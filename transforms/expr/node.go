@@ -84,7 +84,10 @@ func (n *Node) print(b *strings.Builder) {
 	case nodeName:
 		b.WriteString(quoteName(n.text))
 	case nodeUnary:
-		b.WriteString(n.text + " ")
+		b.WriteString(n.text)
+		if n.text == "not" {
+			b.WriteByte(' ')
+		}
 		n.args[0].operand(b)
 	case nodeBinary, nodeLike:
 		n.infix(b, n.not()+n.text, n.args[1:])

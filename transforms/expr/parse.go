@@ -324,6 +324,10 @@ func (p *parser) word(t token) *Node {
 	if p.tokenIs(p.at+1, "(") {
 		return p.call()
 	}
+	if name := typeNames[t.text]; name != "" && p.tokens[p.at+1].kind == tokenString { // timestamp '2024-05-01'
+		p.take()
+		return p.node(t.off, Node{kind: nodeCast, text: name, args: []*Node{p.prefix()}})
+	}
 	return p.name()
 }
 
