@@ -144,6 +144,8 @@ func (c *checker) name(n *Node) *Expr {
 	known := c.scope.Names()
 	other := "no names are known here"
 	switch {
+	case n.quoted:
+		other = "text goes in single quotes: " + quoteText(n.text)
 	case len(known) > maxListed:
 		other = "known names are " + strings.Join(known[:maxListed], ", ") + ", …"
 	case len(known) > 0:
@@ -236,7 +238,7 @@ func (c *checker) binary(n *Node, a, b *Expr) *Expr {
 		return c.compare(n, n.args[0], n.args[1], a, b, how)
 	}
 	if how, ok := swapped[n.text]; ok {
-		return c.compare(n, n.args[1], n.args[0], b, a, how)
+		return c.compareSwapped(n, a, b, how)
 	}
 	return c.arithmetic(n, a, b)
 }
@@ -307,6 +309,8 @@ func (c *checker) unify(nodes []*Node, es []*Expr, what string) ([]*Expr, bool) 
 // unifyHint proposes to make the text a value of the other type.
 func unifyHint(n *Node, e *Expr, other *Node, t feature.Type) string {
 	switch {
+	case n.kind == nodeString && Cast(e, t) != nil && constantValue(Cast(e, t)) == nil: // 'a' is no number
+		return castHint(other, e.typ)
 	case t.Kind == feature.KindString && Cast(nullLike(t), e.typ) != nil:
 		return castHint(other, e.typ)
 	case Cast(nullLike(e.typ), t) != nil:
@@ -351,6 +355,16 @@ func (c *checker) compare(n, na, nb *Node, a, b *Expr, how comparison) *Expr {
 		return c.fail(n, "only is null and is not null work on them", "values of %s cannot be compared", t)
 	}
 	return apply(k, bools, n, both...)
+}
+
+// compareSwapped makes `b how a` of n, which was written a > b or a >= b, and
+// reports errors in the order of the text.
+func (c *checker) compareSwapped(n *Node, a, b *Expr, how comparison) *Expr {
+	e := c.compare(n, n.args[0], n.args[1], a, b, how)
+	if e == nil || e.kind != exprApply {
+		return e
+	}
+	return apply(e.kernel, e.typ, n, e.args[1], e.args[0])
 }
 
 func (c *checker) between(n *Node, args []*Expr) *Expr {

@@ -38,6 +38,7 @@ type Node struct {
 	hasOperand bool // case x when …
 	hasElse    bool
 	try        bool
+	quoted     bool // a name written in double quotes
 }
 
 // Names returns the columns and features that n mentions, each once, in order

@@ -132,6 +132,8 @@ func (p *parser) unexpected(want string) {
 		hint = `a column of that name goes in double quotes: "` + t.raw + `"`
 	case t.kind == tokenSymbol && t.text == "[":
 		hint = "lists cannot be taken apart here"
+	case want == ")":
+		hint = "close the parenthesis"
 	}
 	p.fail(errorAt(t.off, t.end, hint, "unexpected %s, expected %s", found, want))
 }
@@ -418,7 +420,7 @@ func (p *parser) name() *Node {
 		}
 		parts = append(parts, nameText(p.take()))
 	}
-	return p.node(t.off, Node{kind: nodeName, text: strings.Join(parts, ".")})
+	return p.node(t.off, Node{kind: nodeName, text: strings.Join(parts, "."), quoted: t.kind == tokenQuoted})
 }
 
 func nameText(t token) string {

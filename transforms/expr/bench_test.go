@@ -1,0 +1,97 @@
+package expr_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"millrace/feature"
+	"millrace/transforms/expr"
+)
+
+var measured = []struct{ name, text string }{
+	{"ratio", "fare / nullif(km, 0)"},
+	{"case", "case when km < 1 then 'short' when km < 5 then 'mid' when km < 20 then 'long' else 'far' end"},
+	{"in", "status in ('completed', 'paid') and fare > 10"},
+	{"age", "epoch(now()) - epoch(event_time())"},
+	{"text", "upper(status) || '-' || cast(qty as string)"},
+}
+
+// measuredTable has one null in eight.
+func measuredTable(rows int) table {
+	random := rand.New(rand.NewPCG(1, 2))
+	tab := table{names: []string{"fare", "km", "status", "qty"}, rows: rows}
+	for _, k := range []feature.Kind{feature.KindFloat64, feature.KindFloat64, feature.KindString, feature.KindInt64} {
+		c := new(feature.Column)
+		c.Reset(feature.Of(k))
+		for range rows {
+			row := c.AppendNull()
+			switch {
+			case random.IntN(8) == 0:
+			case k == feature.KindFloat64:
+				c.SetFloat(row, float64(random.IntN(3000))/100)
+			case k == feature.KindInt64:
+				c.SetInt(row, random.Int64N(100))
+			default:
+				c.SetString(row, []string{"completed", "paid", "cancelled", "requested"}[random.IntN(4)])
+			}
+		}
+		tab.columns = append(tab.columns, c)
+	}
+	return tab
+}
+
+func measuredInput(tab table) expr.Input {
+	in := tab.input()
+	in.EventMicros, in.NowMicros = make([]int64, tab.rows), make([]int64, tab.rows)
+	return in
+}
+
+func BenchmarkRun(b *testing.B) {
+	for _, rows := range []int{512, 1} {
+		tab := measuredTable(rows)
+		in := measuredInput(tab)
+		run := func(name string, texts ...string) {
+			b.Run(fmt.Sprintf("rows=%d/%s", rows, name), func(b *testing.B) {
+				m := mustCompile(b, tab, texts...).NewMachine()
+				m.Run(in)
+				b.ReportAllocs()
+				for b.Loop() {
+					m.Run(in)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rows), "ns/row")
+			})
+		}
+		for _, e := range measured {
+			run(e.name, e.text)
+		}
+		run("four", measured[0].text, measured[1].text, measured[2].text, measured[3].text)
+	}
+}
+
+func mustCompile(t testing.TB, scope expr.Scope, texts ...string) *expr.Program {
+	var all []*expr.Expr
+	for _, text := range texts {
+		e, err := checked(text, scope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	return expr.Compile(all)
+}
+
+func TestRunAllocatesNothing(t *testing.T) {
+	for _, rows := range []int{1, 512} {
+		tab := measuredTable(rows)
+		in := measuredInput(tab)
+		for _, e := range append(measured, struct{ name, text string }{"failures", "try_cast(status as int32) + sqrt(-1)"}) {
+			m := mustCompile(t, tab, e.text).NewMachine()
+			m.Run(in)
+			m.Run(in)
+			if n := testing.AllocsPerRun(10, func() { m.Run(in) }); n > 0 {
+				t.Errorf("%s over %d rows: %v allocations", e.text, rows, n)
+			}
+		}
+	}
+}
