@@ -2,29 +2,75 @@ package transforms
 
 import (
 	"millrace/feature"
+	"millrace/transforms/expr"
 )
 
 // Problem is one fault in a view's text.
 type Problem struct {
-	Part    string // where in the view: "where", "keys.driver_id", "features[3].expr", "features[3].default"
+	Part    string // where in the view: "where", "keys.driver_id", "features[3].expr"
 	Offset  int    // byte offset in that part's text; -1 for the part as a whole
 	Message string
 	Hint    string // the next step, "" when there is none
 }
 
-// Plan is a compiled view. It is immutable and may be shared; Writer and
-// Reader make the per-goroutine state.
+// Plan is a compiled view. It is immutable and may be shared; NewWriter and
+// NewReader make the state that belongs to one goroutine.
+//
+// The write program's outputs are, in order: the join keys, `where` if there
+// is one, the stored columns. Read features are kept as typed trees over the
+// stored columns and are made into a program for the features that a read
+// asks for.
 type Plan struct {
 	View   *feature.View
 	Entity *feature.Entity
 	Source *feature.Source
-
-	Fields []feature.Field // fields of the source that the write half reads
+	Fields []feature.Field // fields of the source that the write half reads, in its order
 	Stored *feature.Stored // what crosses the cut: features at write, then hidden inputs
+
+	write    *expr.Program
+	hasWhere bool
+	slots    []int             // source field index of each of Fields
+	features []compiledFeature // parallel to View.Features
 }
 
-// Compile type-checks v over src and cuts it. It fills in v.Features[i].Type.
-// All problems are returned at once; the plan is nil if there are any.
-func Compile(v *feature.View, src *feature.Source, e *feature.Entity) (*Plan, []Problem) {
-	return nil, nil
+// compiledFeature is what a read needs of one feature.
+type compiledFeature struct {
+	stored int        // index in Stored.Columns, or -1
+	tree   *expr.Expr // over stored columns; nil when stored
+}
+
+// Phase reports where the named feature is computed; false when there is none.
+func (p *Plan) Phase(name string) (feature.Phase, bool) {
+	i := p.featureIndex(name)
+	if i < 0 {
+		return 0, false
+	}
+	return p.View.Features[i].At, true
+}
+
+func (p *Plan) featureIndex(name string) int {
+	for i := range p.View.Features {
+		if p.View.Features[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Fields returns the fields that any of plans, all of one source, reads: the
+// layout to decode into. They are in the source's order.
+func Fields(src *feature.Source, plans []*Plan) []feature.Field {
+	used := make(map[string]bool)
+	for _, p := range plans {
+		for _, f := range p.Fields {
+			used[f.Name] = true
+		}
+	}
+	var fields []feature.Field
+	for _, f := range src.Fields {
+		if used[f.Name] {
+			fields = append(fields, f.Field)
+		}
+	}
+	return fields
 }

@@ -1,0 +1,136 @@
+package definition
+
+import (
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// The structs below are the YAML as it is written. Tags: yaml is the key;
+// need is "yes" for keys that must be there; later names what a key belongs to
+// that this version does not have, and makes it an error by name; enum lists
+// the allowed values. Every value remembers its node, for positions.
+
+type fileDef struct {
+	Project       string       `yaml:"project"`
+	Entities      []entityDef  `yaml:"entities"`
+	Sources       []sourceDef  `yaml:"sources"`
+	Views         []viewDef    `yaml:"views"`
+	Services      []serviceDef `yaml:"services"`
+	OnDemandViews ast.Node     `yaml:"on_demand_views" later:"on-demand views"`
+	Models        ast.Node     `yaml:"models" later:"models"`
+	Permissions   ast.Node     `yaml:"permissions" later:"permissions"`
+}
+
+type metaDef struct {
+	Description string            `yaml:"description"`
+	Owner       string            `yaml:"owner"`
+	Tags        map[string]string `yaml:"tags"`
+}
+
+type entityDef struct {
+	metaDef
+	Name     string       `yaml:"name" need:"yes"`
+	JoinKeys []joinKeyDef `yaml:"join_keys" need:"yes"`
+}
+
+type joinKeyDef struct {
+	Name        string `yaml:"name" need:"yes"`
+	Type        string `yaml:"type" need:"yes"`
+	Description string `yaml:"description"`
+}
+
+type sourceDef struct {
+	metaDef
+	Name             string      `yaml:"name" need:"yes"`
+	Kafka            *kafkaDef   `yaml:"kafka"`
+	Push             *pushDef    `yaml:"push"`
+	Request          *requestDef `yaml:"request"`
+	Format           string      `yaml:"format"`
+	Fields           []fieldDef  `yaml:"fields"`
+	EventTime        string      `yaml:"event_time"`
+	TransformOnWrite *bool       `yaml:"transform_on_write"`
+	Schema           ast.Node    `yaml:"schema" later:"schemas of avro and protobuf sources"`
+	EventID          ast.Node    `yaml:"event_id" later:"event ids, which belong to windowed features,"`
+	Envelope         ast.Node    `yaml:"envelope" later:"envelopes"`
+	OnTombstone      ast.Node    `yaml:"on_tombstone" later:"deletes"`
+}
+
+type kafkaDef struct {
+	Topic string `yaml:"topic" need:"yes"`
+	Start string `yaml:"start"`
+}
+
+type pushDef struct {
+	Topic string `yaml:"topic"`
+}
+
+type requestDef struct{}
+
+type fieldDef struct {
+	Name        string   `yaml:"name" need:"yes"`
+	Type        string   `yaml:"type"`
+	Path        string   `yaml:"path"`
+	Unit        string   `yaml:"unit" enum:"s,ms,us,ns"`
+	Length      int      `yaml:"length"`
+	Optional    bool     `yaml:"optional"`
+	Description string   `yaml:"description"`
+	Of          ast.Node `yaml:"of" later:"lists of records, for unnest,"`
+	Key         ast.Node `yaml:"key" later:"fields from the record's key"`
+	Header      ast.Node `yaml:"header" later:"fields from record headers"`
+}
+
+type viewDef struct {
+	metaDef
+	Name            string            `yaml:"name" need:"yes"`
+	Entity          string            `yaml:"entity" need:"yes"`
+	Source          string            `yaml:"source" need:"yes"`
+	Keys            map[string]string `yaml:"keys"`
+	OnNullKey       string            `yaml:"on_null_key" enum:"dead_letter,filter"`
+	Where           string            `yaml:"where"`
+	TTL             time.Duration     `yaml:"ttl"`
+	TTLMode         string            `yaml:"ttl_mode" enum:"enforce,report,ignore"`
+	Expire          time.Duration     `yaml:"expire"`
+	Features        []featureDef      `yaml:"features" need:"yes"`
+	Unnest          ast.Node          `yaml:"unnest" later:"unnest"`
+	AllowedLateness ast.Node          `yaml:"allowed_lateness" later:"windowed features"`
+	Late            ast.Node          `yaml:"late" later:"windowed features"`
+	Rekey           ast.Node          `yaml:"rekey" later:"windowed features"`
+}
+
+type featureDef struct {
+	metaDef
+	Name     string   `yaml:"name" need:"yes"`
+	Expr     string   `yaml:"expr"`
+	Type     string   `yaml:"type"`
+	Length   int      `yaml:"length"`
+	At       string   `yaml:"at" enum:"write,read"`
+	Default  ast.Node `yaml:"default"`
+	Agg      ast.Node `yaml:"agg" later:"windowed features"`
+	Of       ast.Node `yaml:"of" later:"windowed features"`
+	Window   ast.Node `yaml:"window" later:"windowed features"`
+	Windows  ast.Node `yaml:"windows" later:"windowed features"`
+	Hop      ast.Node `yaml:"hop" later:"windowed features"`
+	Offset   ast.Node `yaml:"offset" later:"windowed features"`
+	Filter   ast.Node `yaml:"filter" later:"windowed features"`
+	N        ast.Node `yaml:"n" later:"windowed features"`
+	Q        ast.Node `yaml:"q" later:"windowed features"`
+	K        ast.Node `yaml:"k" later:"windowed features"`
+	Distinct ast.Node `yaml:"distinct" later:"windowed features"`
+}
+
+type serviceDef struct {
+	metaDef
+	Name     string   `yaml:"name" need:"yes"`
+	Features []refDef `yaml:"features" need:"yes"`
+	Log      ast.Node `yaml:"log" later:"logs of what was served"`
+}
+
+// refDef is an entry of a service: "view", "view:feature", or the long form.
+type refDef struct {
+	Short    string            `yaml:"-"`
+	View     string            `yaml:"view" need:"yes"`
+	As       string            `yaml:"as"`
+	Keys     map[string]string `yaml:"keys"`
+	Features []string          `yaml:"features"`
+}

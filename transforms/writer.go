@@ -1,0 +1,190 @@
+package transforms
+
+import (
+	"fmt"
+	"time"
+
+	"millrace/feature"
+	"millrace/transforms/expr"
+)
+
+// DefaultMaxFutureSkew is how far ahead of its record's time an event time may
+// lie, and a record time ahead of the clock.
+const DefaultMaxFutureSkew = 5 * time.Minute
+
+// Writer runs the write half of a plan over batches of one layout. It belongs
+// to one goroutine and allocates nothing per row in steady state.
+type Writer struct {
+	plan    *Plan
+	skew    time.Duration
+	columns []int // batch column of each of plan.Fields
+	machine *expr.Machine
+	input   expr.Input
+	keep    []int32 // rows that survive, reused
+}
+
+// NewWriter makes a Writer for batches whose columns are fields, which must
+// contain p.Fields: Fields makes such a list. skew is the future skew allowed.
+func (p *Plan) NewWriter(fields []feature.Field, skew time.Duration) (*Writer, error) {
+	w := &Writer{plan: p, skew: skew, machine: p.write.NewMachine()}
+	for _, want := range p.Fields {
+		at := -1
+		for i, f := range fields {
+			if f == want {
+				at = i
+			}
+		}
+		if at < 0 {
+			return nil, fmt.Errorf("bind %s to a batch: it has no column %s of type %s", p.View, want.Name, want.Type)
+		}
+		w.columns = append(w.columns, at)
+	}
+	w.input.Columns = make([]*feature.Column, len(p.Source.Fields))
+	return w, nil
+}
+
+// Apply runs the write half over in and fills out, which it resets: finished
+// rows, the number filtered, and rejects. nowMillis is the wall clock for the
+// check of record times; 0 leaves the check out, as a replay must. Strings of
+// out live until in is reset or Apply is called again.
+//
+// Every row of in has one end in out: it is in Origins, in Filtered, or in
+// Rejects. `where` decides first among expressions, so one that fails on a row
+// which the view does not want costs nothing.
+func (w *Writer) Apply(in *feature.Batch, nowMillis int64, out *feature.Rows) {
+	out.Reset(w.plan.View, w.plan.Stored, w.plan.Entity.JoinKeys, in.Partition)
+	w.run(in)
+	w.keep = w.keep[:0]
+	for row := range in.Origins {
+		if w.end(in, row, nowMillis, out) {
+			w.keep = append(w.keep, int32(row))
+			out.Origins = append(out.Origins, in.Origins[row])
+		}
+	}
+	nKeys := len(out.Keys)
+	for i := range out.Keys {
+		out.Keys[i].Gather(w.machine.Out(i), w.keep)
+	}
+	for i := range out.Columns {
+		out.Columns[i].Gather(w.machine.Out(w.firstStored(nKeys)+i), w.keep)
+	}
+}
+
+func (w *Writer) firstStored(nKeys int) int {
+	if w.plan.hasWhere {
+		return nKeys + 1
+	}
+	return nKeys
+}
+
+func (w *Writer) run(in *feature.Batch) {
+	w.input.Rows = in.Rows()
+	w.input.EventMicros, w.input.NowMicros = w.input.EventMicros[:0], w.input.NowMicros[:0]
+	for i := range in.Origins {
+		w.input.EventMicros = append(w.input.EventMicros, in.Origins[i].EventMicros)
+		w.input.NowMicros = append(w.input.NowMicros, in.Origins[i].RecordMillis*1000)
+	}
+	for i, slot := range w.plan.slots {
+		w.input.Columns[slot] = &in.Columns[w.columns[i]]
+	}
+	w.machine.Run(w.input)
+}
+
+// end decides one row's end; true keeps it.
+func (w *Writer) end(in *feature.Batch, row int, nowMillis int64, out *feature.Rows) bool {
+	o := in.Origins[row]
+	if reason, message := w.checkTimes(o, nowMillis); reason != "" {
+		out.Rejects = append(out.Rejects, feature.Reject{Origin: o, Stage: feature.StageTransform, Reason: reason, Message: message})
+		return false
+	}
+	nKeys := len(out.Keys)
+	if w.plan.hasWhere {
+		if w.rejected(nKeys, "where", row, o, out) {
+			return false
+		}
+		if c := w.machine.Out(nKeys); c.IsNull(row) || !c.Bools[row] {
+			out.Filtered++
+			return false
+		}
+	}
+	return w.keyEnd(row, o, out) && w.columnsEnd(row, o, out)
+}
+
+func (w *Writer) keyEnd(row int, o feature.Origin, out *feature.Rows) bool {
+	for i := range out.Keys {
+		if w.rejected(i, "join key "+w.plan.View.Keys[i].JoinKey, row, o, out) {
+			return false
+		}
+		if !w.machine.Out(i).IsNull(row) {
+			continue
+		}
+		if w.plan.View.OnNullKey == feature.NullKeyFilter {
+			out.Filtered++
+			return false
+		}
+		out.Rejects = append(out.Rejects, feature.Reject{
+			Origin: o, Stage: feature.StageTransform, Reason: feature.ReasonNullKey,
+			Message: "join key " + w.plan.View.Keys[i].JoinKey + " is null",
+		})
+		return false
+	}
+	return true
+}
+
+func (w *Writer) columnsEnd(row int, o feature.Origin, out *feature.Rows) bool {
+	first := w.firstStored(len(out.Keys))
+	for i := range out.Columns {
+		if w.machine.AnyFailed(first+i) && w.rejected(first+i, "feature "+w.plan.Stored.Columns[i].Name, row, o, out) {
+			return false
+		}
+		if !w.checkLength(i, first+i, row, o, out) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkLength holds lists of declared length to it.
+func (w *Writer) checkLength(column, output, row int, o feature.Origin, out *feature.Rows) bool {
+	want := w.plan.Stored.Columns[column].Type.Length
+	if want == 0 {
+		return true
+	}
+	c := w.machine.Out(output)
+	if c.IsNull(row) || c.Spans[row].End-c.Spans[row].Start == want {
+		return true
+	}
+	out.Rejects = append(out.Rejects, feature.Reject{
+		Origin: o, Stage: feature.StageTransform, Reason: feature.ReasonLength,
+		Message: fmt.Sprintf("feature %s has not %d elements", w.plan.Stored.Columns[column].Name, want),
+	})
+	return false
+}
+
+// rejected records the failure of an output on a row, if there is one.
+func (w *Writer) rejected(output int, what string, row int, o feature.Origin, out *feature.Rows) bool {
+	if !w.machine.AnyFailed(output) {
+		return false
+	}
+	f, failed := w.machine.Failure(output, row)
+	if !failed {
+		return false
+	}
+	out.Rejects = append(out.Rejects, feature.Reject{
+		Origin: o, Stage: feature.StageTransform, Reason: feature.ReasonExpression,
+		Message: what + ": " + f.Message,
+	})
+	return true
+}
+
+func (w *Writer) checkTimes(o feature.Origin, nowMillis int64) (feature.Reason, string) {
+	skew := w.skew.Milliseconds()
+	if nowMillis != 0 && o.RecordMillis > nowMillis+skew {
+		return feature.ReasonRecordFuture, fmt.Sprintf("record time is more than %s ahead of the clock", w.skew)
+	}
+	// In milliseconds, because microseconds of a wild record time overflow.
+	if o.EventMicros/1000 > o.RecordMillis+skew {
+		return feature.ReasonEventFuture, fmt.Sprintf("event time is more than %s ahead of the record time", w.skew)
+	}
+	return "", ""
+}
