@@ -41,7 +41,7 @@ func (b *builder) view(f loadedFile, d *viewDef, path string) {
 	b.features(f, d, v, path)
 	if e != nil && src != nil {
 		b.keys(f, d, v, e, src, path)
-		if len(b.errors) == before {
+		if len(b.errors) == before && typed(e, src) {
 			b.compile(f, d, v, src, e, path)
 		}
 	}
@@ -139,4 +139,20 @@ func (b *builder) featureDefault(f loadedFile, d *featureDef, x *feature.Feature
 		return
 	}
 	x.Default = c
+}
+
+// typed reports whether every type that a view can use was understood; errors
+// that follow from one that was not would only confuse.
+func typed(e *feature.Entity, src *feature.Source) bool {
+	for _, j := range e.JoinKeys {
+		if j.Type.Kind == feature.KindInvalid {
+			return false
+		}
+	}
+	for _, x := range src.Fields {
+		if x.Type.Kind == feature.KindInvalid {
+			return false
+		}
+	}
+	return true
 }
