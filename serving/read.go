@@ -1,0 +1,202 @@
+package serving
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"millrace/feature"
+	"millrace/transforms"
+)
+
+// Read is a compiled list of features: what to read for it, what a request has
+// to bring, and in which order answers come. It is immutable and shared.
+type Read struct {
+	columns []feature.Field
+	outputs []Output
+	names   []string // "view:feature", parallel to outputs
+	byView  []int
+	aliases []string
+	groups  []group
+	states  sync.Pool // *state
+}
+
+// Output is one feature of an answer.
+type Output struct {
+	View    string // as answers name it: the service's alias, or the view
+	Feature string
+	Type    feature.Type
+
+	alias   int // index in Read.aliases
+	group   int
+	view    int // index in the group's views
+	nth     int // among the view's wanted features
+	ttl     time.Duration
+	mode    feature.TTLMode
+	dflt    *feature.Column
+	origin  Origin // of a value that is there
+	missing int    // index of its stored column in the view's query; -1 if computed
+}
+
+// group is the part of a read that one store read answers: views of one entity
+// under the same keys.
+type group struct {
+	entity string
+	keys   []int // index in Read.columns of each join key
+	views  []wantedView
+}
+
+type wantedView struct {
+	plan     *transforms.Plan
+	features []string
+}
+
+// Columns lists the entity columns that a request must bring, with the types
+// it must bring them in. A name occurs twice only if entities disagree on its
+// type. Not to be changed.
+func (r *Read) Columns() []feature.Field { return r.columns }
+
+// Outputs lists the features in the order in which they were asked for. Not to
+// be changed.
+func (r *Read) Outputs() []Output { return r.outputs }
+
+// Names lists outputs as "view:feature". Not to be changed.
+func (r *Read) Names() []string { return r.names }
+
+// ByView lists the indices of outputs with those of a view together, views in
+// the order of their first feature: the column order of Feast's answers. Not
+// to be changed.
+func (r *Read) ByView() []int { return r.byView }
+
+// compile makes the Read of refs, which name existing views and features
+// unless a definition is wrong.
+func (s *snapshot) compile(refs []feature.FeatureRef) (*Read, error) {
+	c := readCompiler{snap: s, read: new(Read)}
+	for _, ref := range refs {
+		if err := c.add(ref); err != nil {
+			return nil, err
+		}
+	}
+	r := c.read
+	r.byView = orderByView(r)
+	// One state is made now, so that a fault in a plan is found here.
+	st, err := r.newState()
+	if err != nil {
+		return nil, err
+	}
+	c.finish(st)
+	r.states.Put(st)
+	return r, nil
+}
+
+type readCompiler struct {
+	snap *snapshot
+	read *Read
+}
+
+func (c *readCompiler) add(ref feature.FeatureRef) error {
+	v := c.snap.catalog.View(ref.View)
+	if v == nil {
+		return fmt.Errorf("there is no view %s", ref.View)
+	}
+	at := featureIndex(v, ref.Feature)
+	if at < 0 {
+		return fmt.Errorf("view %s has no feature %s", ref.View, ref.Feature)
+	}
+	e := c.snap.catalog.Entity(v.Entity)
+	if e == nil {
+		return fmt.Errorf("there is no entity %s", v.Entity)
+	}
+	o := Output{
+		View: ref.As, Feature: ref.Feature, Type: v.Features[at].Type,
+		ttl: v.TTL, mode: v.TTLMode, dflt: v.Features[at].Default,
+	}
+	if o.View == "" {
+		o.View = ref.View
+	}
+	r := c.read
+	o.alias = indexOrAppend(&r.aliases, o.View)
+	o.group = c.group(e, ref.Keys)
+	o.view, o.nth = c.want(&r.groups[o.group], ref)
+	r.outputs = append(r.outputs, o)
+	r.names = append(r.names, o.View+":"+o.Feature)
+	return nil
+}
+
+// group finds or makes the group of an entity under a mapping of its keys.
+func (c *readCompiler) group(e *feature.Entity, mapping map[string]string) int {
+	keys := make([]int, len(e.JoinKeys))
+	for i, k := range e.JoinKeys {
+		if column, ok := mapping[k.Name]; ok {
+			k.Name = column
+		}
+		keys[i] = indexOrAppend(&c.read.columns, k)
+	}
+	for i := range c.read.groups {
+		if g := &c.read.groups[i]; g.entity == e.Name && slices.Equal(g.keys, keys) {
+			return i
+		}
+	}
+	c.read.groups = append(c.read.groups, group{entity: e.Name, keys: keys})
+	return len(c.read.groups) - 1
+}
+
+func (c *readCompiler) want(g *group, ref feature.FeatureRef) (view, nth int) {
+	plan := c.snap.plans[ref.View]
+	view = slices.IndexFunc(g.views, func(w wantedView) bool { return w.plan == plan })
+	if view < 0 {
+		view = len(g.views)
+		g.views = append(g.views, wantedView{plan: plan})
+	}
+	return view, indexOrAppend(&g.views[view].features, ref.Feature)
+}
+
+// finish fills in what only the readers of a state know.
+func (c *readCompiler) finish(st *state) {
+	for i := range c.read.outputs {
+		o := &c.read.outputs[i]
+		reader := st.groups[o.group].readers[o.view]
+		o.origin, o.missing = OriginComputed, -1
+		if reader.Computed(o.nth) {
+			continue
+		}
+		o.origin = OriginStored
+		o.missing = slices.IndexFunc(reader.Columns(), func(s feature.StoredColumn) bool {
+			return s.Name == o.Feature && !s.Hidden
+		})
+	}
+}
+
+func orderByView(r *Read) []int {
+	order := make([]int, len(r.outputs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return r.outputs[a].alias - r.outputs[b].alias })
+	return order
+}
+
+// Repeated lists the names that occur more than once among outputs: short
+// feature names, or full ones.
+func (r *Read) Repeated(full bool) []string {
+	seen, repeated := make(map[string]int, len(r.outputs)), []string(nil)
+	for i := range r.outputs {
+		name := r.outputs[i].Feature
+		if full {
+			name = r.names[i]
+		}
+		if seen[name]++; seen[name] == 2 {
+			repeated = append(repeated, name)
+		}
+	}
+	return repeated
+}
+
+func indexOrAppend[T comparable](s *[]T, v T) int {
+	if i := slices.Index(*s, v); i >= 0 {
+		return i
+	}
+	*s = append(*s, v)
+	return len(*s) - 1
+}

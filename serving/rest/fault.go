@@ -1,0 +1,80 @@
+package rest
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"millrace/serving"
+)
+
+// statusCanceled is what proxies log for a caller that went away.
+const statusCanceled = 499
+
+// httpStatus returns the HTTP status of a code.
+func httpStatus(c serving.Code) int {
+	switch c {
+	case serving.CodeOK:
+		return http.StatusOK
+	case serving.CodeInvalidRequest:
+		return http.StatusBadRequest
+	case serving.CodeUnknownFeature, serving.CodeUnknownView, serving.CodeUnknownService, serving.CodeNotFound:
+		return http.StatusNotFound
+	case serving.CodeMissingEntity, serving.CodeTooManyEntities, serving.CodeTooManyFeatures:
+		return http.StatusUnprocessableEntity
+	case serving.CodeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case serving.CodeMethodNotAllowed:
+		return http.StatusMethodNotAllowed
+	case serving.CodeUnavailable, serving.CodeOverloaded:
+		return http.StatusServiceUnavailable
+	case serving.CodeDeadlineExceeded:
+		return http.StatusGatewayTimeout
+	case serving.CodeCanceled:
+		return statusCanceled
+	case serving.CodeInternal:
+	}
+	return http.StatusInternalServerError
+}
+
+// failNative encodes e in the native form:
+// {"error": {"code", "message", "details": [{"field", "message", "suggestion"}]}}.
+func failNative(c *call, e *serving.Error) int {
+	c.askToRetry(e)
+	b := &c.enc
+	b.raw(`{"error":{"code":`).text(string(e.Code)).raw(`,"message":`).text(e.Message)
+	for i, d := range e.Details {
+		if i == 0 {
+			b.raw(`,"details":[`)
+		} else {
+			b.raw(`,`)
+		}
+		b.raw(`{"field":`).text(d.Field).raw(`,"message":`).text(d.Message)
+		if d.Suggestion != "" {
+			b.raw(`,"suggestion":`).text(d.Suggestion)
+		}
+		b.raw(`}`)
+	}
+	if len(e.Details) > 0 {
+		b.raw(`]`)
+	}
+	b.raw(`}}`)
+	return httpStatus(e.Code)
+}
+
+func (c *call) askToRetry(e *serving.Error) {
+	if e.Code == serving.CodeUnavailable || e.Code == serving.CodeOverloaded {
+		c.header.Set("Retry-After", "1")
+	}
+}
+
+// faultOffset finds the byte at which body stops being JSON. It is for people,
+// so it may be slow; 0 when the fault has no place, such as too deep a nesting.
+func faultOffset(body []byte) int {
+	var raw json.RawMessage
+	var at *json.SyntaxError
+	if errors.As(json.Unmarshal(body, &raw), &at) {
+		return int(at.Offset)
+	}
+	return 0
+}

@@ -1,0 +1,226 @@
+package serving
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"millrace/feature"
+	"millrace/transforms"
+)
+
+// Limits bound what one request, and all of them together, may ask for. Zero
+// values take the defaults.
+type Limits struct {
+	MaxEntities  int           // rows per request; default 1,000
+	MaxFeatures  int           // features per request; default 5,000
+	MaxBodyBytes int64         // default 4 MiB
+	Concurrency  int           // lookups at a time, beyond which they are refused; default 512
+	Timeout      time.Duration // of a lookup that does not set its own; default 1 s
+	MaxTimeout   time.Duration // of a lookup that sets its own; default 30 s
+}
+
+func (l Limits) withDefaults() Limits {
+	orDefault(&l.MaxEntities, 1000)
+	orDefault(&l.MaxFeatures, 5000)
+	orDefault(&l.MaxBodyBytes, 4<<20)
+	orDefault(&l.Concurrency, 512)
+	orDefault(&l.Timeout, time.Second)
+	orDefault(&l.MaxTimeout, 30*time.Second)
+	return l
+}
+
+func orDefault[T int | int64 | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// Events are told what happens; nil ones are left out. They are called on the
+// request's goroutine and must not block.
+type Events struct {
+	// Done is called once per request with its end and duration.
+	Done func(code Code, took time.Duration)
+	// Values is called once per lookup and status that occurred, with the number
+	// of values of distinct entities.
+	Values func(status Status, n int)
+	// Unencodable is called with the number of values that were answered as null
+	// because JSON cannot hold them: NaN, infinities, times beyond year 9999.
+	Unencodable func(n int)
+	// Failed is called with the inner error of a lookup that failed inside; it
+	// names views and tables, never keys or values.
+	Failed func(err error)
+}
+
+// Settings are what New needs.
+type Settings struct {
+	Catalog *feature.Catalog
+	Plans   map[string]*transforms.Plan // by view name
+	Store   Store
+	Limits  Limits
+	Clock   func() time.Time // "now" of ages and read expressions; default time.Now
+	Events  Events
+	// Unavailable tells a store that cannot answer now, which is worth a retry,
+	// from a fault inside; nil takes every error of the store for the former.
+	Unavailable func(error) bool
+}
+
+// Service answers lookups. It is safe for concurrent use.
+type Service struct {
+	store       Store
+	limits      Limits
+	clock       func() time.Time
+	events      Events
+	unavailable func(error) bool
+	slots       chan struct{} // one per lookup under way
+	current     atomic.Pointer[snapshot]
+}
+
+// snapshot is a catalog and all that was compiled from it; a request works
+// with one of them to its end.
+type snapshot struct {
+	catalog  *feature.Catalog
+	plans    map[string]*transforms.Plan
+	services map[string]*Read
+	adhoc    *otter.Cache[string, *Read]
+}
+
+// maxCachedFeatures bounds the compiled reads of ad-hoc feature lists, by the
+// features in them.
+const maxCachedFeatures = 100_000
+
+// New returns a service over a catalog, or why the catalog cannot be served.
+func New(s Settings) (*Service, error) {
+	if s.Store == nil {
+		return nil, errors.New("make a service: it has no store")
+	}
+	if s.Clock == nil {
+		s.Clock = time.Now
+	}
+	if s.Unavailable == nil {
+		s.Unavailable = func(error) bool { return true }
+	}
+	svc := &Service{
+		store: s.Store, limits: s.Limits.withDefaults(), clock: s.Clock, events: s.Events, unavailable: s.Unavailable,
+	}
+	svc.slots = make(chan struct{}, svc.limits.Concurrency)
+	if err := svc.Swap(s.Catalog, s.Plans); err != nil {
+		return nil, err
+	}
+	return svc, nil
+}
+
+// Swap makes c what later requests are answered from; those under way finish
+// with what they began with. On error nothing changed.
+func (s *Service) Swap(c *feature.Catalog, plans map[string]*transforms.Plan) error {
+	snap, err := newSnapshot(c, plans)
+	if err != nil {
+		return fmt.Errorf("serve catalog version %d: %w", c.Version, err)
+	}
+	s.current.Store(snap)
+	return nil
+}
+
+func newSnapshot(c *feature.Catalog, plans map[string]*transforms.Plan) (*snapshot, error) {
+	snap := &snapshot{catalog: c, plans: plans, services: make(map[string]*Read, len(c.Services))}
+	for _, v := range c.Views {
+		if plans[v.Name] == nil {
+			return nil, fmt.Errorf("view %s has no plan", v.Name)
+		}
+	}
+	for _, svc := range c.Services {
+		r, err := snap.compile(svc.Features)
+		if err != nil {
+			return nil, fmt.Errorf("service %s: %w", svc.Name, err)
+		}
+		snap.services[svc.Name] = r
+	}
+	cache, err := otter.New(&otter.Options[string, *Read]{
+		MaximumWeight: maxCachedFeatures,
+		Weigher:       func(_ string, r *Read) uint32 { return uint32(len(r.outputs)) }, //nolint:gosec // bounded by MaxFeatures
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the cache of reads: %w", err)
+	}
+	snap.adhoc = cache
+	return snap, nil
+}
+
+// Limits returns the limits in force, defaults filled in.
+func (s *Service) Limits() Limits { return s.limits }
+
+// Catalog returns the catalog that is served now.
+func (s *Service) Catalog() *feature.Catalog { return s.current.Load().catalog }
+
+// Clock returns the service's time.
+func (s *Service) Clock() time.Time { return s.clock() }
+
+// Done reports the end of a request that began at start. A transport calls it
+// once per request.
+func (s *Service) Done(code Code, start time.Time) {
+	if s.events.Done != nil {
+		s.events.Done(code, s.clock().Sub(start))
+	}
+}
+
+// Unencodable reports values that a transport had to answer as null.
+func (s *Service) Unencodable(n int) {
+	if n > 0 && s.events.Unencodable != nil {
+		s.events.Unencodable(n)
+	}
+}
+
+// PrepareService returns the compiled read of a service.
+func (s *Service) PrepareService(name string) (*Read, *Error) {
+	snap := s.current.Load()
+	if r := snap.services[name]; r != nil {
+		return r, nil
+	}
+	var known []string
+	for _, svc := range snap.catalog.Services {
+		known = append(known, svc.Name)
+	}
+	e := Errorf(CodeUnknownService, "there is no service %s", Shown(name))
+	e.Details = []Detail{{Field: "service", Name: strings.Clone(name), Message: "unknown service", Suggestion: Nearest(name, known)}}
+	return nil, e
+}
+
+// PrepareFeatures returns the compiled read of features, each written
+// "view:feature", or "view" for all features of a view. features may be reused
+// after the call.
+func (s *Service) PrepareFeatures(features []string) (*Read, *Error) {
+	if len(features) == 0 {
+		return nil, Errorf(CodeInvalidRequest, "no features are asked for").
+			At("features", "name a service, or at least one feature as view:feature")
+	}
+	if len(features) > s.limits.MaxFeatures {
+		return nil, s.tooManyFeatures(len(features))
+	}
+	snap := s.current.Load()
+	key := strings.Join(features, "\n")
+	if r, ok := snap.adhoc.GetIfPresent(key); ok {
+		return r, nil
+	}
+	refs, err := snap.resolve(features)
+	if err != nil {
+		return nil, err
+	}
+	if len(refs) > s.limits.MaxFeatures {
+		return nil, s.tooManyFeatures(len(refs))
+	}
+	r, fault := snap.compile(refs)
+	if fault != nil {
+		return nil, &Error{Code: CodeInvalidRequest, Message: fault.Error(), cause: fault}
+	}
+	snap.adhoc.Set(strings.Clone(key), r) // of one feature, Join returns the caller's string
+	return r, nil
+}
+
+func (s *Service) tooManyFeatures(n int) *Error {
+	return Errorf(CodeTooManyFeatures, "%d features are asked for, the limit is %d", n, s.limits.MaxFeatures).
+		At("features", "split the request")
+}
