@@ -1,0 +1,103 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Topic is the instruments of one topic that is read.
+type Topic struct {
+	records, bytes, rows, expired, paused, stopped prometheus.Counter
+	decode, transform, write                       prometheus.Observer
+	rejected, retries                              *prometheus.CounterVec
+}
+
+func (i *instruments) topic(name string) *Topic {
+	only := prometheus.Labels{labelTopic: name}
+	return &Topic{
+		records: i.records.WithLabelValues(name), bytes: i.bytes.WithLabelValues(name), rows: i.rowsDecoded.WithLabelValues(name),
+		expired: i.expired.WithLabelValues(name), paused: i.lanePaused.WithLabelValues(name), stopped: i.laneStopped.WithLabelValues(name),
+		decode: i.decodeDuration.WithLabelValues(name), transform: i.transformDuration.WithLabelValues(name), write: i.writeTimes.WithLabelValues(name),
+		rejected: i.decodeRejected.MustCurryWith(only), retries: i.retries.MustCurryWith(only),
+	}
+}
+
+// Batch counts a finished micro-batch.
+func (t *Topic) Batch(records int, bytes int64, rows int) {
+	t.records.Add(float64(records))
+	t.bytes.Add(float64(bytes))
+	t.rows.Add(float64(rows))
+}
+
+// Took observes how long the steps of a micro-batch took.
+func (t *Topic) Took(decode, transform, write time.Duration) {
+	t.decode.Observe(decode.Seconds())
+	t.transform.Observe(transform.Seconds())
+	t.write.Observe(write.Seconds())
+}
+
+// Rejected counts one record or row that could not be decoded.
+func (t *Topic) Rejected(reason string) { t.rejected.WithLabelValues(reason).Inc() }
+
+// Retried counts one more attempt at an operation.
+func (t *Topic) Retried(operation string) { t.retries.WithLabelValues(operation).Inc() }
+
+// Expired counts records that the log dropped before they were read.
+func (t *Topic) Expired(records int64) { t.expired.Add(float64(max(0, records))) }
+
+// Paused counts a full lane.
+func (t *Topic) Paused() { t.paused.Inc() }
+
+// Stopped counts a lane that needs a person.
+func (t *Topic) Stopped() { t.stopped.Inc() }
+
+// Lane is the gauges of one assigned partition.
+type Lane struct{ lagRecords, lagSeconds, buffered prometheus.Gauge }
+
+// Lag tells how far the lane is behind: in records, and by the age of the
+// oldest record of the batch just finished.
+func (l *Lane) Lag(records int64, age time.Duration) {
+	l.lagRecords.Set(float64(max(0, records)))
+	l.lagSeconds.Set(max(0, age.Seconds()))
+}
+
+// Buffered tells how many bytes of records the lane holds.
+func (l *Lane) Buffered(bytes int64) { l.buffered.Set(float64(bytes)) }
+
+// View is the instruments of one view.
+type View struct {
+	stored, filtered, deadLettered, superseded prometheus.Counter
+	freshness, age                             prometheus.Observer
+	rejected                                   *prometheus.CounterVec
+}
+
+func (i *instruments) view(name string) *View {
+	return &View{
+		stored:       i.rows.WithLabelValues(name, EndStored),
+		filtered:     i.rows.WithLabelValues(name, EndFiltered),
+		deadLettered: i.rows.WithLabelValues(name, EndDeadLettered),
+		superseded:   i.superseded.WithLabelValues(name),
+		freshness:    i.freshness.WithLabelValues(name),
+		age:          i.eventAge.WithLabelValues(name),
+		rejected:     i.rejected.MustCurryWith(prometheus.Labels{labelView: name}),
+	}
+}
+
+// Ends counts rows by their end; stored includes superseded ones.
+func (v *View) Ends(stored, superseded, filtered, deadLettered int) {
+	v.stored.Add(float64(stored))
+	v.superseded.Add(float64(superseded))
+	v.filtered.Add(float64(filtered))
+	v.deadLettered.Add(float64(deadLettered))
+}
+
+// Rejected counts one dead-lettered row by what was wrong with it.
+func (v *View) Rejected(stage, reason string) { v.rejected.WithLabelValues(stage, reason).Inc() }
+
+// Fresh observes the time from an event to its row being durable.
+func (v *View) Fresh(d time.Duration) { v.freshness.Observe(d.Seconds()) }
+
+// Arrived observes how old an event was when it arrived; negative when it
+// claims to be from the future.
+func (v *View) Arrived(age time.Duration) { v.age.Observe(age.Seconds()) }
