@@ -64,7 +64,7 @@ type instruments struct {
 	requests, values        *prometheus.CounterVec
 	requestDuration         *prometheus.HistogramVec
 	storeReads              prometheus.Histogram
-	entities                prometheus.Counter
+	entities, unencodable   prometheus.Counter
 	storeConcurrency        prometheus.Gauge
 	catalogVersion          prometheus.Gauge
 	buildInfo               *prometheus.GaugeVec
@@ -111,8 +111,9 @@ func (i *instruments) addSink() {
 func (i *instruments) addServing() {
 	i.requests = counters("serving", "requests_total", "Requests answered.", labelEndpoint, labelCode)
 	i.requestDuration = histograms("serving", "request_duration_seconds", "Answering one request.", labelEndpoint)
-	i.entities = counter("serving", "entities_total", "Rows asked for.")
+	i.entities = counter("serving", "entities_total", "Distinct entities read from the store.")
 	i.values = counters("serving", "values_total", "Values served.", labelStatus)
+	i.unencodable = counter("serving", "unencodable_values_total", "Values answered as null because JSON cannot hold them: NaN, infinities, far times.")
 	i.storeReads = prometheus.NewHistogram(histogramOpts("serving", "store_read_duration_seconds", "One read of the online store.", durationBuckets()))
 }
 
@@ -128,7 +129,7 @@ func (i *instruments) all() []prometheus.Collector {
 		i.lagRecords, i.lagSeconds, i.buffered,
 		i.rows, i.superseded, i.rejected, i.freshness, i.eventAge,
 		i.commits, i.commitFailures, i.lastCommit,
-		i.requests, i.values, i.requestDuration, i.storeReads, i.entities,
+		i.requests, i.values, i.requestDuration, i.storeReads, i.entities, i.unencodable,
 		i.storeConcurrency, i.catalogVersion, i.buildInfo,
 	}
 }

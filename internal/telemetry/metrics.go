@@ -97,8 +97,8 @@ func (m *Metrics) ForgetLane(topic string, partition int32) {
 }
 
 // Request counts an answered request of the read API and its duration; code is
-// the HTTP status, entities how many rows were asked for.
-func (m *Metrics) Request(endpoint string, code int, took time.Duration, entities int) {
+// the HTTP status.
+func (m *Metrics) Request(endpoint string, code int, took time.Duration) {
 	r := m.endpoints.get(requestID{endpoint, code}, func() *request {
 		return &request{
 			count:    m.i.requests.WithLabelValues(endpoint, strconv.Itoa(code)),
@@ -107,7 +107,6 @@ func (m *Metrics) Request(endpoint string, code int, took time.Duration, entitie
 	})
 	r.count.Inc()
 	r.duration.Observe(took.Seconds())
-	m.i.entities.Add(float64(entities))
 }
 
 // Values counts served values by status.
@@ -117,8 +116,15 @@ func (m *Metrics) Values(status string, n int) {
 	}
 }
 
-// StoreRead observes one read of the online store by the read API.
-func (m *Metrics) StoreRead(took time.Duration) { m.i.storeReads.Observe(took.Seconds()) }
+// StoreRead observes one read of the online store by the read API, of so many
+// distinct entities.
+func (m *Metrics) StoreRead(entities int, took time.Duration) {
+	m.i.entities.Add(float64(entities))
+	m.i.storeReads.Observe(took.Seconds())
+}
+
+// Unencodable counts values answered as null because JSON cannot hold them.
+func (m *Metrics) Unencodable(n int) { m.i.unencodable.Add(float64(n)) }
 
 type request struct {
 	count    prometheus.Counter

@@ -18,9 +18,10 @@ func touchAll(m *telemetry.Metrics) {
 	m.SetStoreConcurrency(256)
 	m.Committed(time.Unix(1, 0))
 	m.CommitFailed()
-	m.Request("lookup", 200, time.Millisecond, 3)
+	m.Request("lookup", 200, time.Millisecond)
 	m.Values("PRESENT", 2)
-	m.StoreRead(time.Millisecond)
+	m.StoreRead(3, time.Millisecond)
+	m.Unencodable(1)
 	t := m.Topic("trips")
 	t.Batch(10, 1000, 12)
 	t.Took(time.Millisecond, time.Millisecond, time.Millisecond)
@@ -94,8 +95,8 @@ func TestMetricNamesFollowTheConvention(t *testing.T) {
 	m := telemetry.NewMetrics("v1")
 	touchAll(m)
 	families := ours(t, m)
-	if len(families) != 30 {
-		t.Errorf("%d metrics gathered, want 30: touchAll has to touch each new one", len(families))
+	if len(families) != 31 {
+		t.Errorf("%d metrics gathered, want 31: touchAll has to touch each new one", len(families))
 	}
 	for _, f := range families {
 		if why := fault(f); why != "" {
@@ -188,6 +189,7 @@ func TestMetricsHoldWhatTheyAreTold(t *testing.T) {
 		{"millrace_serving_entities_total", nil, 6},
 		{"millrace_serving_values_total", []string{"PRESENT"}, 4},
 		{"millrace_serving_store_read_duration_seconds", nil, 2},
+		{"millrace_serving_unencodable_values_total", nil, 2},
 		{"millrace_catalog_version", nil, 7},
 		{"millrace_store_concurrency_limit", nil, 256},
 	} {
@@ -240,7 +242,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		m.View("driver_trips").Ends(8, 2, 3, 1)
 		m.View("driver_trips").Fresh(time.Millisecond)
 		m.Lane("trips", 3).Lag(5, time.Second)
-		m.Request("lookup", 200, time.Millisecond, 3)
+		m.Request("lookup", 200, time.Millisecond)
 	}
 	if n := testing.AllocsPerRun(100, step); n != 0 {
 		t.Errorf("%v allocations per batch and request", n)
