@@ -40,9 +40,9 @@ func (p *Pipeline) commit(ctx context.Context, lanes []*lane) error {
 	marks := make(map[*lane]int64, len(lanes))
 	for _, l := range lanes {
 		l.mu.Lock()
-		mark, held := l.mu.tracker.mark, l.mu.held
+		mark := l.mu.tracker.mark
 		l.mu.Unlock()
-		if !held && mark != l.lastCommitted() {
+		if mark != l.lastCommitted() {
 			marks[l] = mark
 		}
 	}

@@ -27,6 +27,7 @@ type Pipeline struct {
 		lanes  map[sources.Partition]*lane
 		stop   context.CancelCauseFunc // of the running Run
 		closed bool
+		joined bool // Assigned was called
 	}
 	ended chan struct{} // closed when Run returned
 }
@@ -145,6 +146,7 @@ func (p *Pipeline) Assigned(ctx context.Context, as []sources.Assignment) ([]sou
 		lanes, starts = append(lanes, l), append(starts, l.start)
 	}
 	p.mu.Lock()
+	p.mu.joined = true
 	for _, l := range lanes {
 		p.mu.lanes[l.partition] = l
 	}

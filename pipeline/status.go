@@ -49,3 +49,11 @@ func (l *lane) status() LaneStatus {
 	}
 	return s
 }
+
+// Joined reports whether the group has given partitions to this process, or
+// has answered that there are none for it.
+func (p *Pipeline) Joined() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.joined
+}
