@@ -1,6 +1,9 @@
 package serving
 
-import "fmt"
+import (
+	"fmt"
+	"net/http"
+)
 
 // Code is the closed set of ways in which a request fails. docs/api.md explains
 // each to the caller who meets it.
@@ -33,6 +36,35 @@ func Codes() []Code {
 		CodeTooManyEntities, CodeTooManyFeatures, CodeTooLarge, CodeNotFound, CodeMethodNotAllowed,
 		CodeUnavailable, CodeOverloaded, CodeDeadlineExceeded, CodeCanceled, CodeInternal,
 	}
+}
+
+// statusCanceled is what proxies log for a caller that went away.
+const statusCanceled = 499
+
+// HTTPStatus returns the HTTP status of the code.
+func (c Code) HTTPStatus() int {
+	switch c {
+	case CodeOK:
+		return http.StatusOK
+	case CodeInvalidRequest:
+		return http.StatusBadRequest
+	case CodeUnknownFeature, CodeUnknownView, CodeUnknownService, CodeNotFound:
+		return http.StatusNotFound
+	case CodeMissingEntity, CodeTooManyEntities, CodeTooManyFeatures:
+		return http.StatusUnprocessableEntity
+	case CodeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case CodeMethodNotAllowed:
+		return http.StatusMethodNotAllowed
+	case CodeUnavailable, CodeOverloaded:
+		return http.StatusServiceUnavailable
+	case CodeDeadlineExceeded:
+		return http.StatusGatewayTimeout
+	case CodeCanceled:
+		return statusCanceled
+	case CodeInternal:
+	}
+	return http.StatusInternalServerError
 }
 
 // Detail is one fault of a request.

@@ -136,8 +136,12 @@ func (s *Service) readGroup(ctx context.Context, req *Request, st *state, i int,
 	if len(g.query.Keys) == 0 {
 		return nil
 	}
+	begin := s.clock()
 	if err := s.store.Read(ctx, &g.query, g.loaded); err != nil {
 		return fmt.Errorf("read entities of %s: %w", g.query.Entity, err)
+	}
+	if s.events.StoreRead != nil {
+		s.events.StoreRead(len(g.query.Keys), s.clock().Sub(begin))
 	}
 	for v, reader := range g.readers {
 		reader.Run(&g.loaded[v], now.UnixMicro())
@@ -180,9 +184,6 @@ func (g *groupState) slot(row int) int32 {
 
 // fail turns an inner error into what the caller is told.
 func (s *Service) fail(ctx context.Context, err error) *Error {
-	if s.events.Failed != nil {
-		s.events.Failed(err)
-	}
 	e := &Error{Code: CodeInternal, Message: "the lookup failed inside; the server's log has the cause", cause: err}
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
@@ -191,6 +192,9 @@ func (s *Service) fail(ctx context.Context, err error) *Error {
 		e.Code, e.Message = CodeCanceled, "the caller went away"
 	case s.unavailable(err):
 		e.Code, e.Message = CodeUnavailable, "the store cannot be read now; retry later"
+	}
+	if s.events.Failed != nil && e.Code != CodeCanceled {
+		s.events.Failed(err)
 	}
 	return e
 }

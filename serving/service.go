@@ -48,6 +48,9 @@ type Events struct {
 	// Values is called once per lookup and status that occurred, with the number
 	// of values of distinct entities.
 	Values func(status Status, n int)
+	// StoreRead is called once per store read with the number of distinct
+	// entities and its duration; concurrently when a lookup makes several.
+	StoreRead func(entities int, took time.Duration)
 	// Unencodable is called with the number of values that were answered as null
 	// because JSON cannot hold them: NaN, infinities, times beyond year 9999.
 	Unencodable func(n int)

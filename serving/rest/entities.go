@@ -24,7 +24,7 @@ func (c *call) columnar(o *fastjson.Object) *serving.Error {
 	for i, f := range c.req.Read().Columns() {
 		v := o.Get(f.Name)
 		if v == nil {
-			return missingColumn(o, f.Name)
+			return missingColumn(o, "entities."+f.Name, f.Name)
 		}
 		if err := c.column(&c.req.Columns[i], f, v); err != nil {
 			return err
@@ -99,7 +99,7 @@ func (c *call) rows(list []*fastjson.Value) *serving.Error {
 			}
 			v := o.Get(f.Name)
 			if v == nil {
-				return missingColumn(o, f.Name)
+				return missingColumn(o, fmt.Sprintf("entities[%d].%s", row, f.Name), f.Name)
 			}
 			if !c.setValue(dst, row, v) {
 				return wrongType(fmt.Sprintf("entities[%d].%s", row, f.Name), f)
@@ -116,17 +116,17 @@ func wrongType(field string, f feature.Field) *serving.Error {
 
 // missingColumn says which entity column is missing, and which one given
 // instead was probably meant.
-func missingColumn(o *fastjson.Object, name string) *serving.Error {
+func missingColumn(o *fastjson.Object, field, name string) *serving.Error {
 	var given []string
 	o.Visit(func(key []byte, _ *fastjson.Value) { given = append(given, string(key)) })
-	return missingAmong(given, name)
+	return missingAmong(given, field, name)
 }
 
-func missingAmong(given []string, name string) *serving.Error {
+func missingAmong(given []string, field, name string) *serving.Error {
 	e := serving.Errorf(serving.CodeMissingEntity, "entity column %s is missing", name)
-	d := serving.Detail{Field: "entities." + name, Name: name, Message: "missing"}
+	d := serving.Detail{Field: field, Name: name, Message: "missing"}
 	if near := serving.Nearest(name, given); near != "" {
-		d.Suggestion = "rename " + serving.Shown(near) + " to " + name
+		d.Message, d.Suggestion = "missing; "+near+" was given", name
 	}
 	e.Details = []serving.Detail{d}
 	return e

@@ -3,39 +3,9 @@ package rest
 import (
 	"encoding/json"
 	"errors"
-	"net/http"
 
 	"millrace/serving"
 )
-
-// statusCanceled is what proxies log for a caller that went away.
-const statusCanceled = 499
-
-// httpStatus returns the HTTP status of a code.
-func httpStatus(c serving.Code) int {
-	switch c {
-	case serving.CodeOK:
-		return http.StatusOK
-	case serving.CodeInvalidRequest:
-		return http.StatusBadRequest
-	case serving.CodeUnknownFeature, serving.CodeUnknownView, serving.CodeUnknownService, serving.CodeNotFound:
-		return http.StatusNotFound
-	case serving.CodeMissingEntity, serving.CodeTooManyEntities, serving.CodeTooManyFeatures:
-		return http.StatusUnprocessableEntity
-	case serving.CodeTooLarge:
-		return http.StatusRequestEntityTooLarge
-	case serving.CodeMethodNotAllowed:
-		return http.StatusMethodNotAllowed
-	case serving.CodeUnavailable, serving.CodeOverloaded:
-		return http.StatusServiceUnavailable
-	case serving.CodeDeadlineExceeded:
-		return http.StatusGatewayTimeout
-	case serving.CodeCanceled:
-		return statusCanceled
-	case serving.CodeInternal:
-	}
-	return http.StatusInternalServerError
-}
 
 // failNative encodes e in the native form:
 // {"error": {"code", "message", "details": [{"field", "message", "suggestion"}]}}.
@@ -59,7 +29,7 @@ func failNative(c *call, e *serving.Error) int {
 		b.raw(`]`)
 	}
 	b.raw(`}}`)
-	return httpStatus(e.Code)
+	return e.Code.HTTPStatus()
 }
 
 func (c *call) askToRetry(e *serving.Error) {

@@ -50,7 +50,7 @@ func failFeast(c *call, e *serving.Error) int {
 		serving.CodeOverloaded, serving.CodeDeadlineExceeded, serving.CodeCanceled, serving.CodeInternal:
 		c.enc.text(sentence(e))
 	}
-	return httpStatus(e.Code)
+	return e.Code.HTTPStatus()
 }
 
 // feastError encodes an error that Feast's client turns into the named Python

@@ -290,7 +290,7 @@ func (c *call) queryEntities(query url.Values) *serving.Error {
 			for name := range query {
 				given = append(given, name)
 			}
-			return missingAmong(given, f.Name)
+			return missingAmong(given, f.Name, f.Name)
 		}
 		if len(texts) != 1 && len(texts) != rows {
 			return serving.Errorf(serving.CodeInvalidRequest, "parameter %s is given %d times, another one %d times", f.Name, len(texts), rows).

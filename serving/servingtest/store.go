@@ -1,0 +1,127 @@
+// Package servingtest has a store of stored rows for tests of the read API and
+// its transports.
+//
+// Invariant: it keeps its word to the letter of serving.Store, and remembers
+// what it was asked.
+package servingtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"millrace/feature"
+)
+
+// Store is a serving.Store in memory. It is safe for concurrent use.
+type Store struct {
+	mu    sync.Mutex
+	rows  map[cell]row
+	reads []feature.Query
+	fault func(ctx context.Context) error
+}
+
+type cell struct{ view, key string }
+
+type row struct {
+	micros  int64
+	deleted bool
+	columns map[string]json.RawMessage
+}
+
+// NewStore returns an empty store.
+func NewStore() *Store { return &Store{rows: make(map[cell]row)} }
+
+// Put stores the row of a view, by its stored name, and an entity key. columns
+// is a JSON object by stored column; a column it lacks was never stored.
+func (s *Store) Put(view, key string, event time.Time, columns string) error {
+	r := row{micros: event.UnixMicro()}
+	if err := json.Unmarshal([]byte(columns), &r.columns); err != nil {
+		return fmt.Errorf("store a row of %s: %w", view, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rows[cell{view, key}] = r
+	return nil
+}
+
+// Delete marks the row of a view and key as deleted at event.
+func (s *Store) Delete(view, key string, event time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rows[cell{view, key}] = row{micros: event.UnixMicro(), deleted: true}
+}
+
+// Fail makes every Read begin with fault and return its error; nil ends that.
+func (s *Store) Fail(fault func(ctx context.Context) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = fault
+}
+
+// Reads returns copies of the queries so far, and forgets them.
+func (s *Store) Reads() []feature.Query {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.reads
+	s.reads = nil
+	return all
+}
+
+// Read implements serving.Store.
+func (s *Store) Read(ctx context.Context, q *feature.Query, dst []feature.Loaded) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads = append(s.reads, clone(q))
+	if fault := s.fault; fault != nil {
+		s.mu.Unlock() // a fault may wait
+		err := fault(ctx)
+		s.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	for i := range q.Views {
+		dst[i].Reset(&q.Views[i], len(q.Keys))
+		for at, key := range q.Keys {
+			if err := s.load(&q.Views[i], key, &dst[i], at); err != nil {
+				return fmt.Errorf("read view %s: %w", q.Views[i].View, err)
+			}
+		}
+	}
+	return nil
+}
+
+// clone copies what the caller will reuse.
+func clone(q *feature.Query) feature.Query {
+	c := feature.Query{Entity: q.Entity, Views: append([]feature.ViewQuery(nil), q.Views...)}
+	for _, k := range q.Keys {
+		c.Keys = append(c.Keys, string(append([]byte(nil), k...)))
+	}
+	return c
+}
+
+func (s *Store) load(v *feature.ViewQuery, key string, dst *feature.Loaded, at int) error {
+	r, ok := s.rows[cell{v.View, key}]
+	if !ok {
+		return nil
+	}
+	dst.Origins[at].EventMicros = r.micros
+	if r.deleted {
+		return nil
+	}
+	dst.Found.Set(at)
+	for i, c := range v.Columns {
+		text, ok := r.columns[c.Name]
+		if !ok {
+			dst.Missing[i].Set(at)
+			continue
+		}
+		if err := set(&dst.Columns[i], at, text); err != nil {
+			return fmt.Errorf("column %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
