@@ -10,3 +10,14 @@ import (
 func ParseLiteral(text string, t feature.Type) (*feature.Column, error) {
 	return expr.ParseLiteral(text, t) //nolint:wrapcheck // says already what and why
 }
+
+// Normal prints an expression in one form, so that texts that differ in spaces
+// or the case of keywords compare equal. Text that does not parse is returned
+// as it is.
+func Normal(text string) string {
+	n, err := expr.Parse(text)
+	if err != nil {
+		return text
+	}
+	return n.String()
+}

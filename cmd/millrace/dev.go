@@ -162,7 +162,7 @@ func (d *devProcess) open(ctx context.Context, out io.Writer) error {
 		return err //nolint:wrapcheck // says already what and where
 	}
 	d.cfg.Kafka.Brokers = []string{d.broker.Addr()}
-	if d.store, err = app.OpenEmbeddedStore(d.cfg); err != nil {
+	if d.store, err = app.OpenEmbeddedStore(d.cfg, d.log); err != nil {
 		d.broker.Close()
 		return err //nolint:wrapcheck // says already what and where
 	}
@@ -204,7 +204,7 @@ func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 		return err //nolint:wrapcheck // says already what and where
 	}
 	d.status.Watch(pipe)
-	api, err := app.NewServer(d.cfg, d.project, d.store, d.metrics)
+	api, err := app.NewServer(d.cfg, d.project, d.store, d.metrics, d.log)
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -84,8 +85,17 @@ type metaStore interface {
 	sinks.LetterReader
 }
 
+// hasEmbedded reports whether the data folder holds a store.
+func hasEmbedded(c *config.Config) bool {
+	_, err := os.Stat(filepath.Join(c.Store.DataDir, "store"))
+	return err == nil
+}
+
 // openMeta opens the project's store, or reaches the process that holds it.
 func openMeta(ctx context.Context, c *config.Config, project string, create bool) (metaStore, func(), error) {
+	if len(c.Store.Hosts) == 0 && hasEmbedded(c) {
+		c.Store.Type = "embedded" // nothing else is configured, and dev was run here
+	}
 	if c.Store.Type == "embedded" {
 		if r, err := admin.ReadRun(c.Store.DataDir); err == nil {
 			client := admin.NewClient(r.Admin)

@@ -141,7 +141,7 @@ func ingestRole(ctx context.Context, r *role) error {
 }
 
 func serveRole(ctx context.Context, r *role) error {
-	h, err := app.NewServer(r.cfg, r.project, r.store, r.metrics)
+	h, err := app.NewServer(r.cfg, r.project, r.store, r.metrics, r.log)
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}

@@ -53,20 +53,20 @@ func EventTime() *Expr {
 func Now() *Expr { return &Expr{kind: exprNow, typ: feature.Of(feature.KindTimestamp)} }
 
 // Literal returns the constant that row 0 of c holds. c is copied; the strings
-// in it must live as long as the expression.
+// in it must live as long as the expression. A column without rows is null.
 func Literal(c *feature.Column) *Expr {
 	one := new(feature.Column)
 	one.Reset(c.Type)
-	one.AppendFrom(c, 0)
+	one.Resize(1)
+	if c.Len() > 0 {
+		one.CopyRow(0, c, 0)
+	}
 	return &Expr{kind: exprConst, typ: c.Type, value: one}
 }
 
 // Cast returns e converted to t, e itself when it has that type already, and
 // nil when there is no such conversion.
 func Cast(e *Expr, t feature.Type) *Expr { return cast(e, t, false, nil) }
-
-// IsNull reports whether e is a constant null.
-func (e *Expr) isNull() bool { return e.kind == exprConst && e.value.IsNull(0) }
 
 // untyped reports whether e is a null that takes the type of its surroundings.
 func (e *Expr) untyped() bool { return e.typ.Kind == feature.KindInvalid }

@@ -97,6 +97,9 @@ func (m *Machine) resize(rows int) {
 		if n.kind == exprColumn && have == 0 {
 			continue // load resizes it in the rare case that it is needed
 		}
+		if have == 0 {
+			r.own.Reset(n.typ) // a list drops its elements
+		}
 		r.own.Resize(rows)
 		if n.kind == exprConst {
 			for row := have; row < rows; row++ {
@@ -127,7 +130,7 @@ func (m *Machine) load(i int, in *Input) {
 	case exprNow:
 		loadTimes(&r.own, in.NowMicros)
 	case exprColumn:
-		if n.slot < len(in.Columns) {
+		if n.slot >= 0 && n.slot < len(in.Columns) {
 			if c := in.Columns[n.slot]; c != nil && c.Len() == m.rows && c.Type.Layout() == n.typ.Layout() {
 				r.col = c
 				return

@@ -146,8 +146,32 @@ func (c *call) mapRunes(s string, f func(rune) rune) string {
 	return s
 }
 
-func lower(c *call, s string) string { return c.mapRunes(s, unicode.ToLower) }
-func upper(c *call, s string) string { return c.mapRunes(s, toUpper) }
+func lower(c *call, s string) string { return c.mapCase(s, 'A', unicode.ToLower) }
+func upper(c *call, s string) string { return c.mapCase(s, 'a', toUpper) }
+
+// mapCase turns the other case of the 26 letters from first on, and of other
+// scripts' letters by f.
+func (c *call) mapCase(s string, first byte, f func(rune) rune) string {
+	at := 0
+	for ; at < len(s) && s[at]-first >= 26; at++ {
+		if s[at] >= utf8.RuneSelf {
+			return c.mapRunes(s, f)
+		}
+	}
+	if at == len(s) {
+		return s
+	}
+	text := append(c.arena.Tail(len(s)), s...)
+	for i := at; i < len(text); i++ {
+		if text[i] >= utf8.RuneSelf {
+			return c.mapRunes(s, f)
+		}
+		if text[i]-first < 26 {
+			text[i] ^= 'a' - 'A'
+		}
+	}
+	return c.arena.Keep(text)
+}
 
 // toUpper maps as DuckDB does, which capitalises the sharp s to one letter.
 func toUpper(r rune) rune {

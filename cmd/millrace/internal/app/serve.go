@@ -20,13 +20,13 @@ import (
 )
 
 // NewServer makes the read API over a store.
-func NewServer(c *config.Config, p *definition.Project, store Store, m *telemetry.Metrics) (http.Handler, error) {
+func NewServer(c *config.Config, p *definition.Project, store Store, m *telemetry.Metrics, log *slog.Logger) (http.Handler, error) {
 	svc, err := serving.New(serving.Settings{
 		Catalog: p.Catalog, Plans: p.Plans,
 		Store:  rowcodec.NewReader(store, sinks.NewSchemas(store)),
 		Limits: serving.Limits{MaxEntities: c.Serve.MaxEntities, MaxBodyBytes: int64(c.Serve.MaxBody), Concurrency: c.Serve.Concurrency, Timeout: c.Serve.Timeout.Std()},
 		Clock:  time.Now,
-		Events: servingEvents(m),
+		Events: servingEvents(m, log),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the read API: %w", err)

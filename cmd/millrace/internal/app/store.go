@@ -11,7 +11,6 @@ import (
 	"millrace/cmd/millrace/internal/config"
 	"millrace/sinks"
 	"millrace/sinks/pebble"
-	"millrace/sinks/scylla"
 )
 
 // Store is everything a project keeps, whichever store keeps it.
@@ -40,42 +39,19 @@ func OpenStore(ctx context.Context, c *config.Config, project string, create boo
 		return nil, err
 	}
 	if c.Store.Type == "embedded" {
-		return OpenEmbeddedStore(c)
+		return OpenEmbeddedStore(c, log)
 	}
-	s := scyllaSettings(c, project, log)
-	if create {
-		if err := scylla.Create(ctx, s); err != nil {
-			return nil, fmt.Errorf("create the tables of project %s: %w", project, err)
-		}
-	}
-	store, err := scylla.Open(ctx, s)
-	if err != nil {
-		return nil, fmt.Errorf("open the store of project %s: %w", project, err)
-	}
-	return store, nil
+	return openScylla(ctx, c, project, create, log)
 }
 
 // OpenEmbeddedStore opens the store in the data folder; one process at a time
 // can.
-func OpenEmbeddedStore(c *config.Config) (Store, error) {
-	store, err := pebble.Open(filepath.Join(c.Store.DataDir, "store"), pebble.Settings{LetterTTL: c.Store.LetterTTL.Std()})
+func OpenEmbeddedStore(c *config.Config, log *slog.Logger) (Store, error) {
+	store, err := pebble.Open(filepath.Join(c.Store.DataDir, "store"), pebble.Settings{LetterTTL: c.Store.LetterTTL.Std(), Logger: log})
 	if err != nil {
 		return nil, fmt.Errorf("open the embedded store: %w", err)
 	}
 	return store, nil
-}
-
-func scyllaSettings(c *config.Config, project string, log *slog.Logger) scylla.Settings {
-	return scylla.Settings{
-		Hosts: c.Store.Hosts, Port: c.Store.Port, Keyspace: Keyspace(c, project),
-		LocalDC: c.Store.DataCenter, Consistency: c.Store.Consistency, Replication: c.Store.Replication,
-		Username: c.Store.User, Password: c.Store.Password.Reveal(), TLS: scylla.TLS{
-			Enabled: c.Store.TLS.Enabled, CA: c.Store.TLS.CA, Cert: c.Store.TLS.Cert, Key: c.Store.TLS.Key,
-			InsecureSkipVerify: c.Store.TLS.InsecureSkipVerify,
-		},
-		Timeout: c.Store.Timeout.Std(), NumConns: c.Store.Connections, MaxInFlight: c.Store.MaxInFlight,
-		LetterTTL: c.Store.LetterTTL.Std(), Logger: log,
-	}
 }
 
 // pingTimeout bounds a readiness check.

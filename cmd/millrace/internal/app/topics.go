@@ -25,8 +25,8 @@ func kafkaSettings(c *config.Config, project string) kafka.Settings {
 		Brokers: k.Brokers, Group: Group(c, project), ClientID: k.ClientID,
 		SessionTimeout: k.SessionTimeout.Std(), RevokeTimeout: c.Ingest.DrainTimeout.Std(),
 		TLS: kafka.TLS{
-			Enabled: k.TLS.Enabled, CA: k.TLS.CA, Cert: k.TLS.Cert, Key: k.TLS.Key,
-			InsecureSkipVerify: k.TLS.InsecureSkipVerify,
+			Enabled: k.TLS.Enabled, CAFile: k.TLS.CA, CertFile: k.TLS.Cert, KeyFile: k.TLS.Key,
+			Insecure: k.TLS.InsecureSkipVerify,
 		},
 		SASL: kafka.SASL{
 			Mechanism: k.SASL.Mechanism, User: k.SASL.User, Password: k.SASL.Password.Reveal(),

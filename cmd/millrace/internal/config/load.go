@@ -29,12 +29,22 @@ func Load(path string, lookup func(string) (string, bool)) (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("read configuration %s: %w", pathOrDefault(path), err)
 	}
-	if err := yaml.UnmarshalWithOptions(expanded, &c, yaml.Strict()); err != nil {
+	if err := decode(expanded, &c); err != nil {
 		return c, fmt.Errorf("read configuration %s:\n%s", pathOrDefault(path), yaml.FormatError(err, false, true))
 	}
 	problems := fromEnvironment(&c, lookup)
 	problems = append(problems, c.validate()...)
 	return c, problems.errOrNil()
+}
+
+// decode reads text over what c holds. The library turns an empty document into
+// zero values, so one is passed over.
+func decode(text []byte, c *Config) error {
+	var probe any
+	if err := yaml.Unmarshal(text, &probe); err == nil && probe == nil {
+		return nil
+	}
+	return yaml.UnmarshalWithOptions(text, c, yaml.Strict()) //nolint:wrapcheck // the caller formats it
 }
 
 func pathOrDefault(path string) string {

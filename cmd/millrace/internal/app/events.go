@@ -1,0 +1,117 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"millrace/internal/telemetry"
+	"millrace/pipeline"
+	"millrace/serving"
+	"millrace/sinks"
+	"millrace/sources"
+)
+
+// metricEvents counts what the pipeline tells.
+func metricEvents(m *telemetry.Metrics) pipeline.Events {
+	return pipeline.Events{
+		Assigned:     func(a sources.Assignment, _ sources.Start) { m.Lane(a.Topic, a.Number) },
+		Revoked:      func(p sources.Partition, _ int) { m.ForgetLane(p.Topic, p.Number) },
+		Lost:         func(p sources.Partition) { m.ForgetLane(p.Topic, p.Number) },
+		Full:         func(p sources.Partition) { m.Topic(p.Topic).Paused() },
+		BatchDone:    func(b *pipeline.BatchStats) { countBatch(m, b, time.Now()) },
+		Retried:      func(p sources.Partition, operation string) { m.Topic(p.Topic).Retried(operation) },
+		Committed:    func([]sources.Mark) { m.Committed(time.Now()) },
+		CommitFailed: func(error) { m.CommitFailed() },
+		Expired:      func(p sources.Partition, records int64) { m.Topic(p.Topic).Expired(records) },
+		Stopped:      func(_ string, a sources.Assignment, _ error) { m.Topic(a.Topic).Stopped() },
+	}
+}
+
+func countBatch(m *telemetry.Metrics, b *pipeline.BatchStats, now time.Time) {
+	t := m.Topic(b.Partition.Topic)
+	t.Batch(b.Records, b.Bytes, b.Rows)
+	t.Took(b.Decode, b.Transform, b.Write)
+	for i := range b.Rejects {
+		t.Rejected(string(b.Rejects[i].Reason))
+	}
+	m.Lane(b.Partition.Topic, b.Partition.Number).Lag(max(0, b.LogEnd-b.Next), now.Sub(time.UnixMilli(b.OldestMs)))
+	nowMicros := now.UnixMicro()
+	for i := range b.Views {
+		ends := &b.Views[i]
+		v := m.View(ends.View)
+		v.Ends(ends.Stored, ends.Superseded, ends.Filtered, ends.DeadLettered)
+		for r := range ends.Rejects {
+			v.Rejected(string(ends.Rejects[r].Stage), string(ends.Rejects[r].Reason))
+		}
+		for o := range ends.Origins {
+			event := ends.Origins[o].EventMicros
+			v.Fresh(time.Duration(nowMicros-event) * time.Microsecond)
+			v.Arrived(time.Duration(ends.Origins[o].RecordMillis*1000-event) * time.Microsecond)
+		}
+	}
+}
+
+// logEvents logs changes of state; records are not logged.
+func logEvents(log *slog.Logger) pipeline.Events {
+	at := func(p sources.Partition) []any { return []any{"topic", p.Topic, "partition", p.Number} }
+	return pipeline.Events{
+		Assigned: func(a sources.Assignment, s sources.Start) {
+			log.Info("assigned", "topic", a.Topic, "partition", a.Number, "offset", s.Offset, "held", s.Hold)
+		},
+		Revoked: func(p sources.Partition, unfinished int) {
+			log.Info("revoked", append(at(p), "unfinished_batches", unfinished)...)
+		},
+		Lost: func(p sources.Partition) { log.Warn("lost", at(p)...) },
+		Failed: func(p sources.Partition, operation string, err error) {
+			log.Error("lane waits and retries", append(at(p), "operation", operation, "err", err)...)
+		},
+		Recovered: func(p sources.Partition, operation string, attempts int) {
+			log.Info("lane goes on", append(at(p), "operation", operation, "attempt", attempts)...)
+		},
+		CommitFailed: func(err error) { log.Warn("commit will be tried again", "err", err) },
+		Expired: func(p sources.Partition, records int64) {
+			log.Error("the log dropped records before they were read", append(at(p), "records", records)...)
+		},
+		Stopped: func(source string, a sources.Assignment, err error) {
+			log.Error("lane stopped", "source", source, "topic", a.Topic, "partition", a.Number, "err", err)
+		},
+		TopicRecreated: func(p sources.Partition) {
+			log.Warn("the topic was created again: starting at its first record", at(p)...)
+		},
+	}
+}
+
+// RecoverEvents lets `dev` go on by itself where a person would run
+// `millrace recover`: its broker may lose the end of its log in a power cut.
+func RecoverEvents(meta sinks.Meta, log *slog.Logger) pipeline.Events {
+	epochs := sinks.NewEpochs(meta)
+	return pipeline.Events{
+		Stopped: func(source string, a sources.Assignment, _ error) {
+			go func() {
+				ctx, cancel := context.WithTimeout(context.Background(), recoverTimeout)
+				defer cancel()
+				offset := a.LogEnd
+				if a.Committed >= 0 {
+					offset = min(a.Committed, a.LogEnd)
+				}
+				if _, err := epochs.Recover(ctx, source, a.Number, a.TopicID, offset); err != nil {
+					log.Error("recover a lane", "source", source, "partition", a.Number, "err", err)
+				}
+			}()
+		},
+	}
+}
+
+// recoverTimeout bounds the embedded store's answer.
+const recoverTimeout = 10 * time.Second
+
+// servingEvents counts what the read API tells.
+func servingEvents(m *telemetry.Metrics, log *slog.Logger) serving.Events {
+	return serving.Events{
+		Done:        func(code serving.Code, took time.Duration) { m.Request("lookup", code.HTTPStatus(), took) },
+		Values:      func(status serving.Status, n int) { m.Values(status.String(), n) },
+		Unencodable: m.Unencodable,
+		Failed:      func(err error) { log.Error("a lookup failed", "err", err) },
+	}
+}

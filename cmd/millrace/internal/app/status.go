@@ -1,0 +1,202 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"millrace/feature"
+	"millrace/internal/telemetry"
+	"millrace/pipeline"
+)
+
+// Status collects what a process can tell about itself. It is safe for
+// concurrent use.
+type Status struct {
+	doc   Document
+	began time.Time
+
+	mu    sync.Mutex
+	pipe  *pipeline.Pipeline
+	ready bool
+	views map[string]*ViewStatus
+	total totals
+}
+
+// totals feed the live line.
+type totals struct{ records, rows, letters int64 }
+
+// Document is the answer of GET /v1/status.
+type Document struct {
+	Role           string                `json:"role"`
+	Version        string                `json:"version"`
+	Project        string                `json:"project"`
+	CatalogVersion int64                 `json:"catalog_version"`
+	PID            int                   `json:"pid"`
+	UptimeSeconds  float64               `json:"uptime_seconds"`
+	Lanes          []pipeline.LaneStatus `json:"lanes,omitempty"`
+	Views          []ViewStatus          `json:"views,omitempty"`
+}
+
+// ViewStatus counts a view's rows since the process began.
+type ViewStatus struct {
+	View             string  `json:"view"`
+	Stored           int64   `json:"stored"`
+	Filtered         int64   `json:"filtered"`
+	DeadLettered     int64   `json:"dead_lettered"`
+	FreshnessSeconds float64 `json:"freshness_seconds"` // event time to durable, median of the last batch
+}
+
+// NewStatus returns the status of a role.
+func NewStatus(role, version string, c *feature.Catalog) *Status {
+	s := &Status{began: time.Now(), views: make(map[string]*ViewStatus)}
+	s.doc = Document{Role: role, Version: version, Project: c.Project, CatalogVersion: c.Version, PID: os.Getpid()}
+	return s
+}
+
+// Watch makes the lanes of pipe part of the status.
+func (s *Status) Watch(pipe *pipeline.Pipeline) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pipe = pipe
+}
+
+// SetReady says that the role works.
+func (s *Status) SetReady() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready = true
+}
+
+// Events keeps the counters up to date.
+func (s *Status) Events() pipeline.Events { return pipeline.Events{BatchDone: s.batchDone} }
+
+func (s *Status) batchDone(b *pipeline.BatchStats) {
+	now := time.Now().UnixMicro()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total.records += int64(b.Records)
+	s.total.letters += int64(len(b.Rejects))
+	for i := range b.Views {
+		e := &b.Views[i]
+		v := s.views[e.View]
+		if v == nil {
+			v = &ViewStatus{View: e.View}
+			s.views[e.View] = v
+		}
+		v.Stored += int64(e.Stored)
+		v.Filtered += int64(e.Filtered)
+		v.DeadLettered += int64(e.DeadLettered)
+		s.total.rows += int64(e.Stored)
+		s.total.letters += int64(len(e.Rejects))
+		if n := len(e.Origins); n > 0 {
+			v.FreshnessSeconds = float64(now-e.Origins[n/2].EventMicros) / 1e6
+		}
+	}
+}
+
+// Document describes the process now.
+func (s *Status) Document() Document {
+	s.mu.Lock()
+	doc, pipe := s.doc, s.pipe
+	for _, name := range sortedKeys(s.views) {
+		doc.Views = append(doc.Views, *s.views[name])
+	}
+	s.mu.Unlock()
+	doc.UptimeSeconds = time.Since(s.began).Seconds()
+	if pipe != nil {
+		doc.Lanes = pipe.Snapshot()
+	}
+	return doc
+}
+
+// ServeHTTP answers with the document.
+func (s *Status) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(s.Document()) //nolint:errcheck // the caller went away
+}
+
+// Checks are the conditions of readiness of a role.
+func (s *Status) Checks(store Store) []telemetry.Check {
+	return []telemetry.Check{
+		{Name: "store", Run: func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+			defer cancel()
+			return store.Ping(ctx) //nolint:wrapcheck // the check is named
+		}},
+		{Name: s.doc.Role, Run: func(context.Context) error { return s.working() }},
+	}
+}
+
+// working holds when the API answers or, for an ingesting process, when it has
+// lanes and none of them waits for a person.
+func (s *Status) working() error {
+	s.mu.Lock()
+	ready, pipe := s.ready, s.pipe
+	s.mu.Unlock()
+	if ready {
+		return nil
+	}
+	if pipe == nil {
+		return errNotReady
+	}
+	lanes := pipe.Snapshot()
+	for _, l := range lanes {
+		if l.State == "held" {
+			return fmt.Errorf("the lane of topic %s, partition %d is stopped", l.Topic, l.Partition)
+		}
+	}
+	if !pipe.Joined() {
+		return errNotReady
+	}
+	return nil
+}
+
+// ShowLine prints, on a terminal, a line that says every second what moves.
+func (s *Status) ShowLine(ctx context.Context, out io.Writer, terminal bool) {
+	if !terminal {
+		return
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var last totals
+	for {
+		select {
+		case <-ctx.Done():
+			fmt.Fprintln(out)
+			return
+		case <-tick.C:
+			last = s.printLine(out, last)
+		}
+	}
+}
+
+func (s *Status) printLine(out io.Writer, last totals) totals {
+	doc := s.Document()
+	s.mu.Lock()
+	now := s.total
+	s.mu.Unlock()
+	var lag int64
+	for _, l := range doc.Lanes {
+		lag += l.Lag
+	}
+	freshness := 0.0
+	for _, v := range doc.Views {
+		freshness = max(freshness, v.FreshnessSeconds)
+	}
+	const clearLine = "\r\x1b[2K"
+	fmt.Fprintf(out, "%s%d events/s  %d rows/s  lag %d  freshness %.0f ms  dead letters %d",
+		clearLine, now.records-last.records, now.rows-last.rows, lag, freshness*1000, now.letters)
+	return now
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.Sorted(maps.Keys(m))
+}
