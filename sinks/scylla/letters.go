@@ -1,0 +1,138 @@
+package scylla
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"millrace/feature"
+	"millrace/sinks"
+)
+
+const insertLetter = `INSERT INTO deadletters (source, src, day, position, element, feature_view,
+ topic, record_offset, record_millis, stage, reason, message,
+ revision, catalog_version, record_key, record_value, headers, value_bytes, truncated)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?`
+
+const selectLetters = `SELECT position, element, feature_view,
+ topic, record_offset, record_millis, stage, reason, message,
+ revision, catalog_version, record_key, record_value, headers, value_bytes, truncated
+FROM deadletters WHERE source = ? AND src = ? AND day = ?`
+
+// letterPage is how many letters are fetched at once: payloads may be large.
+const letterPage = 50
+
+// Put implements sinks.DeadLetter.
+func (s *Store) Put(ctx context.Context, letters []sinks.Letter) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("put letters: %w", err)
+	}
+	err := s.parallel(ctx, len(letters), func(ctx context.Context, i int) error { return s.putLetter(ctx, &letters[i]) })
+	if err != nil {
+		return fmt.Errorf("put letters: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) putLetter(ctx context.Context, l *sinks.Letter) error {
+	var headers []byte
+	if len(l.Headers) > 0 {
+		text, err := json.Marshal(l.Headers)
+		if err != nil {
+			return fmt.Errorf("encode headers: %w", err)
+		}
+		headers = text
+	}
+	return exec(s.session.Query(insertLetter,
+		l.Source, l.Partition, l.Day, l.Position, l.Element, l.View,
+		strings.ToValidUTF8(l.Topic, "\ufffd"), l.Offset, l.RecordMillis, string(l.Stage), string(l.Reason), strings.ToValidUTF8(l.Message, "\ufffd"),
+		int(l.Revision), l.CatalogVersion, l.RecordKey, l.RecordValue, headers, l.ValueBytes, l.Truncated,
+		seconds(s.set.LetterTTL)).WithContext(ctx))
+}
+
+// letterPartition is one partition of the table.
+type letterPartition struct {
+	source   string
+	src, day int32
+}
+
+// EachLetter implements sinks.LetterReader. It looks at every partition that
+// has letters, so it is for people and replays, not for the hot path.
+func (s *Store) EachLetter(ctx context.Context, f sinks.LetterFilter, fn func(*sinks.Letter) bool) error {
+	partitions, err := s.letterPartitions(ctx, &f)
+	if err != nil {
+		return fmt.Errorf("read letters: %w", err)
+	}
+	found := 0
+	each := func(l *sinks.Letter) bool {
+		if !f.Match(l) {
+			return true
+		}
+		found++
+		return fn(l) && found != f.Limit
+	}
+	for _, p := range partitions {
+		more, err := s.lettersOf(ctx, p, each)
+		if err != nil {
+			return fmt.Errorf("read letters: %w", err)
+		}
+		if !more {
+			return nil
+		}
+	}
+	return nil
+}
+
+// letterPartitions lists the partitions that may hold selected letters, in the
+// order of LetterID.
+func (s *Store) letterPartitions(ctx context.Context, f *sinks.LetterFilter) ([]letterPartition, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	it := s.session.Query("SELECT DISTINCT source, src, day FROM deadletters").WithContext(ctx).RetryPolicy(again).Iter()
+	var all []letterPartition
+	for p := (letterPartition{}); it.Scan(&p.source, &p.src, &p.day); {
+		if f.Source == "" || f.Source == p.source {
+			all = append(all, p)
+		}
+	}
+	if err := it.Close(); err != nil {
+		return nil, failure(ctx, err)
+	}
+	slices.SortFunc(all, func(a, b letterPartition) int {
+		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.src, b.src), cmp.Compare(a.day, b.day))
+	})
+	return all, nil
+}
+
+// lettersOf calls fn for the letters of one partition until it returns false,
+// and reports whether it never did.
+func (s *Store) lettersOf(ctx context.Context, p letterPartition, fn func(*sinks.Letter) bool) (bool, error) {
+	it := s.session.Query(selectLetters, p.source, p.src, p.day).WithContext(ctx).RetryPolicy(again).PageSize(letterPage).Iter()
+	more := true
+	for more {
+		l := sinks.Letter{LetterID: sinks.LetterID{Source: p.source, Partition: p.src, Day: p.day}}
+		var stage, reason string
+		var revision int
+		var headers []byte
+		if !it.Scan(&l.Position, &l.Element, &l.View,
+			&l.Topic, &l.Offset, &l.RecordMillis, &stage, &reason, &l.Message,
+			&revision, &l.CatalogVersion, &l.RecordKey, &l.RecordValue, &headers, &l.ValueBytes, &l.Truncated) {
+			break
+		}
+		l.Stage, l.Reason, l.Revision = feature.Stage(stage), feature.Reason(reason), uint16(revision)
+		if len(headers) > 0 {
+			if err := json.Unmarshal(headers, &l.Headers); err != nil {
+				return false, fmt.Errorf("decode headers: %w", err)
+			}
+		}
+		more = fn(&l)
+	}
+	if err := it.Close(); err != nil && more {
+		return false, failure(ctx, err)
+	}
+	return more, nil
+}

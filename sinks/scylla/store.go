@@ -1,0 +1,115 @@
+package scylla
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/gocql/gocql"
+
+	"millrace/sinks"
+)
+
+// Store implements every contract of package sinks. It is safe for concurrent
+// use.
+type Store struct {
+	session *gocql.Session
+	set     Settings
+	limit   *limiter
+	meta    metaStatements
+	close   sync.Once
+}
+
+// ErrNotCreated is wrapped by Open when keyspaces or tables are missing.
+var ErrNotCreated = errors.New("the project's tables do not exist; run millrace apply to create them")
+
+// Open connects and checks that the tables exist. It blocks until a node
+// answers or ctx ends.
+func Open(ctx context.Context, settings Settings) (*Store, error) {
+	set, err := settings.filled()
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	session, err := connect(ctx, &set, set.Keyspace)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", set.Keyspace, explainOpen(err))
+	}
+	s := &Store{session: session, set: set, limit: newLimiter(set.MaxInFlight), meta: newMetaStatements(set.meta())}
+	there, err := tablesOf(ctx, session, &set)
+	if err == nil && !there.complete() {
+		err = fmt.Errorf("%s: %w", strings.Join(there.missing(), ", "), ErrNotCreated)
+	}
+	if err != nil {
+		session.Close()
+		return nil, fmt.Errorf("open store %s: %w", set.Keyspace, err)
+	}
+	return s, nil
+}
+
+// explainOpen recognises the database's own words for a missing keyspace.
+func explainOpen(err error) error {
+	if text := err.Error(); strings.Contains(text, "eyspace") && strings.Contains(text, "does not exist") {
+		return fmt.Errorf("%w (%w)", ErrNotCreated, err)
+	}
+	return err
+}
+
+// connect opens a session; keyspace may be "". The driver cannot be
+// interrupted while it connects, so when ctx ends first the session is closed
+// as soon as it exists.
+func connect(ctx context.Context, set *Settings, keyspace string) (*gocql.Session, error) {
+	cluster, err := set.cluster()
+	if err != nil {
+		return nil, err
+	}
+	cluster.Keyspace = keyspace
+	type answer struct {
+		session *gocql.Session
+		err     error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		session, err := cluster.CreateSession()
+		answered <- answer{session, err}
+	}()
+	select {
+	case a := <-answered:
+		if a.err != nil {
+			return nil, fmt.Errorf("connect to %s port %d: %w: %w", strings.Join(set.Hosts, ", "), set.Port, sinks.ErrUnavailable, a.err)
+		}
+		return a.session, nil
+	case <-ctx.Done():
+		go func() {
+			if a := <-answered; a.session != nil {
+				a.session.Close()
+			}
+		}()
+		return nil, fmt.Errorf("connect to %s port %d: %w", strings.Join(set.Hosts, ", "), set.Port, ctx.Err())
+	}
+}
+
+// Sync implements sinks.Sink: what Write acknowledged is as durable as the
+// replicas at the consistency in use make it.
+func (s *Store) Sync(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("sync store: %w", err)
+	}
+	return nil
+}
+
+// Ping asks a node for an answer.
+func (s *Store) Ping(ctx context.Context) error {
+	var key string
+	if err := s.session.Query("SELECT key FROM system.local").Consistency(gocql.One).WithContext(ctx).Scan(&key); err != nil {
+		return fmt.Errorf("ping store: %w", failure(ctx, err))
+	}
+	return nil
+}
+
+// Close ends the connections. Calls under way fail. A second call does nothing.
+func (s *Store) Close() error {
+	s.close.Do(s.session.Close)
+	return nil
+}

@@ -1,0 +1,228 @@
+package scylla
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gocql/gocql"
+	"github.com/sourcegraph/conc"
+
+	"millrace/sinks"
+)
+
+const (
+	upsert        = "INSERT INTO latest (entity, key, feature_view, v) VALUES (?, ?, ?, ?) USING TIMESTAMP ?"
+	upsertExpires = upsert + " AND TTL ?"
+)
+
+// A batch is one mutation and has the limits of one.
+const (
+	maxBatchRows  = 64
+	maxBatchBytes = 1 << 20
+)
+
+// Write implements sinks.Sink. The views of one entity key go out together as
+// one mutation; everything else goes out alone, many at once.
+func (s *Store) Write(ctx context.Context, rows []sinks.Row) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("write rows: %w", err)
+	}
+	w := writer{store: s, rows: rows}
+	w.plan()
+	if err := s.parallel(ctx, len(w.requests), w.send); err != nil {
+		return fmt.Errorf("write rows: %w", err)
+	}
+	return nil
+}
+
+// writer is one call of Write. Its workers only read it.
+type writer struct {
+	store    *Store
+	rows     []sinks.Row
+	order    []int32 // of rows, by entity key; nil when every row stands alone
+	requests []span  // of order, or of rows
+}
+
+type span struct{ from, to int32 }
+
+func (w *writer) row(i int32) *sinks.Row {
+	if w.order == nil {
+		return &w.rows[i]
+	}
+	return &w.rows[w.order[i]]
+}
+
+// plan decides what goes out together. Rows name distinct cells, so rows of
+// one view are of distinct entity keys and stand alone.
+func (w *writer) plan() {
+	if !oneView(w.rows) {
+		w.sort()
+	}
+	w.requests = make([]span, 0, len(w.rows))
+	for from := int32(0); int(from) < len(w.rows); {
+		to := w.together(from)
+		w.requests = append(w.requests, span{from, to})
+		from = to
+	}
+}
+
+func oneView(rows []sinks.Row) bool {
+	for i := range rows {
+		if rows[i].View != rows[0].View || rows[i].Entity != rows[0].Entity {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *writer) sort() {
+	w.order = make([]int32, len(w.rows))
+	for i := range w.order {
+		w.order[i] = int32(i)
+	}
+	slices.SortFunc(w.order, func(i, j int32) int {
+		a, b := &w.rows[i], &w.rows[j]
+		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Entity, b.Entity), cmp.Compare(i, j))
+	})
+}
+
+// together returns where the request that begins at from ends.
+func (w *writer) together(from int32) int32 {
+	to := from + 1
+	if w.order == nil {
+		return to
+	}
+	first := w.row(from)
+	bytes := len(first.Value)
+	for ; int(to) < len(w.rows) && to-from < maxBatchRows; to++ {
+		r := w.row(to)
+		bytes += len(r.Value)
+		if r.Key != first.Key || r.Entity != first.Entity || bytes > maxBatchBytes {
+			break
+		}
+	}
+	return to
+}
+
+// send sends request i once.
+func (w *writer) send(ctx context.Context, i int) error {
+	at := w.requests[i]
+	if at.to-at.from == 1 {
+		statement, args := bind(w.row(at.from))
+		return exec(w.store.session.Query(statement, args...).WithContext(ctx))
+	}
+	b := w.store.session.Batch(gocql.UnloggedBatch).WithContext(ctx)
+	for i := at.from; i < at.to; i++ {
+		statement, args := bind(w.row(i))
+		b.Entries = append(b.Entries, gocql.BatchEntry{Stmt: statement, Args: args, Idempotent: true})
+	}
+	return b.Exec()
+}
+
+// exec runs q and gives it back to the driver's pool.
+func exec(q *gocql.Query) error {
+	defer q.Release()
+	return q.Exec()
+}
+
+func bind(r *sinks.Row) (statement string, args []any) {
+	ttl := seconds(r.Expire)
+	if ttl == 0 {
+		return upsert, []any{r.Entity, r.Key, r.View, r.Value, r.Stamp}
+	}
+	return upsertExpires, []any{r.Entity, r.Key, r.View, r.Value, r.Stamp, ttl}
+}
+
+// maxTTL is the longest that the database takes, twenty years of 365 days.
+const maxTTL = 20 * 365 * 24 * time.Hour
+
+// seconds returns the TTL of an expiry, rounded up; 0 is none.
+func seconds(expire time.Duration) int {
+	if expire <= 0 || expire > maxTTL {
+		return 0
+	}
+	return int((expire + time.Second - 1) / time.Second)
+}
+
+// parallel sends n requests and returns when all are acknowledged or one has
+// failed for good; the others are then given up. It borrows at most as many
+// goroutines as places, each taking the next request: a goroutine per request
+// costs more than what it waits for.
+func (s *Store) parallel(ctx context.Context, n int, send func(context.Context, int) error) error {
+	if n == 1 {
+		return s.persist(ctx, 0, send)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var failed sync.Once
+	var first error
+	var workers conc.WaitGroup
+	for range min(n, s.set.MaxInFlight) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if err := s.persist(ctx, i, send); err != nil {
+					failed.Do(func() { first = err })
+					cancel(err)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return first
+}
+
+// Waits between repetitions: doubled from the first to the longest, and a
+// random half of it, so that those who failed together do not return together.
+const (
+	firstWait   = 10 * time.Millisecond
+	longestWait = 320 * time.Millisecond
+)
+
+// persist sends one request until it is acknowledged, is refused, or RetryFor
+// is over. Its place is free while it waits.
+func (s *Store) persist(ctx context.Context, i int, send func(context.Context, int) error) error {
+	var giveUp time.Time
+	for wait := firstWait; ; wait = min(2*wait, longestWait) {
+		if err := s.limit.acquire(ctx); err != nil {
+			return err
+		}
+		began := time.Now()
+		err := send(ctx, i)
+		o := outcomeOf(err)
+		if ctx.Err() != nil && err != nil {
+			o = outcomePassing // ended by the caller, not by the database
+		}
+		s.limit.release(began, o)
+		if err == nil {
+			return nil
+		}
+		if giveUp.IsZero() {
+			giveUp = began.Add(s.set.RetryFor)
+		}
+		if ctx.Err() != nil || o == outcomePermanent || time.Now().Add(wait).After(giveUp) {
+			return failure(ctx, err)
+		}
+		if err := sleep(ctx, wait/2+rand.N(wait/2)); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
