@@ -120,6 +120,9 @@ func New(s Settings) (*Service, error) {
 // Swap makes c what later requests are answered from; those under way finish
 // with what they began with. On error nothing changed.
 func (s *Service) Swap(c *feature.Catalog, plans map[string]*transforms.Plan) error {
+	if c == nil {
+		return errors.New("serve a catalog: there is none")
+	}
 	snap, err := newSnapshot(c, plans)
 	if err != nil {
 		return fmt.Errorf("serve catalog version %d: %w", c.Version, err)
