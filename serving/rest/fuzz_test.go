@@ -1,0 +1,95 @@
+package rest_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"millrace/feature/definition"
+	"millrace/serving"
+	"millrace/serving/rest"
+	"millrace/serving/servingtest"
+)
+
+const wideKeys = `
+project: rides
+entities:
+  - {name: driver, join_keys: [{name: driver_id, type: int64}]}
+  - {name: odd, join_keys: [{name: b, type: bool}, {name: t, type: timestamp}, {name: y, type: bytes}, {name: s, type: string}, {name: i, type: int32}]}
+sources:
+  - name: trips
+    push: {}
+    fields: [{name: driver_id, type: int64}, {name: fare, type: float64}, {name: b, type: bool}, {name: t, type: timestamp}, {name: y, type: bytes}, {name: s, type: string}, {name: i, type: int32}]
+views:
+  - {name: trip, entity: driver, source: trips, ttl: 1h, features: [{name: fare, default: 1}, {name: twice, expr: fare * 2, at: read}]}
+  - {name: odd_view, entity: odd, source: trips, features: [{name: fare}]}
+services: [{name: all, features: [trip, odd_view]}]
+`
+
+func newHandler(t testing.TB, store serving.Store, yaml string, events serving.Events) http.Handler {
+	t.Helper()
+	p, err := definition.Load([]definition.File{{Name: "p.yaml", Data: []byte(yaml)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc, err := serving.New(serving.Settings{
+		Catalog: p.Catalog, Plans: p.Plans, Store: store, Events: events,
+		Clock: func() time.Time { return time.Unix(1_800_000_000, 0) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rest.Handler(svc, rest.Settings{})
+}
+
+// Whatever the body, the answer is JSON, and never a fault of the server. The
+// handler is shared, so that what one request leaves in pooled memory meets the
+// next one.
+func FuzzBodies(f *testing.F) {
+	for _, body := range []string{
+		`{"service":"all","entities":[{"driver_id":1,"b":true,"t":"2026-01-01T00:00:00Z","y":"AQ==","s":"x","i":7}],"include":["status","origin"]}`,
+		`{"features":["trip"],"entities":{"driver_id":["1",2.0,null,1e3]},"named":true,"max_age":{"trip":"1d"},"context":{},"contexts":[]}`,
+		`{"features":["trip:fare"],"entities":{"driver_id":[9007199254740993,1e300,-0]},"full_feature_names":true}`,
+		`{"feature_service":"all","entities":{"driver_id":[1],"b":["true"],"t":[1795512599],"y":[""],"s":["\ud800"],"i":["-5"]}}`,
+		`{"features":["trip@latest:fare","odd_view@latest:fare"],"entities":{"\u0064river_id":[1]},"features":null}`,
+		strings.Repeat("[", 1000), `{"a":1}{`, `nan`, "\x00", ``, `{"entities":{"driver_id":[]},"features":[]}`,
+	} {
+		f.Add(body, true)
+		f.Add(body, false)
+	}
+	store := servingtest.NewStore()
+	if err := store.Put("trip@1", "1", time.Unix(1_799_999_000, 0), `{"fare": 2.5}`); err != nil {
+		f.Fatal(err)
+	}
+	h := newHandler(f, store, wideKeys, serving.Events{})
+	f.Fuzz(func(t *testing.T, body string, feast bool) {
+		path := "/v1/lookup"
+		if feast {
+			path = "/get-online-features"
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, strings.NewReader(body)))
+		if w.Code >= 500 || !json.Valid(w.Body.Bytes()) {
+			t.Fatalf("answered %d %s", w.Code, w.Body)
+		}
+	})
+}
+
+func FuzzQueries(f *testing.F) {
+	f.Add("all", "driver_id=1&b=true&t=2026-01-01T00:00:00Z&y=&s=x&i=7&include=status")
+	f.Add("trip", "driver_id=1&driver_id=2&max_age=trip:10m&include=age_ms,event_time")
+	f.Add("%2e", "&&=;%")
+	h := newHandler(f, servingtest.NewStore(), wideKeys, serving.Events{})
+	f.Fuzz(func(t *testing.T, name, query string) {
+		r := httptest.NewRequest(http.MethodGet, "/v1/lookup/all", nil)
+		r.URL.Path, r.URL.RawQuery = "/v1/lookup/"+name, query
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code >= 500 || (w.Body.Len() > 0 && w.Code != http.StatusMovedPermanently && !json.Valid(w.Body.Bytes())) {
+			t.Fatalf("answered %d %s", w.Code, w.Body)
+		}
+	})
+}
