@@ -49,7 +49,7 @@ views:
     source: trips
     features:
       - {name: last_fare, expr: fare}
-      - {name: fare_per_km, expr: fare / nullif(km, 0)}
+      - {name: fare_per_km, expr: "fare / nullif(km, 0)"}
       - {name: tier, expr: upper(status)}
 `
 

@@ -271,7 +271,7 @@ func (r *reader) decodeStruct(n ast.Node, v reflect.Value, path string) {
 		f, known := fields[key]
 		switch {
 		case !known:
-			r.fault(p.Key, 0, join(path, key), fmt.Sprintf("unknown key %s", key), didYouMean(key, keysOf(fields)))
+			r.fault(p.Key, 0, join(path, key), fmt.Sprintf("unknown key %s", key), unknownKeyHint(p, keysOf(fields)))
 		case seen[key]:
 			r.fault(p.Key, 0, join(path, key), fmt.Sprintf("%s is written twice", key), "remove one of the two")
 		case f.Tag.Get("later") != "":
@@ -287,6 +287,16 @@ func (r *reader) decodeStruct(n ast.Node, v reflect.Value, path string) {
 			r.fault(n, 0, path, fmt.Sprintf("%s is missing in %s", key, last(path)), "")
 		}
 	}
+}
+
+// unknownKeyHint recognises a text with a comma inside { }, which YAML takes
+// for the end of a value: {expr: nullif(km, 0)}.
+func unknownKeyHint(p *ast.MappingValueNode, known []string) string {
+	key := p.Key.GetToken().Value
+	if _, empty := p.Value.(*ast.NullNode); empty && nearest(key, known) == "" {
+		return "inside { } a comma ends a value: put the text before it in quotes"
+	}
+	return didYouMean(key, known)
 }
 
 func (r *reader) checkEnum(f reflect.StructField, n ast.Node, v reflect.Value, path string) {

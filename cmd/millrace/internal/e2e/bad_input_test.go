@@ -15,8 +15,8 @@ import (
 func TestBadRecords(t *testing.T) {
 	s := newStack(t, "bad")
 	s.write(tripDefinitions)
-	big := "16777216"
-	s.startWithTopic(1, map[string]*string{"max.message.bytes": &big})
+	s.up(1)
+	s.configure(map[string]string{"max.message.bytes": "16777216"})
 	now := time.Now()
 	huge := `{"driver_id":5,"n":1,"status":"` + strings.Repeat("x", 3<<20) + `"}`
 	faults := []struct{ name, value, stage, reason string }{
@@ -63,15 +63,6 @@ func TestBadRecords(t *testing.T) {
 		})
 	}
 	s.checkEnds("driver_trips", "driver_last")
-}
-
-// startWithTopic is up with topic settings.
-func (s *stack) startWithTopic(partitions int32, configs map[string]*string) {
-	s.t.Helper()
-	if s.real {
-		s.createTopic(partitions, configs)
-	}
-	s.up(partitions)
 }
 
 // TestBadRequests shows a caller's mistakes, each answered clearly.

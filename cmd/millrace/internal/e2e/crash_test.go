@@ -15,9 +15,8 @@ import (
 )
 
 const (
-	crashPartitions = 6
-	crashDrivers    = 2000
-	lookupChunk     = 500
+	crashDrivers = 2000
+	lookupChunk  = 500
 )
 
 // crashSeeds is how many runs: few in CI, many in make soak.

@@ -21,12 +21,14 @@ func newStack(t *testing.T, name string) *stack {
 	return s
 }
 
-// up starts everything; on the embedded stack that is one process.
-func (s *stack) up(partitions int32) *process {
+// crashPartitions is what `dev` gives a topic.
+const crashPartitions = 4
+
+// up starts everything; on the embedded stack that is one process, which
+// creates the topic itself.
+func (s *stack) up(int32) *process {
 	s.t.Helper()
-	p := s.startIngest()
-	s.createTopic(partitions, nil)
-	return p
+	return s.startIngest()
 }
 
 // startIngest starts `dev`, which ingests and serves.

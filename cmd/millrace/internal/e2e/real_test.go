@@ -31,6 +31,9 @@ func newStack(t *testing.T, name string) *stack {
 	return s
 }
 
+// crashPartitions is more than there are processes.
+const crashPartitions = 6
+
 // up creates the topic, applies, and starts one ingest and one serve.
 func (s *stack) up(partitions int32) *process {
 	s.t.Helper()

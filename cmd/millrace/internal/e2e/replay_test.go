@@ -27,7 +27,7 @@ func TestCorrectedExpressionReplayed(t *testing.T) {
 	s.endIngest(p)
 	// The corrected logic gives greater values for some and smaller for others,
 	// and refuses driver 25, whose fare is 0.
-	corrected := strings.Replace(tripDefinitions, "expr: fare / nullif(km, 0)",
+	corrected := strings.Replace(tripDefinitions, `expr: "fare / nullif(km, 0)"`,
 		"expr: 50 - fare / km + ln(abs(fare)) * 0", 1)
 	s.write(corrected)
 	s.resetGroup()

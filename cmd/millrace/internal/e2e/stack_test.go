@@ -376,3 +376,16 @@ func (s *stack) group() string {
 	}
 	return "millrace-" + s.project
 }
+
+// configure changes the topic's settings.
+func (s *stack) configure(configs map[string]string) {
+	s.t.Helper()
+	_, adm := s.kafka()
+	var changes []kadm.AlterConfig
+	for name, value := range configs {
+		changes = append(changes, kadm.AlterConfig{Name: name, Value: &value})
+	}
+	if _, err := adm.AlterTopicConfigs(context.Background(), changes, s.topic); err != nil {
+		s.t.Fatal(err)
+	}
+}

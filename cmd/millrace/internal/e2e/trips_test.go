@@ -30,7 +30,7 @@ views:
     where: status is distinct from 'cancelled'
     features:
       - {name: serial, expr: n}
-      - {name: fare_per_km, expr: fare / nullif(km, 0)}
+      - {name: fare_per_km, expr: "fare / nullif(km, 0)"}
       - {name: tier, expr: upper(status)}
   - name: driver_last
     entity: driver
