@@ -45,7 +45,7 @@ func create(ctx context.Context, session *gocql.Session, set *Settings) error {
 		return err
 	}
 	for _, statement := range ddl(set, scylla) {
-		if err := session.Query(statement).WithContext(ctx).Exec(); err != nil {
+		if err := session.QueryWithContext(ctx, statement).Exec(); err != nil {
 			return fmt.Errorf("%s: %w", strings.SplitN(statement, "(", 2)[0], err)
 		}
 	}
@@ -58,8 +58,8 @@ func create(ctx context.Context, session *gocql.Session, set *Settings) error {
 // isScylla looks for a system table that Apache Cassandra does not have.
 func isScylla(ctx context.Context, session *gocql.Session) (bool, error) {
 	var name string
-	err := session.Query("SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system' AND table_name = 'scylla_local'").
-		WithContext(ctx).Scan(&name)
+	const ask = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system' AND table_name = 'scylla_local'"
+	err := session.QueryWithContext(ctx, ask).Scan(&name)
 	if errors.Is(err, gocql.ErrNotFound) {
 		return false, nil
 	}
@@ -69,8 +69,7 @@ func isScylla(ctx context.Context, session *gocql.Session) (bool, error) {
 	return true, nil
 }
 
-// ddl returns the statements that make everything; deploy/schema shows them to
-// those who may not let a program create keyspaces.
+// ddl returns the statements that make everything.
 func ddl(set *Settings, scylla bool) []string {
 	replication := replicationOf(set.Replication)
 	noTablets := ""
@@ -135,6 +134,8 @@ func (t tables) missing() []string {
 	return names
 }
 
+const listTables = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?"
+
 // tablesOf looks for the tables in the database's own catalog.
 func tablesOf(ctx context.Context, session *gocql.Session, set *Settings) (tables, error) {
 	found := make(tables)
@@ -142,7 +143,7 @@ func tablesOf(ctx context.Context, session *gocql.Session, set *Settings) (table
 		found[name] = false
 	}
 	for _, keyspace := range []string{set.Keyspace, set.meta()} {
-		it := session.Query("SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?", keyspace).WithContext(ctx).Iter()
+		it := session.QueryWithContext(ctx, listTables, keyspace).Iter()
 		for name := ""; it.Scan(&name); {
 			if _, wanted := found[keyspace+"."+name]; wanted {
 				found[keyspace+"."+name] = true

@@ -46,11 +46,11 @@ func (s *Store) putLetter(ctx context.Context, l *sinks.Letter) error {
 		}
 		headers = text
 	}
-	return exec(s.session.Query(insertLetter,
+	return exec(s.session.QueryWithContext(ctx, insertLetter,
 		l.Source, l.Partition, l.Day, l.Position, l.Element, l.View,
 		strings.ToValidUTF8(l.Topic, "\ufffd"), l.Offset, l.RecordMillis, string(l.Stage), string(l.Reason), strings.ToValidUTF8(l.Message, "\ufffd"),
 		int(l.Revision), l.CatalogVersion, l.RecordKey, l.RecordValue, headers, l.ValueBytes, l.Truncated,
-		seconds(s.set.LetterTTL)).WithContext(ctx))
+		seconds(s.set.LetterTTL)))
 }
 
 // letterPartition is one partition of the table.
@@ -92,7 +92,7 @@ func (s *Store) letterPartitions(ctx context.Context, f *sinks.LetterFilter) ([]
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	it := s.session.Query("SELECT DISTINCT source, src, day FROM deadletters").WithContext(ctx).RetryPolicy(again).Iter()
+	it := s.session.QueryWithContext(ctx, "SELECT DISTINCT source, src, day FROM deadletters").RetryPolicy(again()).Iter()
 	var all []letterPartition
 	for p := (letterPartition{}); it.Scan(&p.source, &p.src, &p.day); {
 		if f.Source == "" || f.Source == p.source {
@@ -111,7 +111,7 @@ func (s *Store) letterPartitions(ctx context.Context, f *sinks.LetterFilter) ([]
 // lettersOf calls fn for the letters of one partition until it returns false,
 // and reports whether it never did.
 func (s *Store) lettersOf(ctx context.Context, p letterPartition, fn func(*sinks.Letter) bool) (bool, error) {
-	it := s.session.Query(selectLetters, p.source, p.src, p.day).WithContext(ctx).RetryPolicy(again).PageSize(letterPage).Iter()
+	it := s.session.QueryWithContext(ctx, selectLetters, p.source, p.src, p.day).RetryPolicy(again()).PageSize(letterPage).Iter()
 	more := true
 	for more {
 		l := sinks.Letter{LetterID: sinks.LetterID{Source: p.source, Partition: p.src, Day: p.day}}

@@ -53,8 +53,8 @@ func (s *Store) entry(ctx context.Context, t sinks.MetaTable, id string) ([]byte
 	var value []byte
 	err := s.repeat(ctx, func() error {
 		value = nil
-		q := s.session.Query(s.meta.get[t], s.set.Keyspace, id)
-		return q.Consistency(gocql.LocalSerial).WithContext(ctx).Scan(&value)
+		q := s.session.QueryWithContext(ctx, s.meta.get[t], s.set.Keyspace, id)
+		return q.Consistency(gocql.LocalSerial).Scan(&value)
 	})
 	if errors.Is(err, gocql.ErrNotFound) {
 		return nil, nil
@@ -70,7 +70,7 @@ func (s *Store) List(ctx context.Context, t sinks.MetaTable) ([]sinks.MetaEntry,
 	var all []sinks.MetaEntry
 	err := s.repeat(ctx, func() error {
 		all = nil
-		it := s.session.Query(s.meta.list[t], s.set.Keyspace).Consistency(gocql.LocalSerial).WithContext(ctx).Iter()
+		it := s.session.QueryWithContext(ctx, s.meta.list[t], s.set.Keyspace).Consistency(gocql.LocalSerial).Iter()
 		for {
 			var e sinks.MetaEntry
 			if !it.Scan(&e.ID, &e.Value) {
@@ -151,13 +151,13 @@ func (s *Store) swapOnce(ctx context.Context, t sinks.MetaTable, id string, old,
 	var q *gocql.Query
 	switch {
 	case old == nil:
-		q = s.session.Query(s.meta.insert[t], s.set.Keyspace, id, value)
+		q = s.session.QueryWithContext(ctx, s.meta.insert[t], s.set.Keyspace, id, value)
 	case value == nil:
-		q = s.session.Query(s.meta.remove[t], s.set.Keyspace, id, old)
+		q = s.session.QueryWithContext(ctx, s.meta.remove[t], s.set.Keyspace, id, old)
 	default:
-		q = s.session.Query(s.meta.update[t], value, s.set.Keyspace, id, old)
+		q = s.session.QueryWithContext(ctx, s.meta.update[t], value, s.set.Keyspace, id, old)
 	}
-	return q.Idempotent(false).WithContext(ctx).MapScanCAS(make(map[string]any))
+	return q.Idempotent(false).MapScanCAS(make(map[string]any))
 }
 
 // repeat calls try until it succeeds, is refused, or RetryFor is over.

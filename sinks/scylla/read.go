@@ -109,17 +109,17 @@ func (r *reader) readEach(ctx context.Context, todo []int) error {
 
 // again lets the driver ask another node once when one does not answer: a read
 // has a person waiting, and no other chance.
-var again = &gocql.SimpleRetryPolicy{NumRetries: 1}
+func again() gocql.RetryPolicy { return &gocql.SimpleRetryPolicy{NumRetries: 1} }
 
 func (r *reader) read(ctx context.Context, i int) error {
 	var q *gocql.Query
 	if len(r.views) == 1 {
-		q = r.store.session.Query(selectView, r.entity, r.keys[i], r.views[0])
+		q = r.store.session.QueryWithContext(ctx, selectView, r.entity, r.keys[i], r.views[0])
 	} else {
-		q = r.store.session.Query(selectViews, r.entity, r.keys[i], r.views)
+		q = r.store.session.QueryWithContext(ctx, selectViews, r.entity, r.keys[i], r.views)
 	}
 	defer q.Release()
-	it := q.WithContext(ctx).RetryPolicy(again).Iter()
+	it := q.RetryPolicy(again()).Iter()
 	for {
 		var view string
 		var value []byte // a new one each time: the driver writes into what it is given

@@ -102,7 +102,7 @@ func (s *Store) Sync(ctx context.Context) error {
 // Ping asks a node for an answer.
 func (s *Store) Ping(ctx context.Context) error {
 	var key string
-	if err := s.session.Query("SELECT key FROM system.local").Consistency(gocql.One).WithContext(ctx).Scan(&key); err != nil {
+	if err := s.session.QueryWithContext(ctx, "SELECT key FROM system.local").Consistency(gocql.One).Scan(&key); err != nil {
 		return fmt.Errorf("ping store: %w", failure(ctx, err))
 	}
 	return nil

@@ -115,9 +115,9 @@ func (w *writer) send(ctx context.Context, i int) error {
 	at := w.requests[i]
 	if at.to-at.from == 1 {
 		statement, args := bind(w.row(at.from))
-		return exec(w.store.session.Query(statement, args...).WithContext(ctx))
+		return exec(w.store.session.QueryWithContext(ctx, statement, args...))
 	}
-	b := w.store.session.Batch(gocql.UnloggedBatch).WithContext(ctx)
+	b := w.store.session.BatchWithContext(ctx, gocql.UnloggedBatch)
 	for i := at.from; i < at.to; i++ {
 		statement, args := bind(w.row(i))
 		b.Entries = append(b.Entries, gocql.BatchEntry{Stmt: statement, Args: args, Idempotent: true})
