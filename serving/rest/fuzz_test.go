@@ -82,13 +82,17 @@ func FuzzQueries(f *testing.F) {
 	f.Add("all", "driver_id=1&b=true&t=2026-01-01T00:00:00Z&y=&s=x&i=7&include=status")
 	f.Add("trip", "driver_id=1&driver_id=2&max_age=trip:10m&include=age_ms,event_time")
 	f.Add("%2e", "&&=;%")
+	f.Add(".", "0")
 	h := newHandler(f, servingtest.NewStore(), wideKeys, serving.Events{})
 	f.Fuzz(func(t *testing.T, name, query string) {
 		r := httptest.NewRequest(http.MethodGet, "/v1/lookup/all", nil)
 		r.URL.Path, r.URL.RawQuery = "/v1/lookup/"+name, query
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		if w.Code >= 500 || (w.Body.Len() > 0 && w.Code != http.StatusMovedPermanently && !json.Valid(w.Body.Bytes())) {
+		if w.Code >= 300 && w.Code < 400 {
+			return // ServeMux cleans the path
+		}
+		if w.Code >= 500 || !json.Valid(w.Body.Bytes()) {
 			t.Fatalf("answered %d %s", w.Code, w.Body)
 		}
 	})
