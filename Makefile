@@ -1,0 +1,95 @@
+# `make help` lists what there is. CI runs `make ci` and nothing else.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 30s
+SEEDS ?= 20
+ARGS ?=
+TOOLS := .tools
+SCRIPTS := .ci/run $(wildcard tools/*.sh deploy/local/*.sh)
+GENERATED := docs/definitions.schema.json
+# Packages with tests that need real servers.
+REAL = $(shell grep -rlE '^//go:build .*\breal\b' --include='*_test.go' . | xargs -n1 dirname | sort -u)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort
+
+.PHONY: build
+build: ## Build bin/millrace
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/millrace ./cmd/millrace
+
+.PHONY: run
+run: build ## Everything in one process, with live demo events (ARGS='--demo-rate 1000')
+	bin/millrace dev --demo $(ARGS)
+
+.PHONY: test
+test: $(TOOLS)/gotestsum ## All tests that need no server, with the race detector
+	$(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- -race -timeout 5m $(ARGS) ./...
+
+.PHONY: test-real
+test-real: $(TOOLS)/gotestsum ## The end-to-end suite on Apache Kafka and Apache Cassandra, or on MILLRACE_TEST_KAFKA and MILLRACE_TEST_CQL
+	CASSANDRA_SYNC=batch FAST=1 deploy/local/with.sh $(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- \
+	  -tags real -p 1 -count 1 -timeout 30m $(ARGS) $(REAL)
+
+.PHONY: soak
+soak: $(TOOLS)/gotestsum ## Many seeds and long runs, for hours (SEEDS=20)
+	MILLRACE_SOAK=1 MILLRACE_CRASH_SEEDS=$(SEEDS) $(TOOLS)/gotestsum --format standard-verbose -- -tags soak -p 1 -count 1 -timeout 12h $(ARGS) ./...
+	MILLRACE_SOAK=1 MILLRACE_CRASH_SEEDS=$(SEEDS) CASSANDRA_SYNC=batch deploy/local/with.sh \
+	  $(TOOLS)/gotestsum --format standard-verbose -- -tags real,soak -p 1 -count 1 -timeout 12h $(ARGS) $(REAL)
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME
+	tools/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Whole-system figures on real servers, to bench/results
+	deploy/local/with.sh go run ./bench -out bench/results $(ARGS)
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## Every linter, vet of tagged files, and the scripts
+	go vet ./...
+	go vet -tags real,soak ./...
+	$(TOOLS)/golangci-lint run ./...
+	tools/shellcheck.sh $(TOOLS)/shellcheck $(SCRIPTS)
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint ## Format the Go files
+	$(TOOLS)/golangci-lint fmt ./...
+
+.PHONY: generate
+generate: ## Make the generated files anew
+	go run ./cmd/millrace schema > docs/definitions.schema.json.part
+	mv docs/definitions.schema.json.part docs/definitions.schema.json
+
+.PHONY: docs
+docs: build ## Check generated files and the examples' definitions
+	tools/fresh.sh $(GENERATED) -- $(MAKE) generate
+	@for dir in examples/*/; do echo "check $$dir"; bin/millrace check --definitions "$$dir"; done
+
+.PHONY: ci
+ci: ## What CI runs
+	@tools/timed.sh tools $(MAKE) tools
+	@tools/timed.sh lint $(MAKE) lint
+	@tools/timed.sh docs $(MAKE) docs
+	@tools/timed.sh test $(MAKE) test
+	@tools/timed.sh test-real $(MAKE) test-real
+
+.PHONY: tools
+tools: $(TOOLS)/golangci-lint $(TOOLS)/gotestsum ## Build the tools that CI needs
+	@ls -l $(TOOLS) | awk 'NR > 1 {print "  " $$NF}'
+
+$(TOOLS)/golangci-lint: PACKAGE = github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(TOOLS)/gotestsum: PACKAGE = gotest.tools/gotestsum
+$(TOOLS)/gofumpt: PACKAGE = mvdan.cc/gofumpt
+$(TOOLS)/benchstat: PACKAGE = golang.org/x/perf/cmd/benchstat
+$(TOOLS)/golangci-lint $(TOOLS)/gotestsum $(TOOLS)/gofumpt $(TOOLS)/benchstat: tools/go.mod tools/go.sum
+	cd tools && CGO_ENABLED=0 go build -o ../$@ $(PACKAGE)
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove what was built; data of dev and of local servers stays
+	rm -rf bin $(TOOLS)

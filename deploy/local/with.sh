@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Run a command with a Kafka and a Cassandra of its own: started before,
+# stopped after, whatever happens. usage: with.sh COMMAND…
+# The command finds them in MILLRACE_TEST_KAFKA and MILLRACE_TEST_CQL (host:port).
+# When both are set already, nothing is started and the command uses those.
+# The variables of README.md apply, with other ports and another folder, so
+# that a pair started by hand is left alone.
+set -euo pipefail
+[ $# -gt 0 ] || {
+  echo "usage: with.sh COMMAND…" >&2
+  exit 2
+}
+if [ -n "${MILLRACE_TEST_KAFKA:-}" ] && [ -n "${MILLRACE_TEST_CQL:-}" ]; then
+  exec "$@"
+fi
+scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+shared=$scripts/../../.local
+export LOCAL_DIR=${LOCAL_DIR:-$shared/with}
+export KAFKA_PORT=${KAFKA_PORT:-29092} KAFKA_CPORT=${KAFKA_CPORT:-29093}
+export CASSANDRA_PORT=${CASSANDRA_PORT:-29042} CASSANDRA_SPORT=${CASSANDRA_SPORT:-27000} CASSANDRA_JMX_PORT=${CASSANDRA_JMX_PORT:-27199}
+
+mkdir -p "$LOCAL_DIR" "$shared/lib"
+[ -e "$LOCAL_DIR/lib" ] || ln -s "$(cd "$shared/lib" && pwd)" "$LOCAL_DIR/lib" # the jars are fetched once for all
+# One user of the folder at a time; the lock goes with the process that holds it.
+if command -v flock >/dev/null; then
+  exec 9>"$LOCAL_DIR/lock"
+  flock -n 9 || {
+    echo "another with.sh uses $LOCAL_DIR: wait for it, or set LOCAL_DIR and the ports" >&2
+    exit 1
+  }
+fi
+
+child=
+finish() {
+  local rc=$?
+  trap '' INT TERM # stopping is not to be interrupted
+  if [ -n "$child" ] && kill -0 -- "-$child" 2>/dev/null; then
+    kill -TERM -- "-$child" || true
+    wait "$child" || true
+  fi
+  if [ "$rc" -eq 0 ]; then
+    "$scripts/down.sh" all --wipe
+  else
+    "$scripts/down.sh" all
+    echo "the servers' logs are in $LOCAL_DIR" >&2
+  fi
+  exit "$rc"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+"$scripts/down.sh" all --wipe # of a run that was killed
+"$scripts/up.sh" all 9>&-     # servers must not inherit the lock
+set -m # the command becomes a process group, so that all of it can be stopped
+MILLRACE_TEST_KAFKA=127.0.0.1:$KAFKA_PORT MILLRACE_TEST_CQL=127.0.0.1:$CASSANDRA_PORT "$@" 9>&- &
+child=$!
+set +m
+wait "$child"
