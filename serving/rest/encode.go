@@ -15,7 +15,8 @@ import (
 type encoder struct {
 	out         []byte
 	feast       bool // Feast's forms of floats, times, json and infinities
-	unencodable int  // values answered as null because JSON cannot hold them
+	dates       dates
+	unencodable int // values answered as null because JSON cannot hold them
 }
 
 func (e *encoder) reset(feast bool) {
@@ -83,7 +84,7 @@ func (e *encoder) time(micros int64) {
 		return
 	}
 	e.out = append(e.out, '"')
-	e.out = appendTime(e.out, micros)
+	e.out = e.dates.append(e.out, micros)
 	e.out = append(e.out, '"')
 }
 

@@ -13,28 +13,42 @@ const (
 	microsPerDay    = 24 * 60 * 60 * microsPerSecond
 )
 
-// appendTime writes micros as RFC 3339 in UTC with 0, 3 or 6 digits of a
-// second, as few as hold it. time.AppendFormat does the same at four times the
-// cost, and every value of an answer may have a time.
-func appendTime(dst []byte, micros int64) []byte {
+// dates writes times. It remembers the text of the last day, because the times
+// of one answer mostly lie close together. The zero value is ready.
+type dates struct {
+	day  int64
+	text [len("2006-01-02T")]byte // of day; zero at first
+}
+
+// append writes micros as RFC 3339 in UTC with 0, 3 or 6 digits of a second, as
+// few as hold it. time.AppendFormat does the same at several times the cost,
+// and every value of an answer may have a time.
+func (d *dates) append(dst []byte, micros int64) []byte {
 	day := floorDiv(micros, microsPerDay)
-	rest := micros - day*microsPerDay
-	year, month, dom := civil(day)
-	seconds, fraction := int(rest/microsPerSecond), int(rest%microsPerSecond)
-	dst = append(appendDigits(dst, year, 4), '-')
-	dst = append(appendDigits(dst, month, 2), '-')
-	dst = append(appendDigits(dst, dom, 2), 'T')
-	dst = append(appendDigits(dst, seconds/3600, 2), ':')
-	dst = append(appendDigits(dst, seconds/60%60, 2), ':')
-	dst = appendDigits(dst, seconds%60, 2)
-	switch {
-	case fraction == 0:
-	case fraction%1000 == 0:
-		dst = appendDigits(append(dst, '.'), fraction/1000, 3)
-	default:
-		dst = appendDigits(append(dst, '.'), fraction, 6)
+	if day != d.day || d.text[0] == 0 {
+		d.remember(day)
+	}
+	dst = append(dst, d.text[:]...)
+	rest := int(micros - day*microsPerDay)
+	seconds, fraction := rest/microsPerSecond, rest%microsPerSecond
+	dst = append(appendTwo(dst, seconds/3600), ':')
+	dst = append(appendTwo(dst, seconds/60%60), ':')
+	dst = appendTwo(dst, seconds%60)
+	if fraction > 0 {
+		dst = append(dst, '.', digit(fraction/100_000), digit(fraction/10_000), digit(fraction/1000))
+	}
+	if fraction%1000 > 0 {
+		dst = append(dst, digit(fraction/100), digit(fraction/10), digit(fraction))
 	}
 	return append(dst, 'Z')
+}
+
+func (d *dates) remember(day int64) {
+	year, month, dom := civil(day)
+	text := append(appendTwo(appendTwo(d.text[:0], year/100), year%100), '-')
+	text = append(appendTwo(text, month), '-')
+	_ = append(appendTwo(text, dom), 'T') // it fits, so this is d.text
+	d.day = day
 }
 
 // civil turns days since 1970-01-01 into a date of the Gregorian calendar. It
@@ -56,16 +70,10 @@ func civil(day int64) (year, month, dom int) {
 	return year, month, dom
 }
 
-func appendDigits(dst []byte, v, width int) []byte {
-	for range width {
-		dst = append(dst, '0')
-	}
-	for i := len(dst) - 1; v > 0; i-- {
-		dst[i] = byte('0' + v%10)
-		v /= 10
-	}
-	return dst
-}
+func appendTwo(dst []byte, v int) []byte { return append(dst, digit(v/10), digit(v)) }
+
+// digit is the last decimal digit of v.
+func digit(v int) byte { return '0' + byte(v%10) }
 
 func floorDiv(a, b int64) int64 {
 	q := a / b
