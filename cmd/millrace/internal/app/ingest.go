@@ -31,7 +31,7 @@ func NewIngest(c *config.Config, p *definition.Project, store Store, m *telemetr
 		return nil, err
 	}
 	ks := kafkaSettings(c, p.Catalog.Project)
-	ks.Topics, ks.Logger, ks.Hooks = topics, log, m.KafkaHooks()
+	ks.Topics, ks.Logger, ks.Hooks = topics, newQuiet(log), m.KafkaHooks()
 	source, err := kafka.New(ks)
 	if err != nil {
 		return nil, fmt.Errorf("configure the Kafka source: %w", err)
