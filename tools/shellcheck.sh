@@ -15,8 +15,8 @@ if [ "$(cat "$folder/.installed" 2>/dev/null || true)" != "$want" ]; then
     exit 0
   fi
   rm -rf "$folder"
-  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+  PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
     --target "$folder" -r "$here/requirements.txt"
   echo "$want" >"$folder/.installed"
 fi
-"$folder/bin/shellcheck" -x -P SCRIPTDIR "$@"
+"$folder/bin/shellcheck" --shell bash -x -P SCRIPTDIR "$@"

@@ -3,8 +3,8 @@
 # stopped after, whatever happens. usage: with.sh COMMAND…
 # The command finds them in MILLRACE_TEST_KAFKA and MILLRACE_TEST_CQL (host:port).
 # When both are set already, nothing is started and the command uses those.
-# The variables of README.md apply, with other ports and another folder, so
-# that a pair started by hand is left alone.
+# The variables of README.md apply, with free ports and another folder, so that
+# a pair started by hand is left alone.
 set -euo pipefail
 [ $# -gt 0 ] || {
   echo "usage: with.sh COMMAND…" >&2
@@ -14,13 +14,21 @@ if [ -n "${MILLRACE_TEST_KAFKA:-}" ] && [ -n "${MILLRACE_TEST_CQL:-}" ]; then
   exec "$@"
 fi
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-shared=$scripts/../../.local
+shared=$(cd "$scripts/../.." && pwd)/.local
 export LOCAL_DIR=${LOCAL_DIR:-$shared/with}
-export KAFKA_PORT=${KAFKA_PORT:-29092} KAFKA_CPORT=${KAFKA_CPORT:-29093}
-export CASSANDRA_PORT=${CASSANDRA_PORT:-29042} CASSANDRA_SPORT=${CASSANDRA_SPORT:-27000} CASSANDRA_JMX_PORT=${CASSANDRA_JMX_PORT:-27199}
+
+next=39000
+port() { # VARIABLE: a port that nothing answers on, unless the variable names one
+  while [ -z "${!1:-}" ]; do
+    (exec 3<>"/dev/tcp/127.0.0.1/$next") 2>/dev/null || printf -v "$1" %s "$next"
+    next=$((next + 1))
+  done
+  export "${1?}"
+}
+for variable in KAFKA_PORT KAFKA_CPORT CASSANDRA_PORT CASSANDRA_SPORT CASSANDRA_JMX_PORT; do port "$variable"; done
 
 mkdir -p "$LOCAL_DIR" "$shared/lib"
-[ -e "$LOCAL_DIR/lib" ] || ln -s "$(cd "$shared/lib" && pwd)" "$LOCAL_DIR/lib" # the jars are fetched once for all
+[ -e "$LOCAL_DIR/lib" ] || ln -s "$shared/lib" "$LOCAL_DIR/lib" # the jars are fetched once for all
 # One user of the folder at a time; the lock goes with the process that holds it.
 if command -v flock >/dev/null; then
   exec 9>"$LOCAL_DIR/lock"
