@@ -41,7 +41,7 @@ func (b *builder) view(f loadedFile, d *viewDef, path string) {
 	b.features(f, d, v, path)
 	if e != nil && src != nil {
 		b.keys(f, d, v, e, src, path)
-		if len(b.errors) == before && typed(e, src) {
+		if len(b.errors) == before {
 			b.compile(f, d, v, src, e, path)
 		}
 	}
@@ -99,14 +99,18 @@ func (b *builder) keys(f loadedFile, d *viewDef, v *feature.View, e *feature.Ent
 // compile type-checks the view and places every problem in the YAML.
 func (b *builder) compile(f loadedFile, d *viewDef, v *feature.View, src *feature.Source, e *feature.Entity, path string) {
 	plan, problems := transforms.Compile(v, src, e)
+	sure := typed(e, src)
 	for _, p := range problems {
+		if !sure && !strings.HasPrefix(p.Message, "unknown ") {
+			continue // it may follow from a type that was not understood
+		}
 		at := path + "." + p.Part
 		if _, written := f.nodes[at]; !written && strings.HasSuffix(at, ".expr") {
 			at = strings.TrimSuffix(at, ".expr") + ".name" // {name: fare} means {name: fare, expr: fare}
 		}
 		f.at(at, p.Offset, p.Message, p.Hint)
 	}
-	if len(problems) > 0 {
+	if len(problems) > 0 || !sure {
 		return
 	}
 	for i := range d.Features {

@@ -1,0 +1,108 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"millrace/sinks"
+	"millrace/sinks/memory"
+)
+
+// pair is a store, and a Client that reaches it over HTTP.
+func pair(t *testing.T) (*memory.Store, *Client) {
+	t.Helper()
+	store := new(memory.Store)
+	mux := http.NewServeMux()
+	Handle(mux, store, store)
+	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return store, NewClient(strings.TrimPrefix(server.URL, "http://"))
+}
+
+func TestMetadataIsTheStores(t *testing.T) {
+	_, c := pair(t)
+	ctx := context.Background()
+	if _, err := c.Get(ctx, sinks.MetaCatalog, "1"); !errors.Is(err, sinks.ErrNoEntry) {
+		t.Errorf("an absent entry: %v", err)
+	}
+	swap := func(old, value []byte, want bool) {
+		t.Helper()
+		if ok, err := c.Swap(ctx, sinks.MetaCatalog, "1", old, value); err != nil || ok != want {
+			t.Errorf("swap %q by %q: %v, %v", old, value, ok, err)
+		}
+	}
+	swap(nil, []byte("a"), true)
+	swap(nil, []byte("b"), false)
+	swap([]byte("a"), []byte(""), true) // empty is not absent
+	swap(nil, []byte("b"), false)
+	swap([]byte{}, []byte("c"), true)
+	if v, err := c.Get(ctx, sinks.MetaCatalog, "1"); err != nil || string(v) != "c" {
+		t.Errorf("get: %q, %v", v, err)
+	}
+	if all, err := c.List(ctx, sinks.MetaCatalog); err != nil || len(all) != 1 || all[0].ID != "1" {
+		t.Errorf("list: %v, %v", all, err)
+	}
+	swap([]byte("c"), nil, true)
+	if all, err := c.List(ctx, sinks.MetaCatalog); err != nil || len(all) != 0 {
+		t.Errorf("list after delete: %v, %v", all, err)
+	}
+}
+
+func TestLettersAreFilteredAndLimited(t *testing.T) {
+	store, c := pair(t)
+	ctx := context.Background()
+	for i := range int64(5) {
+		l := sinks.Letter{LetterID: sinks.LetterID{Source: "trips", Position: i, View: "v"}, Reason: "malformed", RecordValue: []byte{byte(i)}}
+		if err := store.Put(ctx, []sinks.Letter{l}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []int64
+	collect := func(l *sinks.Letter) bool { got = append(got, l.Position); return true }
+	if err := c.EachLetter(ctx, sinks.LetterFilter{View: "v", Limit: 2}, collect); err != nil || len(got) != 2 {
+		t.Errorf("limited: %v, %v", got, err)
+	}
+	got = nil
+	if err := c.EachLetter(ctx, sinks.LetterFilter{View: "other"}, collect); err != nil || len(got) != 0 {
+		t.Errorf("filtered: %v, %v", got, err)
+	}
+	store.Fail(func(string) error { return errors.New("down") })
+	if err := c.EachLetter(ctx, sinks.LetterFilter{}, collect); err == nil {
+		t.Error("a store that fails is not noticed")
+	}
+}
+
+func TestRunFile(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := ReadRun(dir); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("no file: %v", err)
+	}
+	want := Run{PID: os.Getpid(), Admin: "127.0.0.1:1", Project: "rides"}
+	if err := WriteRun(dir, want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadRun(dir); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for range 2 {
+		if err := RemoveRun(dir); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAliveOnlyWhenItAnswers(t *testing.T) {
+	_, c := pair(t)
+	if !c.Alive(context.Background()) {
+		t.Error("a process that answers is not alive")
+	}
+	if NewClient("127.0.0.1:1").Alive(context.Background()) {
+		t.Error("nobody listens there")
+	}
+}

@@ -1,0 +1,98 @@
+//go:build !real
+
+package e2e_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// repository is the root, seen from this package.
+const repository = "../../../.."
+
+// TestTour pastes the README's commands, as a stranger would, against a
+// running demo.
+func TestTour(t *testing.T) {
+	s := newStack(t, "tour")
+	p := s.start(s.admin, "dev", "--demo", "--kafka", s.brokers[0], "--http", s.http, "--admin", s.admin, "--data-dir", ".millrace")
+	s.ready(p)
+	s.eventually(10*time.Second, "a driver is served", func() error {
+		_, err := s.lookup([]string{"driver_trips:last_fare"}, 1001)
+		return err
+	})
+	root, err := filepath.Abs(repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A malformed demo event is the thousandth; the tour lists what there is.
+	fits := strings.NewReplacer("127.0.0.1:6566", s.http, "bin/millrace", binary, "examples/rides", filepath.Join(root, "examples/rides"),
+		"/tmp/broken", filepath.Join(s.dir, "broken"))
+	for _, block := range tourBlocks(t, filepath.Join(root, "README.md")) {
+		out, err := s.shell(fits.Replace(block))
+		wantsFault := strings.Contains(block, "broken")
+		if (err != nil) != wantsFault {
+			t.Errorf("%s\n%v\n%s", block, err, out)
+		}
+		t.Logf("%s\n%s", block, tail(out, 300))
+		switch {
+		case strings.Contains(block, "/v1/lookup"):
+			expect(t, out, `"driver_trips:last_fare":`)
+		case strings.Contains(block, "get-online-features"):
+			expect(t, out, `"PRESENT"`)
+		case strings.Contains(block, "explain"):
+			expect(t, out, "computed at read")
+		case wantsFault:
+			expect(t, out, "did you mean nullif?")
+			expect(t, out, `unknown type "flot64"`)
+		}
+	}
+	p.stop(syscall.SIGINT)
+	if p.err != nil {
+		t.Errorf("Ctrl-C ended it with %v", p.err)
+	}
+}
+
+func expect(t *testing.T, out, want string) {
+	t.Helper()
+	if !strings.Contains(out, want) {
+		t.Errorf("the output lacks %q:\n%s", want, tail(out, 600))
+	}
+}
+
+// shell runs a pasted block in the stack's folder.
+func (s *stack) shell(block string) (string, error) {
+	cmd := exec.Command("bash", "-euc", block)
+	cmd.Dir = s.dir
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// tourBlocks returns the shell blocks of the README's tour.
+func tourBlocks(t *testing.T, readme string) []string {
+	t.Helper()
+	text, err := os.ReadFile(readme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tour, ok := strings.Cut(string(text), "## A tour")
+	tour, _, ok2 := strings.Cut(tour, "\n## ")
+	if !ok || !ok2 {
+		t.Fatal("the README has no tour")
+	}
+	var blocks []string
+	for _, m := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(tour, -1) {
+		if !strings.Contains(m[1], "make run") {
+			blocks = append(blocks, m[1])
+		}
+	}
+	if len(blocks) < 4 {
+		t.Fatalf("the tour has only %d blocks to paste", len(blocks))
+	}
+	return blocks
+}
