@@ -19,7 +19,10 @@ type Read struct {
 	byView  []int
 	aliases []string
 	groups  []group
-	states  sync.Pool // *state
+
+	repeatedShort, repeatedFull []string
+
+	states sync.Pool // *state
 }
 
 // Output is one feature of an answer.
@@ -80,6 +83,7 @@ func (s *snapshot) compile(refs []feature.FeatureRef) (*Read, error) {
 	}
 	r := c.read
 	r.byView = orderByView(r)
+	r.repeatedFull, r.repeatedShort = r.findRepeated(true), r.findRepeated(false)
 	// One state is made now, so that a fault in a plan is found here.
 	st, err := r.newState()
 	if err != nil {
@@ -178,8 +182,15 @@ func orderByView(r *Read) []int {
 }
 
 // Repeated lists the names that occur more than once among outputs: short
-// feature names, or full ones.
+// feature names, or full ones. Not to be changed.
 func (r *Read) Repeated(full bool) []string {
+	if full {
+		return r.repeatedFull
+	}
+	return r.repeatedShort
+}
+
+func (r *Read) findRepeated(full bool) []string {
 	seen, repeated := make(map[string]int, len(r.outputs)), []string(nil)
 	for i := range r.outputs {
 		name := r.outputs[i].Feature
