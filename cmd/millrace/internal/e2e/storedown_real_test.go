@@ -14,10 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// poisonNoise is what alternating runs on a shared two-core machine differ by
-// on their own, measured with clean topics on both sides.
-const poisonNoise = 0.0
-
 // TestStoreDown freezes the way to the store for 30 s under load: memory stays
 // flat, lanes pause, and ingestion goes on by itself without loss.
 func TestStoreDown(t *testing.T) {
