@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -69,7 +71,7 @@ func ingestRound(ctx context.Context, p *project, db *rawStore) ([3]usage, error
 func ingestTable(r *report, s settings, db *rawStore, poll, upsert, whole []usage) {
 	t := r.table("ingest: JSON events → 3 derived features → store", "loop", "rows/s", "client CPU µs/row", "max RSS MiB")
 	line := func(name string, us []usage) (rate, cpu float64) {
-		var rates, cpus, rss []float64
+		rates, cpus, rss := make([]float64, 0, len(us)), make([]float64, 0, len(us)), make([]float64, 0, len(us))
 		for _, u := range us {
 			rates = append(rates, float64(s.events)/u.wall.Seconds())
 			cpus = append(cpus, float64(u.cpu.Microseconds())/float64(s.events))
@@ -85,9 +87,9 @@ func ingestTable(r *report, s settings, db *rawStore, poll, upsert, whole []usag
 	line("raw poll (franz-go)", poll)
 	rawRate, rawCPU := line("raw upsert (gocql, same statement, table, bytes)", upsert)
 	rate, cpu := line("millrace ingest", whole)
-	t.note("%d events of about 200 bytes over %d entities and %d partitions per round; rows of %d bytes; raw upsert with %d in flight.",
+	t.notef("%d events of about 200 bytes over %d entities and %d partitions per round; rows of %d bytes; raw upsert with %d in flight.",
 		s.events, entities, partitions, db.rowBytes(), rawInFlight)
-	t.note("Ingestion writes %.0f %% of the raw upsert loop's rows per second (goal on Cassandra: 90 %%) at %.2f× its client CPU. "+
+	t.notef("Ingestion writes %.0f %% of the raw upsert loop's rows per second (goal on Cassandra: 90 %%) at %.2f× its client CPU. "+
 		"Wall time of ingestion includes process start, joining the group and the last commit; rows that a newer one of the same batch supersedes are not written.",
 		100*rate/rawRate, cpu/rawCPU)
 }
@@ -118,8 +120,8 @@ func ingestOnce(ctx context.Context, p *project) (usage, error) {
 	}
 	defer client.Close()
 	adm, group := kadm.NewClient(client), "millrace-"+p.name
-	if _, err := adm.DeleteGroups(ctx, group); err != nil {
-		return usage{}, fmt.Errorf("reset the group: %w", err)
+	if err := resetGroup(ctx, adm, group); err != nil {
+		return usage{}, err
 	}
 	cmd := p.command("ingest")
 	began := time.Now()
@@ -128,7 +130,7 @@ func ingestOnce(ctx context.Context, p *project) (usage, error) {
 	}
 	err = waitCommitted(ctx, adm, group, p.name, int64(p.s.events), cmd)
 	wall := time.Since(began)
-	_ = cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // Wait tells what became of it
+	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if werr := cmd.Wait(); err == nil && werr != nil {
 		err = fmt.Errorf("end: %w", werr)
 	}
@@ -137,6 +139,25 @@ func ingestOnce(ctx context.Context, p *project) (usage, error) {
 		u.cpu, u.maxRSS = cpuOf(ru), ru.Maxrss
 	}
 	return u, err
+}
+
+// resetGroup makes the group begin at the topic's start again. A broker that
+// has just started has no coordinator yet, and a group may be unknown.
+func resetGroup(ctx context.Context, adm *kadm.Client, group string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		resp, err := adm.DeleteGroup(ctx, group)
+		if err == nil {
+			err = resp.Err
+		}
+		if err == nil || errors.Is(err, kerr.GroupIDNotFound) {
+			return nil
+		}
+		if !kerr.IsRetriable(err) || ctx.Err() != nil {
+			return fmt.Errorf("reset the group: %w", err)
+		}
+	}
 }
 
 const ingestTimeout = 5 * time.Minute

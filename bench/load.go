@@ -72,7 +72,7 @@ func newProject(s settings, name, definitions string) (*project, error) {
 	}
 	p.env = append(os.Environ(), "MILLRACE_PROJECT="+p.name, "MILLRACE_KAFKA_BROKERS="+s.kafka, "MILLRACE_STORE_TYPE=scylla",
 		"MILLRACE_STORE_HOSTS="+host, "MILLRACE_STORE_PORT="+port, "MILLRACE_TELEMETRY_LOG_LEVEL=warn")
-	if out, err := exec.Command("go", "build", "-o", p.binary, "millrace/cmd/millrace").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", p.binary, "millrace/cmd/millrace").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build millrace: %w: %s", err, out)
 	}
 	defs := filepath.Join(dir, "definitions")
@@ -86,10 +86,10 @@ func newProject(s settings, name, definitions string) (*project, error) {
 	return p, nil
 }
 
-func (p *project) close() { _ = os.RemoveAll(p.dir) } //nolint:errcheck // a temporary folder
+func (p *project) close() { _ = os.RemoveAll(p.dir) }
 
 func (p *project) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(p.binary, args...)
+	cmd := exec.CommandContext(context.Background(), p.binary, args...)
 	cmd.Dir, cmd.Env, cmd.Stderr = p.dir, p.env, os.Stderr
 	return cmd
 }
@@ -113,7 +113,7 @@ func (p *project) produce(ctx context.Context, n int) error {
 	if _, err := kadm.NewClient(client).CreateTopic(ctx, partitions, 1, nil, p.name); err != nil {
 		return fmt.Errorf("create the topic: %w", err)
 	}
-	rng := rand.New(rand.NewPCG(p.s.seed, 1)) //nolint:gosec // a bench needs repeatable numbers
+	rng := rand.New(rand.NewPCG(p.s.seed, 1))
 	failed := make(chan error, 1)
 	base := time.Now().Add(-time.Hour)
 	for i := range n {

@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -54,7 +55,7 @@ func main() {
 
 func run(ctx context.Context, s settings) error {
 	if s.kafka == "" || s.cql == "" {
-		return fmt.Errorf("name the servers with -kafka and -cql, or run make bench, which starts them")
+		return errors.New("name the servers with -kafka and -cql, or run make bench, which starts them")
 	}
 	r := newReport(s)
 	for name := range strings.SplitSeq(s.scenarios, ",") {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -34,7 +35,7 @@ func openRaw(addr, keyspace string) (*rawStore, error) {
 		return nil, fmt.Errorf("read -cql: %w", err)
 	}
 	c := gocql.NewCluster(host)
-	c.Port, _ = strconv.Atoi(port) //nolint:errcheck // SplitHostPort gave it; a wrong one fails to connect
+	c.Port, _ = strconv.Atoi(port)
 	c.Keyspace, c.Timeout, c.Consistency = keyspace, 20*time.Second, gocql.LocalQuorum
 	c.WriteCoalesceWaitTime = 0
 	session, err := c.CreateSession()
@@ -58,7 +59,7 @@ func (r *rawStore) sample(ctx context.Context, n int) error {
 		return fmt.Errorf("read rows: %w", err)
 	}
 	if len(r.rows) == 0 {
-		return fmt.Errorf("the store holds no rows")
+		return errors.New("the store holds no rows")
 	}
 	return nil
 }

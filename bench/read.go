@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -98,7 +99,7 @@ func (p *project) fillWide(ctx context.Context) error {
 	if _, err := kadm.NewClient(client).CreateTopic(ctx, partitions, 1, nil, p.name); err != nil {
 		return fmt.Errorf("create the topic: %w", err)
 	}
-	rng := rand.New(rand.NewPCG(p.s.seed, 2)) //nolint:gosec // a bench needs repeatable numbers
+	rng := rand.New(rand.NewPCG(p.s.seed, 2))
 	for d := range readEntities {
 		var b bytes.Buffer
 		fmt.Fprintf(&b, `{"driver_id":%d`, d)
@@ -130,8 +131,8 @@ func (p *project) serve(ctx context.Context) (addr string, stop func(), err erro
 		return "", nil, fmt.Errorf("start serve: %w", err)
 	}
 	stop = func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // Wait tells what became of it
-		_ = cmd.Wait()                          //nolint:errcheck // the figures are taken
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
 	}
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -140,21 +141,21 @@ func (p *project) serve(ctx context.Context) (addr string, stop func(), err erro
 			return "", nil, fmt.Errorf("ask serve: %w", err)
 		}
 		if resp, err := http.DefaultClient.Do(req); err == nil {
-			resp.Body.Close() //nolint:errcheck,gosec // nothing is written to it
+			resp.Body.Close() //nolint:errcheck // nothing is written to it
 			if resp.StatusCode == http.StatusOK {
 				return addr, stop, nil
 			}
 		}
 		if time.Now().After(deadline) {
 			stop()
-			return "", nil, fmt.Errorf("serve was not ready in 30 s")
+			return "", nil, errors.New("serve was not ready in 30 s")
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 }
 
 func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "127.0.0.1:0"
 	}
@@ -183,7 +184,8 @@ func readTable(ctx context.Context, s settings, r *report, db *rawStore, addr st
 			millis(quantile(raw, 0.5)), millis(quantile(raw, 0.99)), perSecond(float64(len(raw)*c.entities)/s.reads.Seconds()),
 			millis(quantile(ours, 0.5)), millis(quantile(ours, 0.99)), perSecond(float64(len(ours)*c.entities)/s.reads.Seconds()))
 	}
-	t.note("%d entities; the caller, the server and the store share the machine; the caller's own JSON handling is not counted against either side: raw reads do not decode.", readEntities)
+	t.notef("%d entities; the caller, the server and the store share the machine; "+
+		"the caller's own JSON handling is not counted against either side: raw reads do not decode.", readEntities)
 	return nil
 }
 
@@ -224,7 +226,7 @@ func hammer(ctx context.Context, s settings, inFlight int, do func(*rand.Rand) e
 	end := warm.Add(s.reads)
 	for worker := range inFlight {
 		done.Go(func() {
-			rng := rand.New(rand.NewPCG(s.seed, uint64(worker))) //nolint:gosec // a bench needs repeatable numbers
+			rng := rand.New(rand.NewPCG(s.seed, uint64(worker)))
 			var mine []time.Duration
 			for ctx.Err() == nil && time.Now().Before(end) {
 				began := time.Now()

@@ -36,7 +36,7 @@ func (r *report) table(title string, columns ...string) *table {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-func (t *table) note(format string, args ...any) {
+func (t *table) notef(format string, args ...any) {
 	t.notes = append(t.notes, fmt.Sprintf(format, args...))
 }
 

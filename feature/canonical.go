@@ -37,7 +37,7 @@ func (s *Stored) Canonical() []byte {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false) // "list<int64>" is to be read by people
-	_ = enc.Encode(form)     // strings, integers and bools always encode
+	_ = enc.Encode(form)     //nolint:errchkjson // strings, integers and bools always encode
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 }
 

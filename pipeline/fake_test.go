@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,9 +76,9 @@ func (s *fakeSource) Commit(ctx context.Context, marks []sources.Mark) error {
 func (s *fakeSource) last(p sources.Partition) (sources.Mark, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := len(s.commits) - 1; i >= 0; i-- {
-		if s.commits[i].Partition == p {
-			return s.commits[i], true
+	for _, v := range slices.Backward(s.commits) {
+		if v.Partition == p {
+			return v, true
 		}
 	}
 	return sources.Mark{}, false

@@ -19,8 +19,7 @@ func TestTrackerIsThePrefixOfFinishedBatches(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var tr tracker
 		tr.reset(10)
-		next, ends, finished := int64(10), []int64(nil), map[int]bool(nil)
-		finished = make(map[int]bool)
+		next, ends, finished := int64(10), []int64(nil), make(map[int]bool)
 		var ids []int64
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			if len(ids) == 0 || rapid.Bool().Draw(t, "begin") {
@@ -80,8 +79,10 @@ func TestCoalescerKeepsTheNewest(t *testing.T) {
 		want := map[string]sinks.Row{}
 		n := rapid.IntRange(0, 50).Draw(t, "n")
 		for range n {
-			r := sinks.Row{Key: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key"),
-				Stamp: rapid.Int64Range(0, 3).Draw(t, "stamp"), Value: []byte{byte(rapid.IntRange(0, 3).Draw(t, "value"))}}
+			r := sinks.Row{
+				Key:   rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key"),
+				Stamp: rapid.Int64Range(0, 3).Draw(t, "stamp"), Value: []byte{byte(rapid.IntRange(0, 3).Draw(t, "value"))},
+			}
 			b.Rows, b.Origins = append(b.Rows, r), append(b.Origins, feature.Origin{EventMicros: r.Stamp})
 			if old, ok := want[r.Key]; !ok || r.Newer(&old) {
 				want[r.Key] = r

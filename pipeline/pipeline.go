@@ -272,8 +272,9 @@ func (p *Pipeline) letGo(lanes []*lane) {
 
 // dropAll ends lanes that the source did not give back.
 func (p *Pipeline) dropAll() {
-	var ps []sources.Partition
-	for _, l := range p.allLanes() {
+	lanes := p.allLanes()
+	ps := make([]sources.Partition, 0, len(lanes))
+	for _, l := range lanes {
 		ps = append(ps, l.partition)
 	}
 	if len(ps) > 0 {

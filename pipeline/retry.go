@@ -28,7 +28,7 @@ func (l *lane) retry(ctx context.Context, operation string, op func(context.Cont
 			s.Events.Failed(l.partition, operation, err)
 		}
 		s.Events.Retried(l.partition, operation)
-		if !sleep(ctx, wait/2+rand.N(wait/2+1)) { //nolint:gosec // jitter needs no secret
+		if !sleep(ctx, wait/2+rand.N(wait/2+1)) {
 			return false
 		}
 		wait = min(2*wait, s.BackoffMax)

@@ -20,8 +20,9 @@ type LaneStatus struct {
 
 // Snapshot describes all lanes, ordered by topic and partition.
 func (p *Pipeline) Snapshot() []LaneStatus {
-	var all []LaneStatus
-	for _, l := range p.allLanes() {
+	lanes := p.allLanes()
+	all := make([]LaneStatus, 0, len(lanes))
+	for _, l := range lanes {
 		all = append(all, l.status())
 	}
 	slices.SortFunc(all, func(a, b LaneStatus) int {

@@ -176,7 +176,7 @@ func (g *groupState) slot(row int) int32 {
 	if at, ok := g.index[string(g.scratch)]; ok {
 		return at
 	}
-	key, at := g.arena.Copy(g.scratch), int32(len(g.query.Keys)) //nolint:gosec // bounded by MaxEntities
+	key, at := g.arena.Copy(g.scratch), int32(len(g.query.Keys))
 	g.index[key] = at
 	g.query.Keys = append(g.query.Keys, key)
 	return at
@@ -205,7 +205,7 @@ func (s *Service) countValues(r *Response) {
 	}
 	for status, n := range r.counts {
 		if n > 0 {
-			s.events.Values(Status(status), n) //nolint:gosec // an index of an array of Statuses
+			s.events.Values(Status(status), n)
 		}
 	}
 }

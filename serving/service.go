@@ -147,7 +147,7 @@ func newSnapshot(c *feature.Catalog, plans map[string]*transforms.Plan) (*snapsh
 	}
 	cache, err := otter.New(&otter.Options[string, *Read]{
 		MaximumWeight: maxCachedFeatures,
-		Weigher:       func(_ string, r *Read) uint32 { return uint32(len(r.outputs)) }, //nolint:gosec // bounded by MaxFeatures
+		Weigher:       func(_ string, r *Read) uint32 { return uint32(len(r.outputs)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of reads: %w", err)

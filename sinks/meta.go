@@ -21,8 +21,8 @@ func MetaTables() []MetaTable { return []MetaTable{MetaCatalog, MetaSchemas, Met
 
 // MetaEntry is one row of a metadata table.
 type MetaEntry struct {
-	ID    string
-	Value []byte
+	ID    string `json:"id"`
+	Value []byte `json:"value"`
 }
 
 // Meta is the small, strongly consistent part of a store. All of it is

@@ -65,8 +65,7 @@ func (c *compiler) fail(part string, err error) {
 		}
 		return
 	}
-	var at *expr.Error
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*expr.Error](err); ok {
 		c.problem(part, at.Offset, at.Message, at.Hint)
 		return
 	}

@@ -81,7 +81,7 @@ func section(b *strings.Builder, title string, lines []string) {
 }
 
 func fieldLines(fs []ExplainedField) []string {
-	var lines []string
+	lines := make([]string, 0, len(fs))
 	for _, f := range fs {
 		line := fmt.Sprintf("%-20s %s", f.Name, f.Type)
 		if f.Hidden {
@@ -93,7 +93,7 @@ func fieldLines(fs []ExplainedField) []string {
 }
 
 func featureLines(fs []ExplainedFeature) []string {
-	var lines []string
+	lines := make([]string, 0, len(fs))
 	for _, f := range fs {
 		lines = append(lines, fmt.Sprintf("%-20s %-12s = %s", f.Name, f.Type, f.Expr))
 	}

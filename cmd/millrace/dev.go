@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/sourcegraph/conc/pool"
 	"github.com/spf13/cobra"
@@ -147,7 +148,7 @@ func (d *devProcess) listen(ctx context.Context) error {
 func (d *devProcess) closeSockets() {
 	for _, l := range []net.Listener{d.httpSocket, d.adminSocket} {
 		if l != nil {
-			_ = l.Close() //nolint:errcheck // ServeHTTP closed it on the ordinary way
+			_ = l.Close()
 		}
 	}
 }
@@ -255,7 +256,7 @@ func (d *devProcess) produceDemo(ctx context.Context) error {
 		return err //nolint:wrapcheck // says already what and where
 	}
 	defer client.Close()
-	seed := uint64(now().UnixNano()) //nolint:gosec // any number is a seed
+	seed := uint64(now().UnixNano())
 	demo.Run(ctx, client, d.flags.rate, seed)
 	return nil
 }
@@ -282,12 +283,14 @@ func example(k *feature.Catalog) string {
 		return ""
 	}
 	query := ""
+	var querySb285 strings.Builder
 	for i, j := range k.Entity(view.Entity).JoinKeys {
 		separator := "&"
 		if i == 0 {
 			separator = "?"
 		}
-		query += separator + j.Name + "=" + strconv.Itoa(1001)
+		querySb285.WriteString(separator + j.Name + "=" + strconv.Itoa(1001))
 	}
+	query += querySb285.String()
 	return "/v1/lookup/" + s.Name + query
 }

@@ -33,7 +33,7 @@ func newExplain(g *globals) *cobra.Command {
 			if asJSON {
 				out := json.NewEncoder(cmd.OutOrStdout())
 				out.SetIndent("", "  ")
-				return out.Encode(e) //nolint:wrapcheck // the output is gone; nothing to add
+				return out.Encode(e)
 			}
 			_, err = fmt.Fprint(cmd.OutOrStdout(), e.String())
 			return err //nolint:wrapcheck // the output is gone; nothing to add

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -96,7 +97,7 @@ func getRequest(args []string) (path string, body []byte, err error) {
 		}
 	}
 	if len(names) == 0 {
-		return "", nil, fmt.Errorf("look up: name a service, a view, or features like driver_trips:last_fare")
+		return "", nil, errors.New("look up: name a service, a view, or features like driver_trips:last_fare")
 	}
 	if len(names) == 1 && !strings.Contains(names[0], ":") {
 		query.Set("include", "status")
@@ -126,9 +127,11 @@ func errorText(text []byte) string {
 		return strings.TrimSpace(string(text))
 	}
 	message := e.Error.Message
+	var messageSb129 strings.Builder
 	for _, d := range e.Error.Details {
-		message += "; " + strings.TrimSpace(d.Message+" "+d.Suggestion)
+		messageSb129.WriteString("; " + strings.TrimSpace(d.Message+" "+d.Suggestion))
 	}
+	message += messageSb129.String()
 	return message
 }
 

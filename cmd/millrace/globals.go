@@ -58,8 +58,7 @@ func loadDefinitions(c *config.Config, w io.Writer) (*definition.Project, error)
 		return nil, err //nolint:wrapcheck // says already what and where
 	}
 	p, err := definition.Load(files)
-	var faults definition.Errors
-	if errors.As(err, &faults) {
+	if faults, ok := errors.AsType[definition.Errors](err); ok {
 		fmt.Fprintln(w, faults.Error())
 		fmt.Fprintf(w, "%d error(s) in %s\n", len(faults), c.Definitions)
 		return nil, errSilent
@@ -108,5 +107,5 @@ func openMeta(ctx context.Context, c *config.Config, project string, create bool
 	if err != nil {
 		return nil, nil, err //nolint:wrapcheck // says already what and where
 	}
-	return store, func() { _ = store.Close() }, nil //nolint:errcheck // nothing was written that Close could lose
+	return store, func() { _ = store.Close() }, nil
 }

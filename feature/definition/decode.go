@@ -178,7 +178,7 @@ func (r *reader) decodeScalar(n ast.Node, v reflect.Value, path string) {
 		return
 	}
 	text := scalarText(n)
-	switch v.Kind() { //nolint:exhaustive // the kinds that the model has
+	switch v.Kind() {
 	case reflect.Bool:
 		b, err := strconv.ParseBool(text)
 		if err != nil {
@@ -236,7 +236,7 @@ func (r *reader) decodeMap(n ast.Node, v reflect.Value, path string) {
 	for _, p := range pairs {
 		key := p.Key.GetToken().Value
 		if v.MapIndex(reflect.ValueOf(key)).IsValid() {
-			r.fault(p.Key, 0, join(path, key), fmt.Sprintf("%s is written twice", key), "")
+			r.fault(p.Key, 0, join(path, key), key+" is written twice", "")
 			continue
 		}
 		value := reflect.New(v.Type().Elem()).Elem()
@@ -271,11 +271,12 @@ func (r *reader) decodeStruct(n ast.Node, v reflect.Value, path string) {
 		f, known := fields[key]
 		switch {
 		case !known:
-			r.fault(p.Key, 0, join(path, key), fmt.Sprintf("unknown key %s", key), unknownKeyHint(p, keysOf(fields)))
+			r.fault(p.Key, 0, join(path, key), "unknown key "+key, unknownKeyHint(p, keysOf(fields)))
 		case seen[key]:
-			r.fault(p.Key, 0, join(path, key), fmt.Sprintf("%s is written twice", key), "remove one of the two")
+			r.fault(p.Key, 0, join(path, key), key+" is written twice", "remove one of the two")
 		case f.Tag.Get("later") != "":
-			r.fault(p.Key, 0, join(path, key), fmt.Sprintf("%s: %s are not available in this version", key, strings.TrimSuffix(f.Tag.Get("later"), ",")), "leave it out; the changelog says when they come")
+			r.fault(p.Key, 0, join(path, key), fmt.Sprintf("%s: %s are not available in this version", key, strings.TrimSuffix(f.Tag.Get("later"), ",")),
+				"leave it out; the changelog says when they come")
 		default:
 			r.decode(p.Value, v.FieldByIndex(f.Index), join(path, key))
 			r.checkEnum(f, p.Value, v.FieldByIndex(f.Index), join(path, key))
@@ -368,7 +369,7 @@ func parseDuration(s string) (time.Duration, error) {
 		if err != nil {
 			return 0, fmt.Errorf("read duration %q: %w", s, err)
 		}
-		total += time.Duration(n) * unit.length //nolint:gosec // at most 65,535 weeks
+		total += time.Duration(n) * unit.length
 		s = rest
 	}
 	if s == "" && total > 0 {

@@ -3,6 +3,7 @@ package definition
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"millrace/feature"
@@ -142,7 +143,7 @@ func (b *builder) typ(f loadedFile, path, text string, length int) feature.Type 
 		f.at(path+".length", 0, "length fixes the number of elements of a list", "remove it, or make the type a list")
 		return t
 	}
-	t.Length = uint32(length) //nolint:gosec // not negative, and YAML's integers are small
+	t.Length = uint32(length)
 	return t
 }
 
@@ -224,7 +225,7 @@ func (b *builder) refs(f loadedFile, d *refDef, at string) []feature.FeatureRef 
 	v := k.View(view)
 	if v == nil {
 		if _, broken := b.names[view]; !broken { // a view with errors of its own is not unknown
-			f.at(at, 0, fmt.Sprintf("unknown view %s", view), didYouMean(view, names(k.Views, func(v *feature.View) string { return v.Name })))
+			f.at(at, 0, "unknown view "+view, didYouMean(view, names(k.Views, func(v *feature.View) string { return v.Name })))
 		}
 		return nil
 	}
@@ -268,10 +269,5 @@ func (b *builder) checkRefKeys(f loadedFile, d *refDef, v *feature.View, at stri
 }
 
 func contains(all []string, one string) bool {
-	for _, s := range all {
-		if s == one {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(all, one)
 }

@@ -90,7 +90,7 @@ func (b *builder) sourceFormat(f loadedFile, d *sourceDef, path string) {
 	case "avro", "protobuf":
 		f.at(path+".format", 0, fmt.Sprintf("format %s is not available in this version", d.Format), "publish JSON; the changelog says when it comes")
 	default:
-		f.at(path+".format", 0, fmt.Sprintf("unknown format %s", d.Format), "write json")
+		f.at(path+".format", 0, "unknown format "+d.Format, "write json")
 	}
 	if d.Format != "" && d.Kafka == nil {
 		f.at(path+".format", 0, "format is for kafka sources", "remove it: pushes and requests are JSON")

@@ -26,10 +26,10 @@ func (b *builder) view(f loadedFile, d *viewDef, path string) {
 	before := len(b.errors)
 	e, src := k.Entity(d.Entity), k.Source(d.Source)
 	if e == nil && d.Entity != "" {
-		f.at(path+".entity", 0, fmt.Sprintf("unknown entity %s", d.Entity), didYouMean(d.Entity, names(k.Entities, func(e *feature.Entity) string { return e.Name })))
+		f.at(path+".entity", 0, "unknown entity "+d.Entity, didYouMean(d.Entity, names(k.Entities, func(e *feature.Entity) string { return e.Name })))
 	}
 	if src == nil && d.Source != "" && b.names[d.Source] != "source" {
-		f.at(path+".source", 0, fmt.Sprintf("unknown source %s", d.Source), didYouMean(d.Source, names(k.Sources, func(s *feature.Source) string { return s.Name })))
+		f.at(path+".source", 0, "unknown source "+d.Source, didYouMean(d.Source, names(k.Sources, func(s *feature.Source) string { return s.Name })))
 	}
 	if src != nil && src.Kind == feature.SourceRequest {
 		f.at(path+".source", 0, fmt.Sprintf("view %s cannot be fed by request source %s", d.Name, d.Source), "requests carry values for on-demand views only")
@@ -76,7 +76,7 @@ func (b *builder) features(f loadedFile, d *viewDef, v *feature.View, path strin
 
 // keys fills in, for each join key of the entity, the field of its name.
 func (b *builder) keys(f loadedFile, d *viewDef, v *feature.View, e *feature.Entity, src *feature.Source, path string) {
-	var all []string
+	all := make([]string, 0, len(e.JoinKeys))
 	for _, j := range e.JoinKeys {
 		all = append(all, j.Name)
 		text, written := d.Keys[j.Name]
@@ -124,7 +124,7 @@ func (b *builder) featureDefault(f loadedFile, d *featureDef, x *feature.Feature
 	if d.Default == nil {
 		return
 	}
-	text := ""
+	var text string
 	switch n := d.Default.(type) {
 	case *ast.NullNode:
 		return // served for null: the same as none

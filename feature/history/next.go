@@ -240,9 +240,11 @@ func defaultText(f *feature.Feature) string {
 
 func entityText(e *feature.Entity) string {
 	text := e.Name
+	var textSb243 strings.Builder
 	for _, j := range e.JoinKeys {
-		text += " " + j.Name + " " + j.Type.String()
+		textSb243.WriteString(" " + j.Name + " " + j.Type.String())
 	}
+	text += textSb243.String()
 	return text
 }
 

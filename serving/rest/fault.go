@@ -42,8 +42,7 @@ func (c *call) askToRetry(e *serving.Error) {
 // so it may be slow; 0 when the fault has no place, such as too deep a nesting.
 func faultOffset(body []byte) int {
 	var raw json.RawMessage
-	var at *json.SyntaxError
-	if errors.As(json.Unmarshal(body, &raw), &at) {
+	if at, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(body, &raw)); ok {
 		return int(at.Offset)
 	}
 	return 0

@@ -22,7 +22,8 @@ entities:
 sources:
   - name: trips
     push: {}
-    fields: [{name: driver_id, type: int64}, {name: fare, type: float64}, {name: b, type: bool}, {name: t, type: timestamp}, {name: y, type: bytes}, {name: s, type: string}, {name: i, type: int32}]
+    fields: [{name: driver_id, type: int64}, {name: fare, type: float64}, {name: b, type: bool}, {name: t, type: timestamp},
+             {name: y, type: bytes}, {name: s, type: string}, {name: i, type: int32}]
 views:
   - {name: trip, entity: driver, source: trips, ttl: 1h, features: [{name: fare, default: 1}, {name: twice, expr: fare * 2, at: read}]}
   - {name: odd_view, entity: odd, source: trips, features: [{name: fare}]}

@@ -196,7 +196,7 @@ func (c *call) run() *serving.Error {
 }
 
 func splitNames(texts []string) []string {
-	var names []string
+	names := make([]string, 0, len(texts))
 	for _, t := range texts {
 		names = append(names, strings.Split(t, ",")...)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,10 +68,8 @@ var members = []string{"service", "features", "entities", "context", "contexts",
 func refuseUnknown(o *fastjson.Object) *serving.Error {
 	var fault *serving.Error
 	o.Visit(func(key []byte, _ *fastjson.Value) {
-		for _, m := range members {
-			if m == string(key) {
-				return
-			}
+		if slices.Contains(members, string(key)) {
+			return
 		}
 		if fault == nil {
 			name := serving.Shown(string(key))

@@ -84,8 +84,8 @@ func compareFloats(c *call, how comparison) {
 	}
 }
 
-func floatsEqual(a, b float64) bool { return a == b || a != a && b != b } //nolint:gocritic // NaN is not itself
-func floatLess(a, b float64) bool   { return a < b || b != b && a == a }  //nolint:gocritic // NaN is not itself
+func floatsEqual(a, b float64) bool { return a == b || a != a && b != b }
+func floatLess(a, b float64) bool   { return a < b || b != b && a == a }
 
 func compareBools(c *call, how comparison) {
 	out, a, b := c.out.col.Bools[:c.n], c.bools(0), c.bools(1)
@@ -176,10 +176,8 @@ const smallSet = 8
 
 func member[T int64 | float64 | string](sorted []T, v T) bool {
 	if len(sorted) <= smallSet {
-		for i := range sorted {
-			if sorted[i] == v {
-				return true
-			}
+		if slices.Contains(sorted, v) {
+			return true
 		}
 		return v != v && len(sorted) > 0 && sorted[0] != sorted[0] //nolint:gocritic // NaN is a member like any other
 	}

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -119,8 +120,8 @@ func (p *Program) sweep() {
 	for _, i := range p.outs {
 		used[i] = true
 	}
-	for i := len(p.nodes) - 1; i >= 0; i-- {
-		for _, a := range p.nodes[i].args {
+	for i, v := range slices.Backward(p.nodes) {
+		for _, a := range v.args {
 			used[a] = used[a] || used[i]
 		}
 	}

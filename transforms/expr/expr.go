@@ -3,6 +3,7 @@ package expr
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -206,7 +207,7 @@ func appendLiteral(c *feature.Column, text string) error {
 		}
 		c.SetString(c.AppendNull(), trimmed)
 	case feature.KindInvalid:
-		return fmt.Errorf("values have no type")
+		return errors.New("values have no type")
 	}
 	return nil
 }

@@ -81,7 +81,8 @@ var functions = map[string]function{
 	"round": rounds("round", math.Round, on(i32, kernelRoundInts(true), i32, i32), on(i64, kernelRoundInts(false), i64, i32)),
 	"trunc": overloaded("trunc(x)", on(i32, nil, i32), on(i64, nil, i64),
 		on(f32, floatsTo("trunc", math.Trunc), f32), on(f64, floatsTo("trunc", math.Trunc), f64)),
-	"sqrt":  floats1("sqrt(x)", floatsWithin("sqrt", math.Sqrt, func(v float64) int { return -int(boolInt(v >= 0 || v != v)) }, rootOfNegative)), //nolint:gocritic // NaN is not itself
+	"sqrt": floats1("sqrt(x)", floatsWithin("sqrt", math.Sqrt,
+		func(v float64) int { return -int(boolInt(v >= 0 || v != v)) }, rootOfNegative)),
 	"ln":    floats1("ln(x)", logarithm("ln", math.Log)),
 	"log10": floats1("log10(x)", logarithm("log10", math.Log10)),
 	"log2":  floats1("log2(x)", logarithm("log2", math.Log2)),

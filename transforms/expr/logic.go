@@ -68,14 +68,6 @@ func unpack(values []bool, w int, word uint64) {
 	}
 }
 
-// rowMask has a bit for each row of word w that exists.
-func (c *call) rowMask(w int) uint64 {
-	if left := c.n - w<<6; left < 64 {
-		return 1<<uint(left) - 1
-	}
-	return ^uint64(0)
-}
-
 // scratch returns a bitmap as long as the batch, of any content.
 func (c *call) scratch() feature.Bitmap {
 	c.mask = c.mask.Resize(c.n)

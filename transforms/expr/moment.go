@@ -98,10 +98,16 @@ func microsOfMinute(t time.Time) int64 {
 
 var dateParts = []datePart{
 	{[]string{"year", "years", "yr", "y"}, func(t time.Time) int64 { return int64(t.Year()) }, years(1)},
-	{[]string{"quarter", "quarters"}, func(t time.Time) int64 { return int64(t.Month()+2) / 3 },
-		func(t time.Time) time.Time { return midnight(t.Year(), (t.Month()-1)/3*3+1, 1) }},
-	{[]string{"month", "months", "mon", "mons"}, func(t time.Time) int64 { return int64(t.Month()) },
-		func(t time.Time) time.Time { return midnight(t.Year(), t.Month(), 1) }},
+	{
+		[]string{"quarter", "quarters"},
+		func(t time.Time) int64 { return int64(t.Month()+2) / 3 },
+		func(t time.Time) time.Time { return midnight(t.Year(), (t.Month()-1)/3*3+1, 1) },
+	},
+	{
+		[]string{"month", "months", "mon", "mons"},
+		func(t time.Time) int64 { return int64(t.Month()) },
+		func(t time.Time) time.Time { return midnight(t.Year(), t.Month(), 1) },
+	},
 	{[]string{"week", "weeks", "w"}, isoWeek, monday},
 	{[]string{"day", "days", "d", "dayofmonth"}, func(t time.Time) int64 { return int64(t.Day()) }, every(24 * time.Hour)},
 	{[]string{"hour", "hours", "hr", "h"}, func(t time.Time) int64 { return int64(t.Hour()) }, every(time.Hour)},

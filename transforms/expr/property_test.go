@@ -14,10 +14,14 @@ import (
 
 // scopeFields are the columns that generated expressions name.
 var scopeFields = []feature.Field{
-	{Name: "a", Type: feature.Of(feature.KindInt32)}, {Name: "b", Type: feature.Of(feature.KindInt64)},
-	{Name: "f", Type: feature.Of(feature.KindFloat32)}, {Name: "g", Type: feature.Of(feature.KindFloat64)},
-	{Name: "s", Type: feature.Of(feature.KindString)}, {Name: "p", Type: feature.Of(feature.KindBool)},
-	{Name: "t", Type: feature.Of(feature.KindTimestamp)}, {Name: "l", Type: feature.ListOf(feature.Of(feature.KindInt64))},
+	{Name: "a", Type: feature.Of(feature.KindInt32)},
+	{Name: "b", Type: feature.Of(feature.KindInt64)},
+	{Name: "f", Type: feature.Of(feature.KindFloat32)},
+	{Name: "g", Type: feature.Of(feature.KindFloat64)},
+	{Name: "s", Type: feature.Of(feature.KindString)},
+	{Name: "p", Type: feature.Of(feature.KindBool)},
+	{Name: "t", Type: feature.Of(feature.KindTimestamp)},
+	{Name: "l", Type: feature.ListOf(feature.Of(feature.KindInt64))},
 }
 
 type fieldScope []feature.Field
@@ -42,18 +46,24 @@ func (s fieldScope) Names() []string {
 // forms are templates by result; $n is an operand of kind n, for number, text,
 // bool or time.
 var forms = map[byte][]string{
-	'n': {"a", "b", "f", "g", "1", "0", "2147483647", "9223372036854775807", "2.5", "1e300", "-$n", "$n + $n", "$n - $n", "$n * $n", "$n / $n",
+	'n': {
+		"a", "b", "f", "g", "1", "0", "2147483647", "9223372036854775807", "2.5", "1e300", "-$n", "$n + $n", "$n - $n", "$n * $n", "$n / $n",
 		"$n // $n", "$n % $n", "abs($n)", "sign($n)", "floor($n)", "round($n)", "round($n, a)", "sqrt($n)", "ln($n)", "exp($n)", "pow($n, $n)",
 		"cast($n as int32)", "cast($n as float32)", "try_cast($n as int64)", "cast($s as float64)", "try_cast($s as int32)", "cast($p as int32)",
 		"length($s)", "strpos($s, $s)", "epoch($t)", "date_part('week', $t)", "case when $p then $n else $n end", "coalesce($n, $n)",
-		"nullif($n, $n)", "greatest($n, $n, $n)", "least($n, $n)", "case $n when $n then $n when $n then $n end"},
-	's': {"s", "'a'", "''", "'12'", "'%é_'", "lower($s)", "upper($s)", "trim($s)", "$s || $s", "substring($s, a, 3)", "replace($s, $s, $s)",
+		"nullif($n, $n)", "greatest($n, $n, $n)", "least($n, $n)", "case $n when $n then $n when $n then $n end",
+	},
+	's': {
+		"s", "'a'", "''", "'12'", "'%é_'", "lower($s)", "upper($s)", "trim($s)", "$s || $s", "substring($s, a, 3)", "replace($s, $s, $s)",
 		"split_part($s, 'a', a)", "concat($s, $n, $p, $t)", "concat_ws($s, $s, $n)", "cast($n as string)", "cast($p as string)",
-		"case when $p then $s when $p then $s end", "coalesce($s, $s)", "nullif($s, $s)", "md5($s)", "greatest($s, $s)"},
-	'p': {"p", "true", "false", "$n < $n", "$n = $n", "$n >= $n", "$s = $s", "$s <> $s", "$s <= $s", "$t > $t", "$p and $p", "$p or $p", "not $p",
+		"case when $p then $s when $p then $s end", "coalesce($s, $s)", "nullif($s, $s)", "md5($s)", "greatest($s, $s)",
+	},
+	'p': {
+		"p", "true", "false", "$n < $n", "$n = $n", "$n >= $n", "$s = $s", "$s <> $s", "$s <= $s", "$t > $t", "$p and $p", "$p or $p", "not $p",
 		"$n is null", "$s is not null", "l is null", "$n is distinct from $n", "$s is not distinct from $s", "$n in (1, 2.5, $n)", "$s in ('a', 's', null)",
 		"$n not between $n and $n", "$s like $s", "$s ilike 'A%'", "isnan($n)", "starts_with($s, $s)", "contains($s, $s)", "cast($n as bool)",
-		"try_cast($s as bool)", "case when $p then $p end", "coalesce($p, $p)", "$p is true", "$p = $p"},
+		"try_cast($s as bool)", "case when $p then $p end", "coalesce($p, $p)", "$p is true", "$p = $p",
+	},
 	't': {"t", "now()", "event_time()", "timestamp '2024-05-01'", "date_trunc('day', $t)", "to_timestamp($n)", "coalesce($t, $t)", "try_cast($s as timestamp)"},
 }
 

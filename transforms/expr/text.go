@@ -132,7 +132,7 @@ func (c *call) joinRow(row int, between string, parts []*register) string {
 	return c.arena.Keep(text)
 }
 
-// mapRunes applies f to every character; text that stays as it is is shared.
+// mapRunes applies f to every character; text that stays as it is shared.
 func (c *call) mapRunes(s string, f func(rune) rune) string {
 	for i, r := range s {
 		if f(r) != r {
@@ -214,11 +214,11 @@ func trimRightSet(_ *call, s, set string) string {
 }
 
 func position(s, part string) int64 {
-	at := strings.Index(s, part)
-	if at < 0 {
+	before, _, ok := strings.Cut(s, part)
+	if !ok {
 		return 0
 	}
-	return int64(utf8.RuneCountInString(s[:at])) + 1
+	return int64(utf8.RuneCountInString(before)) + 1
 }
 
 func replaceAll(c *call, s, from, to string) string {

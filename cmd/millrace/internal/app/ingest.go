@@ -98,7 +98,7 @@ func route(c *config.Config, p *definition.Project, src *feature.Source, views [
 	}
 	r := pipeline.Route{
 		Source: src.Name, Topic: src.Topic, Fields: fields,
-		NewDecoder: func() sources.Decoder { d, _ := jsonrec.New(src, fields); return d }, //nolint:errcheck // the same call succeeded above
+		NewDecoder: func() sources.Decoder { d, _ := jsonrec.New(src, fields); return d },
 	}
 	skew := c.Ingest.MaxFutureSkew.Std()
 	for i, v := range views {
@@ -106,7 +106,7 @@ func route(c *config.Config, p *definition.Project, src *feature.Source, views [
 			return pipeline.Route{}, err //nolint:wrapcheck // names the view
 		}
 		r.Views = append(r.Views, pipeline.RouteView{View: v, NewTransformer: func() pipeline.Transformer {
-			w, _ := plans[i].NewWriter(fields, skew) //nolint:errcheck // the same call succeeded above
+			w, _ := plans[i].NewWriter(fields, skew)
 			return w
 		}})
 	}

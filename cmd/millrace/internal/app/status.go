@@ -120,7 +120,9 @@ func (s *Status) Document() Document {
 // ServeHTTP answers with the document.
 func (s *Status) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(s.Document()) //nolint:errcheck // the caller went away
+	if err := json.NewEncoder(w).Encode(s.Document()); err != nil {
+		panic(http.ErrAbortHandler) // the caller went away in mid-answer
+	}
 }
 
 // Checks are the conditions of readiness of a role.
@@ -129,7 +131,7 @@ func (s *Status) Checks(store Store) []telemetry.Check {
 		{Name: "store", Run: func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 			defer cancel()
-			return store.Ping(ctx) //nolint:wrapcheck // the check is named
+			return store.Ping(ctx)
 		}},
 		{Name: s.doc.Role, Run: func(context.Context) error { return s.working() }},
 	}

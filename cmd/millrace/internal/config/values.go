@@ -44,8 +44,14 @@ var units = []struct {
 	suffix string
 	bytes  int64
 }{
-	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30},
-	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1},
+	{"KiB", 1 << 10},
+	{"MiB", 1 << 20},
+	{"GiB", 1 << 30},
+	{"kB", 1e3},
+	{"KB", 1e3},
+	{"MB", 1e6},
+	{"GB", 1e9},
+	{"B", 1},
 }
 
 // UnmarshalText reads a size.
@@ -99,7 +105,7 @@ type Problem struct {
 }
 
 // Problems is every fault found, as one error.
-type Problems []Problem
+type Problems []Problem //nolint:errname // it is a list of problems before it is an error
 
 // Error lists the problems, one a line.
 func (ps Problems) Error() string {

@@ -70,18 +70,21 @@ func TestBadRequests(t *testing.T) {
 	s := newStack(t, "requests")
 	s.write(tripDefinitions)
 	s.up(1)
-	many := make([]int64, 10001)
+	many, one := make([]int64, 10001), []any{map[string]any{"driver_id": 1}}
 	for _, c := range []struct {
 		name, path string
 		body       any
 		status     int
 		says       string
 	}{
-		{"unknown view", "/v1/lookup", map[string]any{"features": []string{"driver_trip:serial"}, "entities": []any{map[string]any{"driver_id": 1}}}, 404, "driver_trips"},
-		{"unknown feature", "/v1/lookup", map[string]any{"features": []string{"driver_trips:serail"}, "entities": []any{map[string]any{"driver_id": 1}}}, 404, "serial"},
+		{"unknown view", "/v1/lookup", map[string]any{"features": []string{"driver_trip:serial"}, "entities": one}, 404, "driver_trips"},
+		{"unknown feature", "/v1/lookup", map[string]any{"features": []string{"driver_trips:serail"}, "entities": one}, 404, "serial"},
 		{"too many entities", "/v1/lookup", map[string]any{"service": "eta_v1", "entities": map[string]any{"driver_id": many}}, 422, "1000"},
 		{"not JSON of a request", "/v1/lookup", "text", 400, "object"},
-		{"Feast: unknown view", "/get-online-features", map[string]any{"features": []string{"nope:x"}, "entities": map[string]any{"driver_id": []int{1}}}, 404, "FeatureViewNotFoundException"},
+		{
+			"Feast: unknown view", "/get-online-features",
+			map[string]any{"features": []string{"nope:x"}, "entities": map[string]any{"driver_id": []int{1}}}, 404, "FeatureViewNotFoundException",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			status, body, err := s.post(c.path, c.body)
@@ -96,7 +99,7 @@ func TestBadRequests(t *testing.T) {
 			}
 		})
 	}
-	resp, err := http.Post("http://"+s.http+"/v1/lookup", "application/json", strings.NewReader(`{"features": [`)) //nolint:noctx // bounded by the server
+	resp, err := http.Post("http://"+s.http+"/v1/lookup", "application/json", strings.NewReader(`{"features": [`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 // metrics reads one process's metrics: "name{labels}" -> value.
 func (s *stack) metrics(p *process) (map[string]float64, error) {
-	resp, err := http.Get("http://" + p.admin + "/metrics") //nolint:noctx // bounded by the caller
+	resp, err := http.Get("http://" + p.admin + "/metrics")
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func newGate(t *testing.T, target string) *gate {
 		t.Fatal(err)
 	}
 	g := &gate{t: t, target: target, l: l, conns: make(map[net.Conn]bool)}
-	t.Cleanup(func() { _ = l.Close(); g.shut() }) //nolint:errcheck // the test is over
+	t.Cleanup(func() { _ = l.Close(); g.shut() })
 	go g.accept()
 	return g
 }
@@ -60,7 +60,7 @@ func (g *gate) pass(in net.Conn) {
 	done := make(chan struct{}, 2)
 	for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
 		go func() {
-			_, _ = io.Copy(way[0], way[1]) //nolint:errcheck // a cut connection is what a gate is for
+			_, _ = io.Copy(way[0], way[1])
 			done <- struct{}{}
 		}()
 	}
@@ -83,7 +83,7 @@ func (g *gate) shut() {
 	defer g.mu.Unlock()
 	g.closed = true
 	for c := range g.conns {
-		_ = c.Close() //nolint:errcheck // it is being cut
+		_ = c.Close()
 	}
 	clear(g.conns)
 }

@@ -150,11 +150,11 @@ func (s *stack) start(admin string, args ...string) *process {
 
 // stop sends a signal and waits for the end; a process that ignores it is killed.
 func (p *process) stop(sig syscall.Signal) {
-	_ = p.cmd.Process.Signal(sig) //nolint:errcheck // it may have ended already
+	_ = p.cmd.Process.Signal(sig)
 	select {
 	case <-p.done:
 	case <-time.After(20 * time.Second):
-		_ = p.cmd.Process.Kill() //nolint:errcheck // it may have ended already
+		_ = p.cmd.Process.Kill()
 		<-p.done
 	}
 }
@@ -284,7 +284,7 @@ func (s *stack) post(path string, body any) (int, []byte, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	resp, err := http.Post("http://"+s.http+path, "application/json", bytes.NewReader(b)) //nolint:noctx // bounded by the server
+	resp, err := http.Post("http://"+s.http+path, "application/json", bytes.NewReader(b))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -315,13 +315,13 @@ func (s *stack) ready(p *process) {
 		if !p.running() {
 			s.t.Fatalf("the process ended: %v\n%s", p.err, p.log)
 		}
-		resp, err := http.Get("http://" + p.admin + "/readyz") //nolint:noctx // bounded by eventually
+		resp, err := http.Get("http://" + p.admin + "/readyz")
 		if err != nil {
 			return err
 		}
 		defer resp.Body.Close() //nolint:errcheck // nothing is written to it
 		if resp.StatusCode != http.StatusOK {
-			text, _ := io.ReadAll(resp.Body) //nolint:errcheck // only for the message
+			text, _ := io.ReadAll(resp.Body)
 			return fmt.Errorf("%d: %s", resp.StatusCode, text)
 		}
 		return nil

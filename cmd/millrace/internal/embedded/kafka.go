@@ -6,6 +6,7 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -111,7 +112,7 @@ func portOf(addr string) (int, error) {
 
 // probe fails when somebody already listens on addr, before files are touched.
 func probe(addr string) error {
-	l, err := net.Listen("tcp", addr)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("listen for Kafka clients on %s: the port is taken; choose another with --kafka 127.0.0.1:PORT", addr)
 	}

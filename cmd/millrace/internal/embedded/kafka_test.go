@@ -17,7 +17,7 @@ func freeAddr(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer l.Close() //nolint:errcheck // only its number was wanted
 	return l.Addr().String()
 }
 
@@ -64,7 +64,7 @@ func TestBadAddressesNameTheNextStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer taken.Close() //nolint:errcheck // the test is over
 	for addr, says := range map[string]string{
 		taken.Addr().String(): "--kafka",
 		"nonsense":            "host:port",
