@@ -166,8 +166,9 @@ func (fakeEncoder) Encode(dst *sinks.Buffer, rows *feature.Rows) {
 		seq := feature.NewSequence(rows.View.Revision, o)
 		value := append(dst.Arena.Tail(feature.SequenceBytes+4), seq[:]...)
 		value = binary.BigEndian.AppendUint32(value, uint32(rows.Partition))
-		kept := dst.Arena.Keep(value)
-		dst.Rows = append(dst.Rows, sinks.Row{Entity: "e", Key: dst.Arena.Copy([]byte(rows.Keys[0].Strings[i])), View: rows.View.Name, Stamp: o.EventMicros, Value: []byte(kept)})
+		dst.Arena.Keep(value)
+		key := dst.Arena.Keep(append(dst.Arena.Tail(8), rows.Keys[0].Strings[i]...))
+		dst.Rows = append(dst.Rows, sinks.Row{Entity: "e", Key: key, View: rows.View.Name, Stamp: o.EventMicros, Value: value})
 		dst.Origins = append(dst.Origins, o)
 	}
 }
