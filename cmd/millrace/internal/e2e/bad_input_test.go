@@ -83,7 +83,8 @@ func TestBadRequests(t *testing.T) {
 		{"not JSON of a request", "/v1/lookup", "text", 400, "object"},
 		{
 			"Feast: unknown view", "/get-online-features",
-			map[string]any{"features": []string{"nope:x"}, "entities": map[string]any{"driver_id": []int{1}}}, 404, "FeatureViewNotFoundException",
+			map[string]any{"features": []string{"nope:x"}, "entities": map[string]any{"driver_id": []int{1}}},
+			404, "FeatureViewNotFoundException",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
