@@ -2,7 +2,10 @@ package pipeline
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"millrace/sources"
@@ -32,20 +35,36 @@ func (p *Pipeline) commitLoop(ctx context.Context) {
 	}
 }
 
+// progress is a lane's mark as of one moment, with the metadata under which it
+// was made.
+type progress struct {
+	lane    *lane
+	mark    int64
+	carried string
+}
+
+// moved lists what is to be committed.
+func (p *Pipeline) moved(lanes []*lane) []progress {
+	var marks []progress
+	p.commitMu.Lock()
+	defer p.commitMu.Unlock()
+	for _, l := range lanes {
+		l.mu.Lock()
+		mark := l.mu.tracker.mark
+		l.mu.Unlock()
+		if l.adopted && !l.revoked && mark != l.committed.Load() {
+			marks = append(marks, progress{l, mark, l.carried})
+		}
+	}
+	return marks
+}
+
 // commit makes durable and commits what the lanes have finished.
 func (p *Pipeline) commit(ctx context.Context, lanes []*lane) error {
 	ctx, cancel := context.WithTimeout(ctx, p.s.CommitTimeout)
 	defer cancel()
 	// Marks are read before Sync: what Sync covers is what was written before.
-	marks := make(map[*lane]int64, len(lanes))
-	for _, l := range lanes {
-		l.mu.Lock()
-		mark := l.mu.tracker.mark
-		l.mu.Unlock()
-		if mark != l.lastCommitted() {
-			marks[l] = mark
-		}
-	}
+	marks := p.moved(lanes)
 	if len(marks) == 0 {
 		return nil
 	}
@@ -58,14 +77,17 @@ func (p *Pipeline) commit(ctx context.Context, lanes []*lane) error {
 }
 
 // commitMarks tells the group; the caller holds commitMu.
-func (p *Pipeline) commitMarks(ctx context.Context, marks map[*lane]int64) error {
-	var list []sources.Mark
-	for l, mark := range marks {
-		if l.revoked || !l.adopted {
-			delete(marks, l)
-			continue
-		}
-		list = append(list, sources.Mark{Partition: l.partition, Offset: mark, Metadata: l.carried})
+//
+// A mark goes only with the metadata under which it was made: while Sync ran,
+// a recovery may have moved the lane and committed its new place; the old mark
+// would undo it and, carrying the recovery's number, have it never tried again.
+func (p *Pipeline) commitMarks(ctx context.Context, marks []progress) error {
+	marks = slices.DeleteFunc(marks, func(m progress) bool {
+		return m.lane.revoked || !m.lane.adopted || m.lane.carried != m.carried
+	})
+	list := make([]sources.Mark, 0, len(marks))
+	for _, m := range marks {
+		list = append(list, sources.Mark{Partition: m.lane.partition, Offset: m.mark, Metadata: m.carried})
 	}
 	if len(list) == 0 {
 		return nil
@@ -73,8 +95,8 @@ func (p *Pipeline) commitMarks(ctx context.Context, marks map[*lane]int64) error
 	if err := p.s.Source.Commit(ctx, list); err != nil {
 		return fmt.Errorf("commit %d partitions: %w", len(list), err)
 	}
-	for l, mark := range marks {
-		l.committed = mark
+	for _, m := range marks {
+		m.lane.committed.Store(m.mark)
 	}
 	p.s.Events.Committed(list)
 	return nil
@@ -90,7 +112,7 @@ func (p *Pipeline) adoptLane(ctx context.Context, l *lane, offset int64, meta st
 	if l.revoked {
 		return context.Canceled
 	}
-	if l.carried == meta && l.committed == offset {
+	if l.carried == meta && l.committed.Load() == offset {
 		l.adopted = true
 		return nil
 	}
@@ -98,13 +120,36 @@ func (p *Pipeline) adoptLane(ctx context.Context, l *lane, offset int64, meta st
 	if err := p.s.Source.Commit(ctx, []sources.Mark{mark}); err != nil {
 		return fmt.Errorf("commit catalog version %d: %w", l.meta.Catalog, err)
 	}
-	l.committed, l.carried, l.adopted = offset, meta, true
+	l.carried, l.adopted = meta, true
+	l.committed.Store(offset)
 	p.s.Events.Committed([]sources.Mark{mark})
 	return nil
 }
 
-func (l *lane) lastCommitted() int64 {
-	l.p.commitMu.Lock()
-	defer l.p.commitMu.Unlock()
-	return l.committed
+// metadata is what every commit carries beside the offset (DESIGN section 8):
+// a lane's catalog version never goes back, an offset of another topic is not
+// used, a recovery is taken once.
+type metadata struct {
+	Catalog  int64  `json:"catalog"`
+	Topic    string `json:"topic"` // id in hex
+	Recovery int64  `json:"recovery,omitempty"`
 }
+
+func (m metadata) encode() string {
+	text, err := json.Marshal(m)
+	if err != nil { // three plain fields always encode
+		return ""
+	}
+	return string(text)
+}
+
+// parseMetadata reads what a commit carried; false when it was not ours.
+func parseMetadata(text string) (metadata, bool) {
+	var m metadata
+	if text == "" || json.Unmarshal([]byte(text), &m) != nil || m.Topic == "" {
+		return metadata{}, false
+	}
+	return m, true
+}
+
+func topicHex(id sources.TopicID) string { return hex.EncodeToString(id[:]) }

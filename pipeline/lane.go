@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sourcegraph/conc"
+	"github.com/sourcegraph/conc/panics"
 
 	"millrace/feature"
 	"millrace/sinks"
@@ -27,8 +29,9 @@ import (
 // are being stored is what hides the store's latency; everything that needs
 // order (the tracker) is under the lane's lock.
 //
-// Lock order: Pipeline.commitMu, then lane.mu. Neither is held over a call of
-// the store; commitMu is held over Source.Commit, on purpose (see commit.go).
+// Lock order: Pipeline.commitMu, then lane.mu; Pipeline.mu is taken and left
+// alone. None is held over a call of the store; commitMu is held over
+// Source.Commit, on purpose (see commit.go).
 type lane struct {
 	p           *Pipeline
 	partition   sources.Partition
@@ -68,10 +71,11 @@ type lane struct {
 	}
 
 	// guarded by Pipeline.commitMu
-	revoked   bool
-	adopted   bool   // commits carry metadata of this catalog version and topic
-	carried   string // what they carry
-	committed int64
+	revoked bool
+	adopted bool   // commits carry metadata of this catalog version and topic
+	carried string // what they carry
+
+	committed atomic.Int64 // written under Pipeline.commitMu, read by anyone
 }
 
 func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
@@ -80,7 +84,7 @@ func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
 		slots: make(chan *slot, p.s.InFlight), decoder: r.NewDecoder(), encoder: p.s.NewEncoder(),
 	}
-	l.life, l.end = context.WithCancel(context.Background())
+	l.life, l.end = context.WithCancel(p.hard)
 	l.taking, l.stopTaking = context.WithCancel(l.life)
 	for _, v := range r.Views {
 		l.transformers = append(l.transformers, v.NewTransformer())
@@ -108,7 +112,10 @@ func (l *lane) deliver(f sources.Fetch) bool {
 		l.mu.queue = append(l.mu.queue, f)
 	}
 	l.nudge()
-	if f.Err == nil && l.mu.buffered < l.p.s.LaneBytes && !l.p.budget.spent() {
+	// A lane that holds nothing is never paused for want of bytes: nothing of
+	// its own would be given back later and reopen it.
+	room := l.mu.buffered < l.p.s.LaneBytes && !l.p.budget.spent()
+	if f.Err == nil && (room || l.mu.buffered == 0) {
 		return false
 	}
 	if !l.mu.full && f.Err == nil {
@@ -190,8 +197,21 @@ func (l *lane) work() workEnd {
 			l.slots <- s
 			return end
 		}
-		l.writers.Go(func() { l.store(s) })
+		l.writers.Go(func() { l.guard(func() { l.store(s) }) })
 	}
+}
+
+// guard turns a panic, which is a bug, into the end of the process's work with
+// a message: other lanes finish what they have, which a crash would not let
+// them. The lane takes nothing more, and what it did not finish is never
+// committed.
+func (l *lane) guard(f func()) {
+	r := panics.Try(f)
+	if r == nil {
+		return
+	}
+	l.stopTaking()
+	l.p.fail(fmt.Errorf("lane of source %s, partition %d: %w", l.route.Source, l.partition.Number, r.AsError()))
 }
 
 // fill takes what waits and makes it a slot ready to be stored.
@@ -261,8 +281,10 @@ func (l *lane) store(s *slot) {
 	}
 	n := s.bytes
 	s.reset()
-	l.slots <- s
+	// Bytes before the slot: whoever holds all slots knows that nothing is
+	// charged but the queue (hold relies on it).
 	l.release(n)
+	l.slots <- s
 }
 
 // take moves what waits, up to a batch's limits, into s. It blocks until there
@@ -323,6 +345,7 @@ func (l *lane) takeWaiting(s *slot) bool {
 		n := 0
 		for n < len(f.Records) && len(s.records)+n < l.p.s.MaxRows && s.bytes < l.p.s.MaxBytes {
 			s.bytes += int64(f.Records[n].Bytes())
+			s.stats.OldestMs = min(s.stats.OldestMs, f.Records[n].TimeMillis)
 			n++
 		}
 		s.records = append(s.records, f.Records[:n]...)
@@ -342,7 +365,7 @@ func (l *lane) takeWaiting(s *slot) bool {
 		l.mu.tracker.extend(next)
 	}
 	s.stats.Source, s.stats.Partition, s.stats.Next, s.stats.LogEnd = l.route.Source, l.partition, next, l.mu.logEnd
-	s.stats.Records, s.stats.Bytes, s.stats.OldestMs = len(s.records), s.bytes, s.records[0].TimeMillis
+	s.stats.Records, s.stats.Bytes = len(s.records), s.bytes
 	return true
 }
 

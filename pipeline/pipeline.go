@@ -8,6 +8,7 @@ import (
 
 	"github.com/sourcegraph/conc"
 	"github.com/sourcegraph/conc/panics"
+	"github.com/sourcegraph/conc/pool"
 
 	"millrace/sinks"
 	"millrace/sources"
@@ -19,15 +20,19 @@ type Pipeline struct {
 	routes map[string]*Route // by topic
 	budget budget
 	lanesG conc.WaitGroup
+	hard   context.Context    //nolint:containedctx // every lane's life; ended when a shutdown's deadline is over
+	cut    context.CancelFunc // ends it
 
 	commitMu sync.Mutex // see commit.go
 
 	mu struct {
 		sync.Mutex
-		lanes  map[sources.Partition]*lane
-		stop   context.CancelCauseFunc // of the running Run
-		closed bool
-		joined bool // Assigned was called
+		lanes   map[sources.Partition]*lane
+		leaving []*lane            // being revoked; here for Snapshot alone
+		stop    context.CancelFunc // of the running Run; nil before
+		fault   error              // what ended Run, when nobody asked for its end
+		closed  bool
+		joined  bool // Assigned was called
 	}
 	ended chan struct{} // closed when Run returned
 }
@@ -43,6 +48,7 @@ func New(s Settings) (*Pipeline, error) {
 	for i := range s.Routes {
 		p.routes[s.Routes[i].Topic] = &p.s.Routes[i]
 	}
+	p.hard, p.cut = context.WithCancel(context.Background())
 	p.mu.lanes = make(map[sources.Partition]*lane)
 	return p, nil
 }
@@ -50,29 +56,30 @@ func New(s Settings) (*Pipeline, error) {
 // Run works until ctx ends or the source or a lane fails for good. At the end
 // the source gives its partitions back: what is in flight is finished within
 // the drain timeout and committed; what is not finished is read again by the
-// next owner. It is called once.
+// next owner. It is called once; a second call returns ErrClosed.
 func (p *Pipeline) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	p.mu.Lock()
-	if p.mu.closed {
-		p.mu.Unlock()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if !p.begin(stop) {
 		return ErrClosed
 	}
-	p.mu.stop = stop
-	p.mu.Unlock()
 	defer close(p.ended)
+	defer p.cut()
 
 	var committer conc.WaitGroup
 	commits, stopCommits := context.WithCancel(context.WithoutCancel(ctx))
-	committer.Go(func() { p.commitLoop(commits) })
+	committer.Go(func() {
+		if r := panics.Try(func() { p.commitLoop(commits) }); r != nil {
+			p.fail(fmt.Errorf("commit offsets: %w", r.AsError()))
+		}
+	})
 	err := p.s.Source.Run(ctx, p)
 	stopCommits()
 	committer.Wait()
 	p.dropAll()
 	p.lanesG.Wait()
-	if cause := context.Cause(ctx); err == nil && ctx.Err() != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, errShutdown) {
-		err = cause
+	if fault := p.fault(); err == nil {
+		err = fault
 	}
 	if err != nil {
 		return fmt.Errorf("ingest: %w", err)
@@ -80,34 +87,55 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	return nil
 }
 
-var errShutdown = errors.New("shutdown")
+// begin notes that Run runs; false when it may not.
+func (p *Pipeline) begin(stop context.CancelFunc) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.closed || p.mu.stop != nil {
+		return false
+	}
+	p.mu.stop = stop
+	return true
+}
 
-// Shutdown ends Run and waits for it, or for ctx. It may be called twice, and
-// before Run, which then returns ErrClosed.
+// Shutdown ends Run and waits for it. When ctx ends first, what is still in
+// flight is given up (the next owner reads it again) and an error returned;
+// Run then ends within the commit timeout. It may be called twice, and before
+// Run, which then returns ErrClosed.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
-	running := p.mu.stop
+	stop := p.mu.stop
 	p.mu.closed = true
 	p.mu.Unlock()
-	if running == nil {
+	if stop == nil {
 		return nil
 	}
-	running(errShutdown)
+	stop()
 	select {
 	case <-p.ended:
 		return nil
 	case <-ctx.Done():
+		p.cut()
 		return fmt.Errorf("end ingestion: %w", ctx.Err())
 	}
 }
 
-// fail ends Run with an error.
+// fail ends Run with an error; the first one counts.
 func (p *Pipeline) fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mu.stop != nil {
-		p.mu.stop(err)
+	if p.mu.fault == nil {
+		p.mu.fault = err
 	}
+	if p.mu.stop != nil {
+		p.mu.stop()
+	}
+}
+
+func (p *Pipeline) fault() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.fault
 }
 
 func (p *Pipeline) allLanes() []*lane {
@@ -120,7 +148,7 @@ func (p *Pipeline) allLanes() []*lane {
 	return all
 }
 
-// takeLanes takes lanes out of the pipeline.
+// takeLanes takes lanes out of the pipeline: they are delivered to no more.
 func (p *Pipeline) takeLanes(ps []sources.Partition) []*lane {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,19 +159,15 @@ func (p *Pipeline) takeLanes(ps []sources.Partition) []*lane {
 			delete(p.mu.lanes, at)
 		}
 	}
+	p.mu.leaving = taken
 	return taken
 }
 
 // Assigned implements sources.Handler.
 func (p *Pipeline) Assigned(ctx context.Context, as []sources.Assignment) ([]sources.Start, error) {
-	starts := make([]sources.Start, 0, len(as))
-	lanes := make([]*lane, 0, len(as))
-	for _, a := range as {
-		l, err := p.openLane(ctx, a)
-		if err != nil {
-			return nil, err
-		}
-		lanes, starts = append(lanes, l), append(starts, l.start)
+	lanes, err := p.openLanes(ctx, as)
+	if err != nil {
+		return nil, err
 	}
 	p.mu.Lock()
 	p.mu.joined = true
@@ -151,47 +175,82 @@ func (p *Pipeline) Assigned(ctx context.Context, as []sources.Assignment) ([]sou
 		p.mu.lanes[l.partition] = l
 	}
 	p.mu.Unlock()
+	starts := make([]sources.Start, 0, len(as))
 	for _, l := range lanes {
+		starts = append(starts, l.start) // the lane's own once it runs
 		p.s.Events.Assigned(l.assignment, l.start)
-		p.lanesG.Go(func() {
-			// A panic in one lane is a bug; it ends the process's work with a
-			// message instead of a crash that other lanes cannot finish before.
-			if r := panics.Try(l.run); r != nil {
-				p.fail(fmt.Errorf("lane of source %s, partition %d: %w", l.route.Source, l.partition.Number, r.AsError()))
-			}
-		})
+		p.lanesG.Go(func() { l.guard(l.run) })
 	}
 	return starts, nil
 }
 
-func (p *Pipeline) openLane(ctx context.Context, a sources.Assignment) (*lane, error) {
+// openings bounds how many partitions are looked up in the store at a time.
+const openings = 16
+
+// openLanes makes a lane per assignment; all or none.
+func (p *Pipeline) openLanes(ctx context.Context, as []sources.Assignment) ([]*lane, error) {
+	lanes := make([]*lane, len(as))
+	g := pool.New().WithMaxGoroutines(openings).WithContext(ctx).WithCancelOnError().WithFirstError()
+	for i, a := range as {
+		g.Go(func(ctx context.Context) error {
+			l, err := p.newLaneOf(a)
+			if err != nil {
+				return err
+			}
+			lanes[i] = l
+			return l.open(ctx)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		for _, l := range lanes {
+			if l != nil {
+				l.end()
+			}
+		}
+		return nil, err //nolint:wrapcheck // says which partition
+	}
+	return lanes, nil
+}
+
+// newLaneOf makes the lane of an assignment that is in order.
+func (p *Pipeline) newLaneOf(a sources.Assignment) (*lane, error) {
 	r, ok := p.routes[a.Topic]
 	if !ok {
 		return nil, fmt.Errorf("topic %s was assigned but no source reads it", a.Topic)
 	}
-	l := newLane(p, r, a)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.lanes[a.Partition] != nil {
+		return nil, fmt.Errorf("topic %s, partition %d was assigned twice", a.Topic, a.Number)
+	}
+	return newLane(p, r, a), nil
+}
+
+// open asks the store where the lane stands and decides where it begins.
+func (l *lane) open(ctx context.Context) error {
+	p, a := l.p, l.assignment
 	var recovery sinks.Recovery
 	var refused *CatalogError
-	ok = l.retry(ctx, "epochs", func(ctx context.Context) (err error) {
+	ok := l.retry(ctx, "epochs", func(ctx context.Context) (err error) {
 		if err = l.checkCatalog(ctx, a); errors.As(err, &refused) {
 			return nil
 		}
 		if err == nil {
-			l.topicNumber, err = p.s.Epochs.TopicNumber(ctx, r.Source, a.TopicID, a.Number)
+			l.topicNumber, err = p.s.Epochs.TopicNumber(ctx, l.route.Source, a.TopicID, a.Number)
 		}
 		if err == nil {
-			recovery, err = p.s.Epochs.Recovery(ctx, r.Source, a.Number)
+			recovery, err = p.s.Epochs.Recovery(ctx, l.route.Source, a.Number)
 		}
 		return err //nolint:wrapcheck // the listener is told which operation
 	})
 	if !ok {
-		return nil, fmt.Errorf("open a lane: %w", context.Cause(ctx))
+		return fmt.Errorf("open the lane of topic %s, partition %d: %w", a.Topic, a.Number, context.Cause(ctx))
 	}
 	if refused != nil {
-		return nil, refused
+		return refused
 	}
 	l.decide(a, recovery)
-	return l, nil
+	return nil
 }
 
 // Deliver implements sources.Handler.
@@ -212,72 +271,5 @@ func (p *Pipeline) resumeLanes() {
 			p.s.Events.Resumed(l.partition)
 			p.s.Source.Resume(l.partition, sources.KeepPosition)
 		}
-	}
-}
-
-// Revoked implements sources.Handler: it lets batches in flight finish until
-// ctx ends, commits, and lets the partitions go.
-func (p *Pipeline) Revoked(ctx context.Context, ps []sources.Partition) {
-	lanes := p.takeLanes(ps)
-	for _, l := range lanes {
-		l.stopTaking()
-	}
-	for _, l := range lanes {
-		select {
-		case <-l.done:
-		case <-ctx.Done():
-		}
-	}
-	// The deadline may be over, the commit has its own.
-	if err := p.commit(context.WithoutCancel(ctx), lanes); err != nil {
-		p.s.Events.CommitFailed(err)
-	}
-	p.letGo(lanes)
-	for _, l := range lanes {
-		l.mu.Lock()
-		unfinished := l.mu.tracker.unfinished()
-		l.mu.Unlock()
-		p.s.Events.Revoked(l.partition, unfinished)
-	}
-}
-
-// Lost implements sources.Handler.
-func (p *Pipeline) Lost(ps []sources.Partition) {
-	lanes := p.takeLanes(ps)
-	p.letGo(lanes)
-	for _, l := range lanes {
-		p.s.Events.Lost(l.partition)
-	}
-}
-
-// letGo bars the lanes from committing, ends them and takes their bytes back.
-func (p *Pipeline) letGo(lanes []*lane) {
-	p.commitMu.Lock()
-	for _, l := range lanes {
-		l.revoked = true
-	}
-	p.commitMu.Unlock()
-	for _, l := range lanes {
-		l.end()
-	}
-	for _, l := range lanes {
-		<-l.done
-		l.mu.Lock()
-		p.budget.give(l.mu.buffered)
-		l.mu.buffered, l.mu.queue = 0, nil
-		l.mu.Unlock()
-	}
-	p.resumeLanes()
-}
-
-// dropAll ends lanes that the source did not give back.
-func (p *Pipeline) dropAll() {
-	lanes := p.allLanes()
-	ps := make([]sources.Partition, 0, len(lanes))
-	for _, l := range lanes {
-		ps = append(ps, l.partition)
-	}
-	if len(ps) > 0 {
-		p.Lost(ps)
 	}
 }

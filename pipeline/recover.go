@@ -18,16 +18,18 @@ func (l *lane) decide(r sources.Assignment, recovery sinks.Recovery) {
 	ev := &l.p.s.Events
 	old, known := parseMetadata(r.Metadata)
 	l.meta = metadata{Catalog: l.p.s.CatalogVersion, Topic: topicHex(r.TopicID), Recovery: old.Recovery}
+	if !known {
+		// Somebody else set this offset; what was recovered before is not for it.
+		l.meta.Recovery = recovery.Number
+	}
 	l.start = sources.Start{Partition: r.Partition, Offset: r.Committed}
 	switch {
 	case r.Committed < 0:
-		// A group without offsets, or one that was reset: an old recovery is not
-		// for it.
 		l.start.Offset, l.meta.Recovery = r.Begin, recovery.Number
 	case known && old.Topic != l.meta.Topic:
 		ev.TopicRecreated(r.Partition)
 		l.start.Offset, l.meta.Recovery = r.LogStart, recovery.Number
-	case known && l.recovers(recovery):
+	case l.recovers(recovery):
 		l.start.Offset, l.meta.Recovery = recovery.Offset, recovery.Number
 	case r.Committed > r.LogEnd:
 		l.start.Hold = true
@@ -40,7 +42,8 @@ func (l *lane) decide(r sources.Assignment, recovery sinks.Recovery) {
 	l.mu.held = l.start.Hold
 	l.mu.tracker.reset(l.start.Offset)
 	l.mu.logEnd = r.LogEnd
-	l.committed, l.carried = r.Committed, r.Metadata
+	l.carried = r.Metadata
+	l.committed.Store(r.Committed)
 }
 
 // recovers reports whether a recovery speaks of this topic and was not taken.

@@ -63,7 +63,7 @@ type Settings struct {
 	Linger         time.Duration // how long a batch waits to fill
 	CommitInterval time.Duration
 	CommitTimeout  time.Duration
-	DrainTimeout   time.Duration // for finishing at shutdown
+	DrainTimeout   time.Duration // most that a revoke takes for finishing and committing; a shutdown revokes everything
 	BackoffMin     time.Duration
 	BackoffMax     time.Duration
 	RecoveryPoll   time.Duration // how often a stopped lane looks for its recovery
@@ -96,7 +96,7 @@ func (s *Settings) fill() {
 	}
 }
 
-// ErrClosed is returned by Run after Shutdown.
+// ErrClosed is returned by Run after Shutdown, and when it ran before.
 var ErrClosed = errors.New("pipeline is shut down")
 
 // check says what wiring forgot.

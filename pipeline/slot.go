@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"math"
+
 	"millrace/feature"
 	"millrace/sinks"
 	"millrace/sources"
@@ -24,9 +26,10 @@ func (s *slot) reset() {
 	s.records, s.bytes = s.records[:0], 0
 	s.buffer.Reset()
 	clear(s.letters)
+	clear(s.headers)
 	s.letters, s.headers = s.letters[:0], s.headers[:0]
 	views, rejects := s.stats.Views, s.stats.Rejects
-	s.stats = BatchStats{Views: views, Rejects: rejects[:0]}
+	s.stats = BatchStats{Views: views, Rejects: rejects[:0], OldestMs: math.MaxInt64}
 }
 
 // resetViews prepares the counters of a route's views.
@@ -74,7 +77,7 @@ func (c *coalescer) keepNewest(b *sinks.Buffer, start int) int {
 	if c.at == nil {
 		c.at = make(map[string]int)
 	}
-	clear(c.at)
+	defer clear(c.at) // its keys are bytes of b, which will be others
 	kept := start
 	for i := start; i < len(b.Rows); i++ {
 		if at, seen := c.at[b.Rows[i].Key]; seen {

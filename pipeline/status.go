@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -10,7 +11,7 @@ type LaneStatus struct {
 	Source        string `json:"source"`
 	Topic         string `json:"topic"`
 	Partition     int32  `json:"partition"`
-	State         string `json:"state"` // waiting, running, full, held
+	State         string `json:"state"` // waiting, running, full, held, draining
 	BufferedBytes int64  `json:"buffered_bytes"`
 	Next          int64  `json:"next"` // everything below has its end
 	Committed     int64  `json:"committed"`
@@ -20,7 +21,10 @@ type LaneStatus struct {
 
 // Snapshot describes all lanes, ordered by topic and partition.
 func (p *Pipeline) Snapshot() []LaneStatus {
-	lanes := p.allLanes()
+	p.mu.Lock()
+	lanes := slices.Collect(maps.Values(p.mu.lanes))
+	lanes = append(lanes, p.mu.leaving...)
+	p.mu.Unlock()
 	all := make([]LaneStatus, 0, len(lanes))
 	for _, l := range lanes {
 		all = append(all, l.status())
@@ -32,15 +36,16 @@ func (p *Pipeline) Snapshot() []LaneStatus {
 }
 
 func (l *lane) status() LaneStatus {
-	committed := l.lastCommitted()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := LaneStatus{
 		Source: l.route.Source, Topic: l.partition.Topic, Partition: l.partition.Number, State: "waiting",
-		BufferedBytes: l.mu.buffered, Next: l.mu.tracker.mark, Committed: committed, LogEnd: l.mu.logEnd,
+		BufferedBytes: l.mu.buffered, Next: l.mu.tracker.mark, Committed: l.committed.Load(), LogEnd: l.mu.logEnd,
 	}
 	s.Lag = max(0, s.LogEnd-s.Next)
 	switch {
+	case l.taking.Err() != nil:
+		s.State = "draining"
 	case l.mu.held:
 		s.State = "held"
 	case l.mu.full:
