@@ -36,7 +36,7 @@ func (p *Pipeline) Revoked(ctx context.Context, ps []sources.Partition) {
 // timeout, is kept for the commit, so that batches which did finish are not
 // read again because another one did not.
 func (p *Pipeline) stages(ctx context.Context) (drainBy, commitBy time.Time) {
-	now := time.Now()
+	now := p.s.Clock()
 	commitBy = now.Add(p.s.DrainTimeout)
 	if at, limited := ctx.Deadline(); limited && at.Before(commitBy) {
 		commitBy = at
