@@ -35,6 +35,28 @@ func (p *Pipeline) commitLoop(ctx context.Context) {
 	}
 }
 
+// turn is a mutex made of a channel: waiting for it can end with a context, and
+// virtual time passes while a test waits for it (a mutex would hold it still).
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+// Lock waits for as long as it takes.
+func (t turn) Lock() { t <- struct{}{} }
+
+// Unlock lets the next one in.
+func (t turn) Unlock() { <-t }
+
+// lockBefore waits until ctx ends.
+func (t turn) lockBefore(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the commit under way: %w", ctx.Err())
+	}
+}
+
 // progress is a lane's mark as of one moment, with the metadata under which it
 // was made.
 type progress struct {
@@ -44,10 +66,12 @@ type progress struct {
 }
 
 // moved lists what is to be committed.
-func (p *Pipeline) moved(lanes []*lane) []progress {
-	var marks []progress
-	p.commitMu.Lock()
+func (p *Pipeline) moved(ctx context.Context, lanes []*lane) ([]progress, error) {
+	if err := p.commitMu.lockBefore(ctx); err != nil {
+		return nil, err
+	}
 	defer p.commitMu.Unlock()
+	var marks []progress
 	for _, l := range lanes {
 		l.mu.Lock()
 		mark := l.mu.tracker.mark
@@ -56,7 +80,7 @@ func (p *Pipeline) moved(lanes []*lane) []progress {
 			marks = append(marks, progress{l, mark, l.carried})
 		}
 	}
-	return marks
+	return marks, nil
 }
 
 // commit makes durable and commits what the lanes have finished.
@@ -64,14 +88,16 @@ func (p *Pipeline) commit(ctx context.Context, lanes []*lane) error {
 	ctx, cancel := context.WithTimeout(ctx, p.s.CommitTimeout)
 	defer cancel()
 	// Marks are read before Sync: what Sync covers is what was written before.
-	marks := p.moved(lanes)
-	if len(marks) == 0 {
-		return nil
+	marks, err := p.moved(ctx, lanes)
+	if err != nil || len(marks) == 0 {
+		return err
 	}
 	if err := p.s.Sink.Sync(ctx); err != nil {
 		return fmt.Errorf("make rows durable before a commit: %w", err)
 	}
-	p.commitMu.Lock()
+	if err := p.commitMu.lockBefore(ctx); err != nil {
+		return err
+	}
 	defer p.commitMu.Unlock()
 	return p.commitMarks(ctx, marks)
 }
@@ -107,7 +133,9 @@ func (p *Pipeline) commitMarks(ctx context.Context, marks []progress) error {
 func (p *Pipeline) adoptLane(ctx context.Context, l *lane, offset int64, meta string) error {
 	ctx, cancel := context.WithTimeout(ctx, p.s.CommitTimeout)
 	defer cancel()
-	p.commitMu.Lock()
+	if err := p.commitMu.lockBefore(ctx); err != nil {
+		return err
+	}
 	defer p.commitMu.Unlock()
 	if l.revoked {
 		return context.Canceled

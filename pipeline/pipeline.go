@@ -23,7 +23,7 @@ type Pipeline struct {
 	hard   context.Context    //nolint:containedctx // every lane's life; ended when a shutdown's deadline is over
 	cut    context.CancelFunc // ends it
 
-	commitMu sync.Mutex // see commit.go
+	commitMu turn // see commit.go
 
 	mu struct {
 		sync.Mutex
@@ -48,6 +48,7 @@ func New(s Settings) (*Pipeline, error) {
 	for i := range s.Routes {
 		p.routes[s.Routes[i].Topic] = &p.s.Routes[i]
 	}
+	p.commitMu = newTurn()
 	p.hard, p.cut = context.WithCancel(context.Background())
 	p.mu.lanes = make(map[sources.Partition]*lane)
 	return p, nil

@@ -1,0 +1,207 @@
+package pipeline
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"millrace/sources"
+)
+
+// A simulation plays a script against several pipelines that share partitions,
+// a log, a group and a store, in virtual time. Whatever the script does, the
+// invariants of DESIGN section 17 hold: 1 (no commit before the ends), 2 (none
+// after a revoke), 3 (the newest row stays), 8 (every row has one end), 9
+// (bounded memory); and when all is healed, everything is committed.
+type simulation struct {
+	w       *world
+	members []*member
+	err     error
+}
+
+// step is one thing that happens; rapid draws and shrinks lists of them.
+type step struct {
+	what      string
+	partition int32
+	member    int
+	n         int
+}
+
+func (s step) String() string {
+	return fmt.Sprintf("%s p%d m%d %d", s.what, s.partition, s.member, s.n)
+}
+
+const (
+	simPartitions = 3
+	simMembers    = 3
+)
+
+var simSteps = []string{
+	"publish", "publish", "publish", "wait", "wait", "move", "move", "steal", "crash", "restart",
+	"store", "broker", "decoder", "heal",
+}
+
+func drawScript(t *rapid.T) []step {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
+		return step{
+			what:      rapid.SampledFrom(simSteps).Draw(t, "what"),
+			partition: int32(rapid.IntRange(0, simPartitions-1).Draw(t, "partition")),
+			member:    rapid.IntRange(0, simMembers-1).Draw(t, "member"),
+			n:         rapid.IntRange(1, 40).Draw(t, "n"),
+		}
+	}), 1, 40).Draw(t, "script")
+}
+
+func TestSimulatedGroupKeepsTheInvariants(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		seed, volatile := rapid.Uint64().Draw(rt, "seed"), rapid.Bool().Draw(rt, "volatile")
+		if faults := simulate(t, seed, volatile, drawScript(rt)); len(faults) > 0 {
+			rt.Fatalf("%v", faults)
+		}
+	})
+}
+
+// simulate plays a script and returns what it broke.
+func simulate(t *testing.T, seed uint64, volatile bool, script []step) (faults []string) {
+	t.Helper()
+	synctest.Test(t, func(*testing.T) {
+		s := &simulation{w: newWorld(seed, volatile)}
+		for range simMembers {
+			s.start(len(s.members))
+		}
+		for n := range int32(simPartitions) {
+			p := sources.Partition{Topic: "trips", Number: n}
+			s.w.publish(p, 5)
+			s.members[int(n)%simMembers].assign(p)
+		}
+		for _, st := range script {
+			s.play(st)
+		}
+		s.finish()
+		faults = s.w.faults
+	})
+	return faults
+}
+
+func (s *simulation) start(i int) {
+	m, err := s.w.join()
+	if err != nil {
+		s.w.report("join: %v", err)
+		return
+	}
+	if i == len(s.members) {
+		s.members = append(s.members, nil)
+	}
+	s.members[i] = m
+}
+
+func (s *simulation) play(st step) {
+	p := sources.Partition{Topic: "trips", Number: st.partition}
+	m := s.members[st.member]
+	switch st.what {
+	case "publish":
+		s.w.publish(p, st.n)
+	case "wait":
+		time.Sleep(time.Duration(st.n) * 20 * time.Millisecond)
+	case "move":
+		s.move(p, m)
+	case "steal":
+		s.steal(p, m, time.Duration(st.n)*10*time.Millisecond)
+	case "crash":
+		s.replace(st.member, m.crash)
+	case "restart":
+		s.replace(st.member, m.leave)
+	case "store":
+		s.set(&s.w.storeDown, true)
+	case "broker":
+		s.set(&s.w.brokerDown, true)
+	case "decoder":
+		s.set(&s.w.decoderDown, true)
+	case "heal":
+		s.heal()
+	}
+}
+
+func (s *simulation) set(what *bool, to bool) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	*what = to
+}
+
+func (s *simulation) heal() {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.w.storeDown, s.w.brokerDown, s.w.decoderDown = false, false, false
+}
+
+func (s *simulation) ownerOf(p sources.Partition) *member {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.w.owner[p]
+}
+
+// move gives p to m in good order.
+func (s *simulation) move(p sources.Partition, m *member) {
+	old := s.ownerOf(p)
+	if old == m {
+		return
+	}
+	old.order(func(h sources.Handler) { old.revoke(h, p) })
+	m.assign(p)
+}
+
+// steal gives p to m while its owner works on and hears of it later.
+func (s *simulation) steal(p sources.Partition, m *member, unaware time.Duration) {
+	old := s.ownerOf(p)
+	if old == m {
+		return
+	}
+	m.assign(p)
+	time.Sleep(unaware)
+	old.order(func(h sources.Handler) {
+		h.Lost([]sources.Partition{p})
+		old.forget(p)
+	})
+}
+
+// replace ends a member and starts another in its place, which gets what the
+// former one had.
+func (s *simulation) replace(i int, end func() error) {
+	had := s.members[i].owned()
+	if err := end(); err != nil {
+		s.w.report("%v", err)
+	}
+	s.start(i)
+	for _, p := range had {
+		s.members[i].assign(p)
+	}
+}
+
+// finish heals everything, waits until all is committed, and compares.
+func (s *simulation) finish() {
+	s.heal()
+	patience := time.Now().Add(10 * time.Minute)
+	for !s.w.settled() && time.Now().Before(patience) {
+		time.Sleep(100 * time.Millisecond)
+	}
+	if !s.w.settled() {
+		s.w.report("not everything is committed: %v of %v", s.w.commits, s.lanes())
+	}
+	for _, m := range s.members {
+		if err := m.leave(); err != nil {
+			s.w.report("%v", err)
+		}
+	}
+	s.w.compare()
+}
+
+func (s *simulation) lanes() []LaneStatus {
+	var all []LaneStatus
+	for _, m := range s.members {
+		all = append(all, m.p.Snapshot()...)
+	}
+	return all
+}

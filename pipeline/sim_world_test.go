@@ -1,0 +1,292 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"millrace/feature"
+	"millrace/sinks"
+	"millrace/sinks/memory"
+	"millrace/sources"
+)
+
+// world is what several pipelines share in a simulation: a log, a group with
+// its offsets, a store. It checks the invariants where they would be broken:
+// at the commit, at the write, at the end.
+type world struct {
+	mu       sync.Mutex
+	rng      *rand.Rand
+	logs     map[sources.Partition][]sources.Record
+	commits  map[sources.Partition]sources.Mark
+	verified map[sources.Partition]int64 // below it every end was found
+	owner    map[sources.Partition]*member
+	cells    map[string]sinks.Row // durable
+	letters  map[sinks.LetterID]bool
+	faults   []string
+	meta     *memory.Store
+
+	storeDown, brokerDown, decoderDown bool
+	volatile                           bool // rows survive a crash only after Sync
+}
+
+func newWorld(seed uint64, volatile bool) *world {
+	return &world{
+		rng:  rand.New(rand.NewPCG(seed, 1)),
+		logs: make(map[sources.Partition][]sources.Record), commits: make(map[sources.Partition]sources.Mark),
+		verified: make(map[sources.Partition]int64), owner: make(map[sources.Partition]*member),
+		cells: make(map[string]sinks.Row), letters: make(map[sinks.LetterID]bool),
+		meta: new(memory.Store), volatile: volatile,
+	}
+}
+
+// fault notes a broken invariant; the caller holds mu.
+func (w *world) fault(format string, args ...any) {
+	if len(w.faults) < 5 {
+		w.faults = append(w.faults, fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *world) report(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fault(format, args...)
+}
+
+// simKeys are few, so that records meet; see record for the odd ones.
+const simKeys = "abcde!?~"
+
+// publish appends n records with gaps in their offsets, equal and unordered
+// times.
+func (w *world) publish(p sources.Partition, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	next := w.end(p)
+	for range n {
+		next += w.rng.Int64N(3)
+		w.logs[p] = append(w.logs[p], record(next, simKeys[w.rng.IntN(len(simKeys))], 1000+w.rng.Int64N(20)))
+		next++
+	}
+}
+
+// end returns the offset after the last record; the caller holds mu.
+func (w *world) end(p sources.Partition) int64 {
+	if log := w.logs[p]; len(log) > 0 {
+		return log[len(log)-1].Offset + 1
+	}
+	return 0
+}
+
+// rowOf says, from the definition of order alone, what row a record becomes.
+func rowOf(p sources.Partition, r sources.Record) sinks.Row {
+	v := binary.BigEndian.AppendUint16(nil, 1) // revision
+	v = append(v, binary.BigEndian.AppendUint64(nil, uint64(r.TimeMillis))[2:]...)
+	v = binary.BigEndian.AppendUint64(v, uint64(r.Offset))
+	v = binary.BigEndian.AppendUint16(v, 0) // element
+	v = binary.BigEndian.AppendUint32(v, uint32(p.Number))
+	return sinks.Row{Key: string(r.Value), Stamp: r.TimeMillis * 1000, Value: v}
+}
+
+// ended reports whether a record's row has its end durably; the caller holds mu.
+func (w *world) ended(p sources.Partition, r sources.Record) bool {
+	id := sinks.LetterID{Source: "trips", Partition: p.Number, Day: sinks.DayOf(r.TimeMillis), Position: sinks.Position(0, r.Offset)}
+	switch r.Value[0] {
+	case '?':
+		return true
+	case '!':
+		return w.letters[id]
+	case '~':
+		id.View = "v"
+		return w.letters[id]
+	default:
+		row := rowOf(p, r)
+		cell, found := w.cells[row.Key]
+		return found && !row.Newer(&cell)
+	}
+}
+
+// accept takes a commit; invariant 1 is checked here. The caller holds mu.
+func (w *world) accept(m sources.Mark) {
+	for _, r := range w.logs[m.Partition] {
+		if r.Offset >= m.Offset {
+			break
+		}
+		if r.Offset >= w.verified[m.Partition] && !w.ended(m.Partition, r) {
+			w.fault("committed %d of partition %d, but the record at %d has no end", m.Offset, m.Number, r.Offset)
+		}
+	}
+	w.verified[m.Partition] = max(w.verified[m.Partition], m.Offset)
+	w.commits[m.Partition] = m
+}
+
+// settled reports whether everything published was committed.
+func (w *world) settled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p := range w.logs {
+		if w.commits[p].Offset != w.end(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// compare checks the store against the greatest (event time, sequence) of
+// every key, and that every refused record has its letter: invariant 3.
+func (w *world) compare() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	want, letters := make(map[string]sinks.Row), 0
+	for p, log := range w.logs {
+		for _, r := range log {
+			if bytes.ContainsAny(r.Value, "!~") {
+				letters++
+			}
+			if bytes.ContainsAny(r.Value, "!~?") {
+				continue
+			}
+			row := rowOf(p, r)
+			if old, ok := want[row.Key]; !ok || row.Newer(&old) {
+				want[row.Key] = row
+			}
+			if !w.ended(p, r) {
+				w.fault("partition %d offset %d has no end", p.Number, r.Offset)
+			}
+		}
+	}
+	for key, row := range want {
+		if got := w.cells[key]; got.Stamp != row.Stamp || !bytes.Equal(got.Value, row.Value) {
+			w.fault("key %s holds %d %x, want %d %x", key, got.Stamp, got.Value, row.Stamp, row.Value)
+		}
+	}
+	if len(w.cells) != len(want) || len(w.letters) != letters {
+		w.fault("%d cells and %d letters, want %d and %d", len(w.cells), len(w.letters), len(want), letters)
+	}
+}
+
+// chance is true once in n times; delay is up to max.
+func (w *world) chance(n int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rng.IntN(n) == 0
+}
+
+func (w *world) delay(upTo time.Duration) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Duration(w.rng.Int64N(int64(upTo)))
+}
+
+// store is a member's connection to the shared store: slow, failing, and
+// writing what the caller gave up already.
+type store struct {
+	w    *world
+	m    *member
+	rows []sinks.Row // acknowledged, not yet durable; guarded by w.mu
+	left []sinks.LetterID
+}
+
+var errCrashed = errors.New("this process is dead")
+
+// enter delays, fails, and reports whether the operation takes effect.
+func (s *store) enter(ctx context.Context, down *bool, upTo time.Duration) (effect bool, err error) {
+	late := !sleep(ctx, s.w.delay(upTo))
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	switch {
+	case s.m.dead:
+		return false, errCrashed
+	case late:
+		return s.w.rng.IntN(2) == 0, ctx.Err()
+	case *down:
+		return s.w.rng.IntN(2) == 0, errDown
+	case s.w.rng.IntN(20) == 0:
+		return s.w.rng.IntN(2) == 0, errDown
+	}
+	return true, nil
+}
+
+// Write implements sinks.Sink.
+func (s *store) Write(ctx context.Context, rows []sinks.Row) error {
+	effect, err := s.enter(ctx, &s.w.storeDown, 30*time.Millisecond)
+	if !effect {
+		return err
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	distinct := make(map[string]bool)
+	for _, r := range rows {
+		if distinct[r.Key] {
+			s.w.fault("one write names key %s twice", r.Key)
+		}
+		distinct[r.Key] = true
+		s.rows = append(s.rows, sinks.Row{Key: string([]byte(r.Key)), Stamp: r.Stamp, Value: bytes.Clone(r.Value)})
+	}
+	s.settle(!s.w.volatile)
+	return err
+}
+
+// Put implements sinks.DeadLetter.
+func (s *store) Put(ctx context.Context, letters []sinks.Letter) error {
+	effect, err := s.enter(ctx, &s.w.storeDown, 10*time.Millisecond)
+	if !effect {
+		return err
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	for _, l := range letters {
+		s.left = append(s.left, l.LetterID)
+	}
+	s.settle(!s.w.volatile)
+	return err
+}
+
+// Sync implements sinks.Sink.
+func (s *store) Sync(ctx context.Context) error {
+	upTo := 5 * time.Millisecond
+	if s.w.chance(4) { // long enough for a revoke to come in between
+		upTo = 400 * time.Millisecond
+	}
+	effect, err := s.enter(ctx, &s.w.storeDown, upTo)
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.settle(effect)
+	return err
+}
+
+// settle makes durable what was acknowledged; the caller holds mu.
+func (s *store) settle(durable bool) {
+	if !durable {
+		return
+	}
+	for _, r := range s.rows {
+		if old, found := s.w.cells[r.Key]; !found || r.Newer(&old) {
+			s.w.cells[r.Key] = r
+		}
+	}
+	for _, id := range s.left {
+		s.w.letters[id] = true
+	}
+	s.rows, s.left = nil, nil
+}
+
+// simDecoder fails while the world says so.
+type simDecoder struct {
+	w *world
+	d fakeDecoder
+}
+
+func (d simDecoder) Decode(ctx context.Context, dst *feature.Batch, recs []sources.Record) error {
+	d.w.mu.Lock()
+	down := d.w.decoderDown
+	d.w.mu.Unlock()
+	if down {
+		return errDown
+	}
+	return d.d.Decode(ctx, dst, recs)
+}
