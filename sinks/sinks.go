@@ -38,8 +38,9 @@ func (r *Row) Newer(old *Row) bool {
 // found before a store sees them.
 const (
 	MaxRowBytes = 1 << 20
-	// Event times a store can order by: a write timestamp is a signed 64-bit
-	// count of microseconds and stores keep its lowest value for "none".
+	// MinStamp and MaxStamp bound the event times a store can order by: a write
+	// timestamp is a signed 64-bit count of microseconds and stores keep its
+	// lowest value for "none".
 	MinStamp = -(1 << 62)
 	MaxStamp = 1<<62 - 1
 )

@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -96,9 +97,7 @@ func (a *acked) copy() map[string]int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := make(map[string]int64, len(a.synced))
-	for k, v := range a.synced {
-		c[k] = v
-	}
+	maps.Copy(c, a.synced)
 	return c
 }
 

@@ -164,7 +164,7 @@ func TestHoldFolder(t *testing.T) {
 		return
 	}
 	_, err := Open(dir, Settings{})
-	fmt.Println("other process:", err)
+	fmt.Fprintln(os.Stdout, "other process:", err)
 }
 
 func TestSecondProcessIsToldThatTheFolderIsInUse(t *testing.T) {

@@ -1,6 +1,7 @@
 package rowcodec
 
 import (
+	"slices"
 	"strconv"
 
 	"millrace/feature"
@@ -72,7 +73,7 @@ func encodeRow(dst *sinks.Buffer, rows *feature.Rows, row int, name string) faul
 	dst.Arena.Keep(value)
 	dst.Rows = append(dst.Rows, sinks.Row{
 		Entity: rows.View.Entity, Key: text, View: name, Stamp: rows.Origins[row].EventMicros,
-		Value: value[:len(value):len(value)], Expire: rows.View.Expire,
+		Value: slices.Clip(value), Expire: rows.View.Expire,
 	})
 	dst.Origins = append(dst.Origins, rows.Origins[row])
 	return fault{}

@@ -41,7 +41,7 @@ func joinKeys() []feature.Field {
 	return []feature.Field{{Name: "driver_id", Type: feature.Of(feature.KindInt64)}}
 }
 
-// newRows returns n rows of nulls stored as st, keyed 1, 2, 3 …
+// newRows returns n rows of nulls stored as st, keyed 1, 2, 3 ….
 func newRows(st *feature.Stored, n int) *feature.Rows {
 	rows := new(feature.Rows)
 	rows.Reset(view(), st, joinKeys(), 5)

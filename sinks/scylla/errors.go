@@ -27,18 +27,16 @@ func outcomeOf(err error) outcome {
 	if err == nil {
 		return outcomeDone
 	}
-	var refused gocql.RequestError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[gocql.RequestError](err); ok {
 		return outcomeOfCode(refused.Code())
 	}
 	switch {
-	case errors.Is(err, gocql.ErrTimeoutNoResponse), errors.Is(err, gocql.ErrTooManyTimeouts), errors.Is(err, gocql.ErrNoStreams):
+	case errors.Is(err, gocql.ErrTimeoutNoResponse), errors.Is(err, gocql.ErrNoStreams):
 		return outcomeOverload
 	case errors.Is(err, gocql.ErrFrameTooBig), errors.Is(err, gocql.ErrQueryArgLength):
 		return outcomePermanent
 	}
-	var marshal gocql.MarshalError
-	if errors.As(err, &marshal) {
+	if _, ok := errors.AsType[gocql.MarshalError](err); ok {
 		return outcomePermanent
 	}
 	return outcomePassing

@@ -113,3 +113,7 @@ func (s *Store) Close() error {
 	s.close.Do(s.session.Close)
 	return nil
 }
+
+// Concurrency returns how many requests all Write calls may have under way
+// now: less than Settings.MaxInFlight while the database is overloaded.
+func (s *Store) Concurrency() int { return s.limit.places() }

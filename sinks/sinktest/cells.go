@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -114,8 +115,16 @@ func viewsApart(t *testing.T, s Store) {
 func namesApart(t *testing.T, s Store) {
 	base := fresh("e")
 	cells := [][3]string{
-		{base, "ab", "c"}, {base, "a", "bc"}, {base + "a", "b", "c"}, {base, "abc", "v"}, {base, "a\x00b", "c"},
-		{base, "a", "b\x00c"}, {base, "", "abc"}, {base + "\x00", "a", "bc"}, {base, "\x00a", "bc"}, {base, "ab\xf4\x8f\xbf\xbf", "c"},
+		{base, "ab", "c"},
+		{base, "a", "bc"},
+		{base + "a", "b", "c"},
+		{base, "abc", "v"},
+		{base, "a\x00b", "c"},
+		{base, "a", "b\x00c"},
+		{base, "", "abc"},
+		{base + "\x00", "a", "bc"},
+		{base, "\x00a", "bc"},
+		{base, "ab\xf4\x8f\xbf\xbf", "c"},
 	}
 	rows := make([]sinks.Row, len(cells))
 	for i, c := range cells {
@@ -157,7 +166,7 @@ func manyRows(t *testing.T, s Store) {
 	entity := fresh("entity")
 	rows, keys := make([]sinks.Row, n), make([]string, n/2)
 	for i := range n {
-		rows[i] = row(entity, fmt.Sprint(i/2), fmt.Sprintf("v%d@1", i%2), int64(i), fmt.Sprintf("row %d", i))
+		rows[i] = row(entity, strconv.Itoa(i/2), fmt.Sprintf("v%d@1", i%2), int64(i), fmt.Sprintf("row %d", i))
 		keys[i/2] = rows[i].Key
 	}
 	write(t, s, rows...)
@@ -183,7 +192,7 @@ func emptyCalls(t *testing.T, s Store) {
 func missingCells(t *testing.T, s Store) {
 	entity := fresh("entity")
 	write(t, s, row(entity, "there", "v@1", 1, "value"))
-	for i, got := range readAll(t, s, entity, []string{"", "ther", "there", "there "}, []string{"v@1", "v@2"}) {
+	for i, got := range readAll(t, s, entity, []string{"", "there", "there", "there "}, []string{"v@1", "v@2"}) {
 		want := ""
 		if i == 4 {
 			want = "value"

@@ -118,7 +118,7 @@ func (s *Source) groupOpts(shared []kgo.Opt) []kgo.Opt {
 	for i, t := range s.set.Topics {
 		names[i] = t.Name
 	}
-	opts := append(shared,
+	opts := append(shared, //nolint:gocritic // shared is made for this call
 		kgo.ConsumerGroup(s.set.Group),
 		kgo.ConsumeTopics(names...),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),

@@ -73,7 +73,7 @@ func carry(req *kmsg.OffsetCommitRequest, metadata map[sources.Partition]string)
 		t := &req.Topics[i]
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
-			p.Metadata = kmsg.StringPtr(metadata[sources.Partition{Topic: t.Topic, Number: p.Partition}])
+			p.Metadata = new(metadata[sources.Partition{Topic: t.Topic, Number: p.Partition}])
 		}
 	}
 }

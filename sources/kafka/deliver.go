@@ -109,8 +109,10 @@ func (s *Source) admit(b *polled, f *sources.Fetch) bool {
 		// The client went back by itself: the log ended below our offset
 		// before anything was read from it.
 		f.Err = fmt.Errorf("read %s/%d at offset %d: %w", b.partition.Topic, b.partition.Number, at.next,
-			&kgo.ErrDataLoss{Topic: b.partition.Topic, Partition: b.partition.Number,
-				ConsumedTo: at.next, ConsumedToEpoch: -1, ResetTo: b.records[0].Offset, ResetToEpoch: -1})
+			&kgo.ErrDataLoss{
+				Topic: b.partition.Topic, Partition: b.partition.Number,
+				ConsumedTo: at.next, ConsumedToEpoch: -1, ResetTo: b.records[0].Offset, ResetToEpoch: -1,
+			})
 		return true
 	}
 	delete(s.mu.said, b.partition)

@@ -103,7 +103,7 @@ func (s *Source) probe(ctx context.Context, client *kgo.Client) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil //nolint:nilerr // Run was asked to end
+			return nil
 		case <-time.After(wait):
 		}
 	}

@@ -1,7 +1,6 @@
 package kafka_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -169,14 +168,6 @@ func many(prefix string, n int) []string {
 		vs[i] = fmt.Sprint(prefix, i)
 	}
 	return vs
-}
-
-// withDeadline is a context for one request.
-func withDeadline(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	t.Cleanup(cancel)
-	return ctx
 }
 
 func TestContract(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -48,7 +49,7 @@ func (h *health) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net
 	if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
 		return
 	}
-	address := net.JoinHostPort(meta.Host, fmt.Sprint(meta.Port))
+	address := net.JoinHostPort(meta.Host, strconv.Itoa(int(meta.Port)))
 	h.mu.Lock()
 	_, was := h.mu.down[address]
 	if err != nil {

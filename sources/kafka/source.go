@@ -117,7 +117,7 @@ func (s *Source) Run(ctx context.Context, h sources.Handler) error {
 	cause := context.Cause(s.running)
 	s.leave(client)
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the end that was asked for
+		return nil
 	}
 	return cause
 }

@@ -56,7 +56,7 @@ func NewRecorder() *Recorder {
 // call marks one call of the handler; its result ends it.
 func (r *Recorder) call(name string) func() {
 	if !r.calling.CompareAndSwap(false, true) {
-		r.breach("%s was called during another call", name)
+		r.breachf("%s was called during another call", name)
 		return func() { r.notify() }
 	}
 	return func() {
@@ -65,7 +65,7 @@ func (r *Recorder) call(name string) func() {
 	}
 }
 
-func (r *Recorder) breach(format string, args ...any) {
+func (r *Recorder) breachf(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.breaches = append(r.mu.breaches, fmt.Sprintf(format, args...))
@@ -144,7 +144,7 @@ func (r *Recorder) Revoked(ctx context.Context, ps []sources.Partition) {
 		r.OnRevoked(ctx, ps)
 	}
 	if _, has := ctx.Deadline(); !has {
-		r.breach("Revoked came without a deadline")
+		r.breachf("Revoked came without a deadline")
 	}
 	r.drop(ps, &r.mu.revoked)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -255,7 +256,7 @@ func resumeRaces(t *testing.T, h Harness) {
 	running := Start(t, m.Source, r)
 	var want []string
 	for i := range 60 {
-		want = append(want, fmt.Sprint(i))
+		want = append(want, strconv.Itoa(i))
 		h.Append(t, 0, want[i])
 	}
 	// Resume may come before Deliver noted that it was full; then the recorder
