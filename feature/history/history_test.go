@@ -1,0 +1,225 @@
+package history_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"millrace/feature/definition"
+	"millrace/feature/history"
+	"millrace/sinks"
+	"millrace/sinks/memory"
+)
+
+const base = `project: rides
+entities:
+  - {name: driver, join_keys: [{name: driver_id, type: int64}]}
+sources:
+  - name: trips
+    kafka: {topic: trips}
+    fields:
+      - {name: driver_id, type: int64}
+      - {name: fare, type: float64}
+      - {name: km, type: float64, path: trip.km}
+      - {name: at, type: timestamp}
+    event_time: at
+views:
+  - name: v
+    entity: driver
+    source: trips
+    where: km > 0
+    features:
+      - {name: last_fare, expr: fare}
+      - {name: rate, expr: fare / km}
+      - {name: age, expr: epoch(now()), at: read}
+services:
+  - {name: s, features: [v]}
+`
+
+func project(t *testing.T, replace ...string) *definition.Project {
+	t.Helper()
+	text := base
+	for i := 0; i < len(replace); i += 2 {
+		if !strings.Contains(text, replace[i]) {
+			t.Fatalf("the base has no %q", replace[i])
+		}
+		text = strings.Replace(text, replace[i], replace[i+1], 1)
+	}
+	p, err := definition.Load([]definition.File{{Name: "a.yaml", Data: []byte(text)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func apply(t *testing.T, store *memory.Store, p *definition.Project) (*history.Applied, []history.Change) {
+	t.Helper()
+	a, changes, err := history.Apply(context.Background(), store, sinks.NewSchemas(store), p, "ann", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, changes
+}
+
+// TestWhatAChangeMeans is the table of DESIGN section 14.
+func TestWhatAChangeMeans(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		replace  []string
+		revision uint16
+		says     string // of a change, or of the refusal
+		refused  bool
+	}{
+		{"nothing", nil, 1, "", false},
+		{"white space in an expression", []string{"fare / km", "fare  /  km"}, 1, "free", false},
+		{"a comment", []string{"services:", "# hello\nservices:"}, 1, "free", false},
+		{"a changed expression", []string{"fare / km", "fare / km * 2"}, 2, "rate changes", false},
+		{"a new feature", []string{"- {name: age", "- {name: k, expr: km}\n      - {name: age"}, 2, "k is new", false},
+		{"a removed feature", []string{"      - {name: rate, expr: fare / km}\n", ""}, 2, "rate is removed", false},
+		{"a read feature", []string{"epoch(now())", "epoch(now()) - 1"}, 1, "at read: age changes", false},
+		{"a read feature that needs a field", []string{"epoch(now())", "epoch(now()) - km"}, 2, "km is new", false},
+		{"ttl", []string{"where: km > 0", "where: km > 0\n    ttl: 1d"}, 1, "ttl", false},
+		{"a default", []string{"expr: fare}", "expr: fare, default: 1}"}, 1, "defaults", false},
+		{"a service", []string{"{name: s,", "{name: s2,"}, 1, "services", false},
+		{"where", []string{"km > 0", "km > 1"}, 0, "changing where", true},
+		{"event time", []string{"    event_time: at\n", ""}, 0, "changing event_time", true},
+		{"a field's path", []string{"path: trip.km", "path: km"}, 0, "changing field km", true},
+		{"the topic", []string{"topic: trips", "topic: trips2"}, 0, "changing topic", true},
+		{"null keys", []string{"where: km > 0", "where: km > 0\n    on_null_key: filter"}, 0, "changing on_null_key", true},
+		{"keys", []string{"where: km > 0", "where: km > 0\n    keys: {driver_id: driver_id + 1}"}, 0, "changing keys.driver_id", true},
+		{"the entity's key", []string{"type: int64}]}", "type: int64}, {name: at, type: timestamp}]}"}, 0, "changing entity", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			store := new(memory.Store)
+			first, _ := apply(t, store, project(t))
+			next, changes, err := history.Next(first, project(t, c.replace...))
+			if c.refused {
+				if !errors.Is(err, history.ErrNeedsGeneration) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "view v") {
+					t.Errorf("refused with %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var texts strings.Builder
+			for _, change := range changes {
+				texts.WriteString(change.String() + "\n")
+			}
+			if (c.says == "") != (len(changes) == 0) || !strings.Contains(texts.String(), c.says) {
+				t.Errorf("changes %q, want %q", texts.String(), c.says)
+			}
+			if got := next.Views["v"]; got.Revision != c.revision || got.Generation != 1 {
+				t.Errorf("revision %d, generation %d", got.Revision, got.Generation)
+			}
+		})
+	}
+}
+
+func TestARemovedViewKeepsItsNumbers(t *testing.T) {
+	store := new(memory.Store)
+	apply(t, store, project(t, "fare / km", "fare / km * 2"))
+	apply(t, store, project(t)) // revision 2
+	_, changes := apply(t, store, project(t, "name: v\n", "name: w\n", "[v]", "[w]"))
+	if len(changes) != 2 || changes[1].Kind != history.ChangeRemoved {
+		t.Errorf("changes %v", changes)
+	}
+	a, _ := apply(t, store, project(t))
+	if a.Views["v"].Revision != 3 || !a.Views["w"].Removed {
+		t.Errorf("views %+v", a.Views)
+	}
+	p, err := history.Open(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range p.Plans["v"].Stored.Columns {
+		if c.Since != 3 {
+			t.Errorf("column %s is taken for the one of revision %d", c.Name, c.Since)
+		}
+	}
+}
+
+func TestColumnsKeepTheRevisionThatIntroducedThem(t *testing.T) {
+	store := new(memory.Store)
+	apply(t, store, project(t))
+	apply(t, store, project(t, "- {name: age", "- {name: k, expr: km}\n      - {name: age"))
+	a, err := history.Latest(context.Background(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := history.Open(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	since := map[string]uint16{}
+	for _, c := range p.Plans["v"].Stored.Columns {
+		since[c.Name] = c.Since
+	}
+	if since["last_fare"] != 1 || since["k"] != 2 || p.Catalog.View("v").Revision != 2 || p.Catalog.Version != 2 || p.Plans["v"].Stored.ID == 0 {
+		t.Errorf("since %v, %v, version %d", since, p.Catalog.View("v"), p.Catalog.Version)
+	}
+	if a.By != "ann" || !a.AppliedAt.Equal(now) {
+		t.Errorf("applied by %s at %s", a.By, a.AppliedAt)
+	}
+}
+
+func TestApplyingTwiceRecordsNothing(t *testing.T) {
+	store := new(memory.Store)
+	apply(t, store, project(t))
+	a, changes := apply(t, store, project(t))
+	if a.Version != 1 || len(changes) != 0 {
+		t.Errorf("version %d, changes %v", a.Version, changes)
+	}
+	if all, err := history.List(context.Background(), store); err != nil || len(all) != 1 {
+		t.Errorf("%d versions, %v", len(all), err)
+	}
+}
+
+func TestTwoAtOnceCannotBothWin(t *testing.T) {
+	store := new(memory.Store)
+	apply(t, store, project(t))
+	var all sync.WaitGroup
+	versions := make(chan int64, 8)
+	for i := range 8 {
+		p := project(t, "fare / km", "fare / km * "+string(rune('2'+i)))
+		all.Go(func() {
+			a, _, err := history.Apply(context.Background(), store, sinks.NewSchemas(store), p, "ann", now)
+			if err == nil {
+				versions <- a.Version
+			} else if !errors.Is(err, history.ErrRace) {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	close(versions)
+	seen := map[int64]bool{}
+	for v := range versions {
+		if seen[v] {
+			t.Errorf("version %d was given twice", v)
+		}
+		seen[v] = true
+	}
+	if recorded, err := history.List(context.Background(), store); err != nil || len(recorded) != len(seen)+1 {
+		t.Errorf("%d versions are recorded, %d were given: %v", len(recorded), len(seen)+1, err)
+	}
+}
+
+func TestAnotherProjectIsRefused(t *testing.T) {
+	store := new(memory.Store)
+	a, _ := apply(t, store, project(t))
+	if _, _, err := history.Next(a, project(t, "project: rides", "project: food")); err == nil || !strings.Contains(err.Error(), "food") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestNothingApplied(t *testing.T) {
+	if _, err := history.Latest(context.Background(), new(memory.Store)); !errors.Is(err, history.ErrNothingApplied) {
+		t.Errorf("%v", err)
+	}
+}
