@@ -47,12 +47,12 @@ type reader struct {
 }
 
 func (r *reader) readAll(ctx context.Context) error {
-	todo, same := distinct(r.keys)
-	if len(todo) == 1 {
-		if err := r.read(ctx, todo[0]); err != nil {
+	wanted, same := distinct(r.keys)
+	if len(wanted) == 1 {
+		if err := r.read(ctx, wanted[0]); err != nil {
 			return err
 		}
-	} else if err := r.readEach(ctx, todo); err != nil {
+	} else if err := r.readEach(ctx, wanted); err != nil {
 		return err
 	}
 	for i, j := range same {
@@ -63,12 +63,12 @@ func (r *reader) readAll(ctx context.Context) error {
 
 // distinct returns the places of the distinct keys, and for every other place
 // the one that has its key.
-func distinct(keys []string) (todo []int, same map[int]int) {
+func distinct(keys []string) (wanted []int, same map[int]int) {
 	if len(keys) == 1 {
 		return []int{0}, nil
 	}
 	seen := make(map[string]int, len(keys))
-	todo = make([]int, 0, len(keys))
+	wanted = make([]int, 0, len(keys))
 	for i, k := range keys {
 		if j, again := seen[k]; again {
 			if same == nil {
@@ -78,24 +78,24 @@ func distinct(keys []string) (todo []int, same map[int]int) {
 			continue
 		}
 		seen[k] = i
-		todo = append(todo, i)
+		wanted = append(wanted, i)
 	}
-	return todo, same
+	return wanted, same
 }
 
 func (r *reader) row(i int) [][]byte { return r.values[i*len(r.views) : (i+1)*len(r.views)] }
 
-func (r *reader) readEach(ctx context.Context, todo []int) error {
+func (r *reader) readEach(ctx context.Context, wanted []int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var next atomic.Int64
 	var failed sync.Once
 	var first error
 	var workers conc.WaitGroup
-	for range min(len(todo), maxReads) {
+	for range min(len(wanted), maxReads) {
 		workers.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(todo); i = int(next.Add(1)) - 1 {
-				if err := r.read(ctx, todo[i]); err != nil {
+			for i := int(next.Add(1)) - 1; i < len(wanted); i = int(next.Add(1)) - 1 {
+				if err := r.read(ctx, wanted[i]); err != nil {
 					failed.Do(func() { first = err })
 					cancel()
 					return
