@@ -76,7 +76,7 @@ func (w *world) join() (*member, error) {
 func (m *member) batchDone(b *BatchStats) {
 	v := &b.Views[0]
 	if b.Rows+len(b.Rejects) != v.Stored+v.Filtered+v.DeadLettered || b.Records != b.Rows+len(b.Rejects) || v.Superseded > v.Stored {
-		m.w.report("%d records, %d rows, %d rejects, ends %+v", b.Records, b.Rows, len(b.Rejects), *v)
+		m.w.reportf("%d records, %d rows, %d rejects, ends %+v", b.Records, b.Rows, len(b.Rejects), *v)
 	}
 }
 
@@ -143,7 +143,7 @@ func (g *simGroup) check(marks []sources.Mark, when string) {
 	defer w.mu.Unlock()
 	for _, m := range marks {
 		if g.m.told[m.Partition] && !g.m.dead {
-			w.fault("a commit of %d of partition %d, %s after the partition was taken away", m.Offset, m.Number, when)
+			w.faultf("a commit of %d of partition %d, %s after the partition was taken away", m.Offset, m.Number, when)
 		}
 	}
 }
@@ -164,7 +164,7 @@ func (m *member) poll(h sources.Handler) {
 		slack += int64(biggest[i].Bytes()) + 1
 	}
 	if used, most := m.p.budget.used.Load(), simTotalBytes+slack*int64(len(m.owned())); used > most || used < 0 {
-		m.w.report("%d bytes are held, the bound is %d", used, most)
+		m.w.reportf("%d bytes are held, the bound is %d", used, most)
 	}
 }
 
@@ -216,7 +216,7 @@ func (m *member) revoke(h sources.Handler, ps ...sources.Partition) {
 	began := time.Now()
 	h.Revoked(ctx, ps)
 	if took := time.Since(began); took > 2*simRevoke { // one commit may be under way already
-		m.w.report("a revoke took %s", took)
+		m.w.reportf("a revoke took %s", took)
 	}
 	m.forget(ps...)
 }
@@ -247,7 +247,7 @@ func (m *member) assign(p sources.Partition) {
 		m.w.mu.Unlock()
 		starts, err := h.Assigned(context.Background(), []sources.Assignment{a})
 		if err != nil || len(starts) != 1 || starts[0].Hold {
-			m.w.report("assigned: %+v %v", starts, err)
+			m.w.reportf("assigned: %+v %v", starts, err)
 			return
 		}
 		m.w.mu.Lock()

@@ -19,7 +19,6 @@ import (
 type simulation struct {
 	w       *world
 	members []*member
-	err     error
 }
 
 // step is one thing that happens; rapid draws and shrinks lists of them.
@@ -89,7 +88,7 @@ func simulate(t *testing.T, seed uint64, volatile bool, script []step) (faults [
 func (s *simulation) start(i int) {
 	m, err := s.w.join()
 	if err != nil {
-		s.w.report("join: %v", err)
+		s.w.reportf("join: %v", err)
 		return
 	}
 	if i == len(s.members) {
@@ -172,7 +171,7 @@ func (s *simulation) steal(p sources.Partition, m *member, unaware time.Duration
 func (s *simulation) replace(i int, end func() error) {
 	had := s.members[i].owned()
 	if err := end(); err != nil {
-		s.w.report("%v", err)
+		s.w.reportf("%v", err)
 	}
 	s.start(i)
 	for _, p := range had {
@@ -188,11 +187,11 @@ func (s *simulation) finish() {
 		time.Sleep(100 * time.Millisecond)
 	}
 	if !s.w.settled() {
-		s.w.report("not everything is committed: %v of %v", s.w.commits, s.lanes())
+		s.w.reportf("not everything is committed: %v of %v", s.w.commits, s.lanes())
 	}
 	for _, m := range s.members {
 		if err := m.leave(); err != nil {
-			s.w.report("%v", err)
+			s.w.reportf("%v", err)
 		}
 	}
 	s.w.compare()

@@ -45,17 +45,17 @@ func newWorld(seed uint64, volatile bool) *world {
 	}
 }
 
-// fault notes a broken invariant; the caller holds mu.
-func (w *world) fault(format string, args ...any) {
+// faultf notes a broken invariant; the caller holds mu.
+func (w *world) faultf(format string, args ...any) {
 	if len(w.faults) < 5 {
 		w.faults = append(w.faults, fmt.Sprintf(format, args...))
 	}
 }
 
-func (w *world) report(format string, args ...any) {
+func (w *world) reportf(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.fault(format, args...)
+	w.faultf(format, args...)
 }
 
 // simKeys are few, so that records meet; see record for the odd ones.
@@ -117,7 +117,7 @@ func (w *world) accept(m sources.Mark) {
 			break
 		}
 		if r.Offset >= w.verified[m.Partition] && !w.ended(m.Partition, r) {
-			w.fault("committed %d of partition %d, but the record at %d has no end", m.Offset, m.Number, r.Offset)
+			w.faultf("committed %d of partition %d, but the record at %d has no end", m.Offset, m.Number, r.Offset)
 		}
 	}
 	w.verified[m.Partition] = max(w.verified[m.Partition], m.Offset)
@@ -155,17 +155,17 @@ func (w *world) compare() {
 				want[row.Key] = row
 			}
 			if !w.ended(p, r) {
-				w.fault("partition %d offset %d has no end", p.Number, r.Offset)
+				w.faultf("partition %d offset %d has no end", p.Number, r.Offset)
 			}
 		}
 	}
 	for key, row := range want {
 		if got := w.cells[key]; got.Stamp != row.Stamp || !bytes.Equal(got.Value, row.Value) {
-			w.fault("key %s holds %d %x, want %d %x", key, got.Stamp, got.Value, row.Stamp, row.Value)
+			w.faultf("key %s holds %d %x, want %d %x", key, got.Stamp, got.Value, row.Stamp, row.Value)
 		}
 	}
 	if len(w.cells) != len(want) || len(w.letters) != letters {
-		w.fault("%d cells and %d letters, want %d and %d", len(w.cells), len(w.letters), len(want), letters)
+		w.faultf("%d cells and %d letters, want %d and %d", len(w.cells), len(w.letters), len(want), letters)
 	}
 }
 
@@ -222,7 +222,7 @@ func (s *store) Write(ctx context.Context, rows []sinks.Row) error {
 	distinct := make(map[string]bool)
 	for _, r := range rows {
 		if distinct[r.Key] {
-			s.w.fault("one write names key %s twice", r.Key)
+			s.w.faultf("one write names key %s twice", r.Key)
 		}
 		distinct[r.Key] = true
 		s.rows = append(s.rows, sinks.Row{Key: string([]byte(r.Key)), Stamp: r.Stamp, Value: bytes.Clone(r.Value)})
