@@ -56,9 +56,15 @@ func (l *lane) status() LaneStatus {
 	return s
 }
 
-// Joined reports whether the group has given partitions to this process, or
-// has answered that there are none for it.
+// member is implemented by sources that know whether a group took them in.
+type member interface{ Member() bool }
+
+// Joined reports whether the group has taken this process in, be it without a
+// partition to work.
 func (p *Pipeline) Joined() bool {
+	if m, ok := p.s.Source.(member); ok {
+		return m.Member()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.mu.joined

@@ -61,3 +61,12 @@ var inCI = struct{ seeds, events int }{3, 100_000}
 
 // restartIngest starts another process and does not wait for it.
 func (s *stack) restartIngest() { s.start(freePort(s.t), "ingest") }
+
+// TestMemberWithoutPartitions starts more processes than there are partitions:
+// the spare one is ready too, or a rolling update would wait for ever.
+func TestMemberWithoutPartitions(t *testing.T) {
+	s := newStack(t, "spare")
+	s.write(tripDefinitions)
+	s.up(1)
+	s.startIngest()
+}
