@@ -56,13 +56,13 @@ func (l *lane) status() LaneStatus {
 	return s
 }
 
-// member is implemented by sources that know whether a group took them in.
-type member interface{ Member() bool }
+// groupMember is implemented by sources that know whether a group took them in.
+type groupMember interface{ Member() bool }
 
 // Joined reports whether the group has taken this process in, be it without a
 // partition to work.
 func (p *Pipeline) Joined() bool {
-	if m, ok := p.s.Source.(member); ok {
+	if m, ok := p.s.Source.(groupMember); ok {
 		return m.Member()
 	}
 	p.mu.Lock()
