@@ -46,7 +46,10 @@ func (s *fakeSource) Run(ctx context.Context, h sources.Handler) error {
 	s.h = h
 	close(s.started)
 	<-ctx.Done()
-	s.revoke(s.owned...)
+	s.mu.Lock()
+	owned := s.owned
+	s.mu.Unlock()
+	s.revoke(owned...)
 	return nil
 }
 

@@ -19,6 +19,12 @@ func (r *rig) recover(offset int64) {
 	}
 }
 
+func (r *rig) failCommits(err error) {
+	r.src.mu.Lock()
+	defer r.src.mu.Unlock()
+	r.src.fail = err
+}
+
 // The committer has read mark 1 and waits for Sync; the log loses records, a
 // recovery moves the lane to 100 and commits that; Sync ends. Mark 1 must not
 // be committed over it: it would carry the recovery's number, and the recovery
@@ -36,6 +42,8 @@ func TestALateCommitDoesNotUndoARecovery(t *testing.T) {
 		r.wantCommit(p0, 100)
 		close(g.open)
 		settle()
+		r.src.mu.Lock()
+		defer r.src.mu.Unlock()
 		for _, m := range r.src.commits {
 			if m.Offset == 1 {
 				t.Errorf("committed %+v after the recovery", m)
@@ -179,18 +187,18 @@ func TestAssignmentsOutOfOrderAreRefused(t *testing.T) {
 func TestAdoptionWaitsForTheGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, new(memory.Store), nil)
-		r.src.fail = errDown
+		r.failCommits(errDown)
 		r.assign(committed(50, ours(2)))
 		r.src.h.Deliver(fetch(p0, record(50, 'a', 10)))
 		time.Sleep(time.Minute)
 		if len(r.store.Rows()) != 0 {
 			t.Error("a batch was stored before the catalog version was committed")
 		}
-		r.src.mu.Lock()
-		r.src.fail = nil
-		r.src.mu.Unlock()
+		r.failCommits(nil)
 		time.Sleep(time.Minute)
+		r.src.mu.Lock()
 		first := r.src.commits[0]
+		r.src.mu.Unlock()
 		if m, _ := parseMetadata(first.Metadata); first.Offset != 50 || m.Catalog != 3 {
 			t.Errorf("first commit %+v", first)
 		}

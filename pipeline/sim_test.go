@@ -17,20 +17,20 @@ import (
 // after a revoke), 3 (the newest row stays), 8 (every row has one end), 9
 // (bounded memory); and when all is healed, everything is committed.
 type simulation struct {
-	w       *world
-	members []*member
+	w         *world
+	processes []*process
 }
 
 // step is one thing that happens; rapid draws and shrinks lists of them.
 type step struct {
 	what      string
 	partition int32
-	member    int
+	process   int
 	n         int
 }
 
 func (s step) String() string {
-	return fmt.Sprintf("%s p%d m%d %d", s.what, s.partition, s.member, s.n)
+	return fmt.Sprintf("%s p%d m%d %d", s.what, s.partition, s.process, s.n)
 }
 
 const (
@@ -48,7 +48,7 @@ func drawScript(t *rapid.T) []step {
 		return step{
 			what:      rapid.SampledFrom(simSteps).Draw(t, "what"),
 			partition: int32(rapid.IntRange(0, simPartitions-1).Draw(t, "partition")),
-			member:    rapid.IntRange(0, simMembers-1).Draw(t, "member"),
+			process:   rapid.IntRange(0, simMembers-1).Draw(t, "process"),
 			n:         rapid.IntRange(1, 40).Draw(t, "n"),
 		}
 	}), 1, 40).Draw(t, "script")
@@ -69,12 +69,12 @@ func simulate(t *testing.T, seed uint64, volatile bool, script []step) (faults [
 	synctest.Test(t, func(*testing.T) {
 		s := &simulation{w: newWorld(seed, volatile)}
 		for range simMembers {
-			s.start(len(s.members))
+			s.start(len(s.processes))
 		}
 		for n := range int32(simPartitions) {
 			p := sources.Partition{Topic: "trips", Number: n}
 			s.w.publish(p, 5)
-			s.members[int(n)%simMembers].assign(p)
+			s.processes[int(n)%simMembers].assign(p)
 		}
 		for _, st := range script {
 			s.play(st)
@@ -91,15 +91,15 @@ func (s *simulation) start(i int) {
 		s.w.reportf("join: %v", err)
 		return
 	}
-	if i == len(s.members) {
-		s.members = append(s.members, nil)
+	if i == len(s.processes) {
+		s.processes = append(s.processes, nil)
 	}
-	s.members[i] = m
+	s.processes[i] = m
 }
 
 func (s *simulation) play(st step) {
 	p := sources.Partition{Topic: "trips", Number: st.partition}
-	m := s.members[st.member]
+	m := s.processes[st.process]
 	switch st.what {
 	case "publish":
 		s.w.publish(p, st.n)
@@ -110,9 +110,9 @@ func (s *simulation) play(st step) {
 	case "steal":
 		s.steal(p, m, time.Duration(st.n)*10*time.Millisecond)
 	case "crash":
-		s.replace(st.member, m.crash)
+		s.replace(st.process, m.crash)
 	case "restart":
-		s.replace(st.member, m.leave)
+		s.replace(st.process, m.leave)
 	case "store":
 		s.set(&s.w.storeDown, true)
 	case "broker":
@@ -136,14 +136,14 @@ func (s *simulation) heal() {
 	s.w.storeDown, s.w.brokerDown, s.w.decoderDown = false, false, false
 }
 
-func (s *simulation) ownerOf(p sources.Partition) *member {
+func (s *simulation) ownerOf(p sources.Partition) *process {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	return s.w.owner[p]
 }
 
 // move gives p to m in good order.
-func (s *simulation) move(p sources.Partition, m *member) {
+func (s *simulation) move(p sources.Partition, m *process) {
 	old := s.ownerOf(p)
 	if old == m {
 		return
@@ -153,7 +153,7 @@ func (s *simulation) move(p sources.Partition, m *member) {
 }
 
 // steal gives p to m while its owner works on and hears of it later.
-func (s *simulation) steal(p sources.Partition, m *member, unaware time.Duration) {
+func (s *simulation) steal(p sources.Partition, m *process, unaware time.Duration) {
 	old := s.ownerOf(p)
 	if old == m {
 		return
@@ -166,16 +166,16 @@ func (s *simulation) steal(p sources.Partition, m *member, unaware time.Duration
 	})
 }
 
-// replace ends a member and starts another in its place, which gets what the
+// replace ends a process and starts another in its place, which gets what the
 // former one had.
 func (s *simulation) replace(i int, end func() error) {
-	had := s.members[i].owned()
+	had := s.processes[i].owned()
 	if err := end(); err != nil {
 		s.w.reportf("%v", err)
 	}
 	s.start(i)
 	for _, p := range had {
-		s.members[i].assign(p)
+		s.processes[i].assign(p)
 	}
 }
 
@@ -189,7 +189,7 @@ func (s *simulation) finish() {
 	if !s.w.settled() {
 		s.w.reportf("not everything is committed: %v of %v", s.w.commits, s.lanes())
 	}
-	for _, m := range s.members {
+	for _, m := range s.processes {
 		if err := m.leave(); err != nil {
 			s.w.reportf("%v", err)
 		}
@@ -199,7 +199,7 @@ func (s *simulation) finish() {
 
 func (s *simulation) lanes() []LaneStatus {
 	var all []LaneStatus
-	for _, m := range s.members {
+	for _, m := range s.processes {
 		all = append(all, m.p.Snapshot()...)
 	}
 	return all

@@ -25,7 +25,7 @@ type world struct {
 	logs     map[sources.Partition][]sources.Record
 	commits  map[sources.Partition]sources.Mark
 	verified map[sources.Partition]int64 // below it every end was found
-	owner    map[sources.Partition]*member
+	owner    map[sources.Partition]*process
 	cells    map[string]sinks.Row // durable
 	letters  map[sinks.LetterID]bool
 	faults   []string
@@ -39,7 +39,7 @@ func newWorld(seed uint64, volatile bool) *world {
 	return &world{
 		rng:  rand.New(rand.NewPCG(seed, 1)),
 		logs: make(map[sources.Partition][]sources.Record), commits: make(map[sources.Partition]sources.Mark),
-		verified: make(map[sources.Partition]int64), owner: make(map[sources.Partition]*member),
+		verified: make(map[sources.Partition]int64), owner: make(map[sources.Partition]*process),
 		cells: make(map[string]sinks.Row), letters: make(map[sinks.LetterID]bool),
 		meta: new(memory.Store), volatile: volatile,
 	}
@@ -182,11 +182,11 @@ func (w *world) delay(upTo time.Duration) time.Duration {
 	return time.Duration(w.rng.Int64N(int64(upTo)))
 }
 
-// store is a member's connection to the shared store: slow, failing, and
+// store is a process's connection to the shared store: slow, failing, and
 // writing what the caller gave up already.
 type store struct {
 	w    *world
-	m    *member
+	m    *process
 	rows []sinks.Row // acknowledged, not yet durable; guarded by w.mu
 	left []sinks.LetterID
 }

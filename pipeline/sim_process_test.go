@@ -12,9 +12,9 @@ import (
 	"millrace/sources"
 )
 
-// member is one process of the simulated group: a pipeline and the source that
+// process is one process of the simulated group: a pipeline and the source that
 // drives it. Its handler calls are made by Run's goroutine alone.
-type member struct {
+type process struct {
 	w     *world
 	p     *Pipeline
 	store *store
@@ -34,9 +34,9 @@ type place struct {
 	paused bool
 }
 
-// simGroup is the member's sources.Source.
+// simGroup is the process's sources.Source.
 type simGroup struct {
-	m      *member
+	m      *process
 	orders chan func(sources.Handler)
 }
 
@@ -47,8 +47,8 @@ const (
 	simRevoke     = 400 * time.Millisecond
 )
 
-func (w *world) join() (*member, error) {
-	m := &member{w: w, ended: make(chan error, 1), at: make(map[sources.Partition]*place), told: make(map[sources.Partition]bool), resumes: make(map[sources.Partition]int64)}
+func (w *world) join() (*process, error) {
+	m := &process{w: w, ended: make(chan error, 1), at: make(map[sources.Partition]*place), told: make(map[sources.Partition]bool), resumes: make(map[sources.Partition]int64)}
 	m.store, m.group = &store{w: w, m: m}, simGroup{m: m, orders: make(chan func(sources.Handler))}
 	view := &feature.View{Name: "v", Entity: "e", Revision: 1}
 	p, err := New(Settings{
@@ -73,7 +73,7 @@ func (w *world) join() (*member, error) {
 }
 
 // batchDone checks invariant 8 over one batch.
-func (m *member) batchDone(b *BatchStats) {
+func (m *process) batchDone(b *BatchStats) {
 	v := &b.Views[0]
 	if b.Rows+len(b.Rejects) != v.Stored+v.Filtered+v.DeadLettered || b.Records != b.Rows+len(b.Rejects) || v.Superseded > v.Stored {
 		m.w.reportf("%d records, %d rows, %d rejects, ends %+v", b.Records, b.Rows, len(b.Rejects), *v)
@@ -149,7 +149,7 @@ func (g *simGroup) check(marks []sources.Mark, when string) {
 }
 
 // poll delivers up to a fetch of every open partition, and checks invariant 9.
-func (m *member) poll(h sources.Handler) {
+func (m *process) poll(h sources.Handler) {
 	for _, p := range m.owned() {
 		f, open := m.next(p)
 		if open && h.Deliver(f) {
@@ -169,7 +169,7 @@ func (m *member) poll(h sources.Handler) {
 }
 
 // next applies a resume and takes records from the log.
-func (m *member) next(p sources.Partition) (sources.Fetch, bool) {
+func (m *process) next(p sources.Partition) (sources.Fetch, bool) {
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
 	at := m.at[p]
@@ -192,7 +192,7 @@ func (m *member) next(p sources.Partition) (sources.Fetch, bool) {
 	return sources.Fetch{Partition: p, Records: recs, LogEnd: m.w.end(p)}, true
 }
 
-func (m *member) owned() []sources.Partition {
+func (m *process) owned() []sources.Partition {
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
 	var ps []sources.Partition
@@ -204,13 +204,13 @@ func (m *member) owned() []sources.Partition {
 }
 
 // order has Run's goroutine do something, and waits for it.
-func (m *member) order(do func(sources.Handler)) {
+func (m *process) order(do func(sources.Handler)) {
 	done := make(chan struct{})
 	m.group.orders <- func(h sources.Handler) { do(h); close(done) }
 	<-done
 }
 
-func (m *member) revoke(h sources.Handler, ps ...sources.Partition) {
+func (m *process) revoke(h sources.Handler, ps ...sources.Partition) {
 	ctx, cancel := context.WithTimeout(context.Background(), simRevoke)
 	defer cancel()
 	began := time.Now()
@@ -221,7 +221,7 @@ func (m *member) revoke(h sources.Handler, ps ...sources.Partition) {
 	m.forget(ps...)
 }
 
-func (m *member) forget(ps ...sources.Partition) {
+func (m *process) forget(ps ...sources.Partition) {
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
 	for _, p := range ps {
@@ -235,7 +235,7 @@ func (m *member) forget(ps ...sources.Partition) {
 }
 
 // assign makes m the owner of p, whatever a former owner believes.
-func (m *member) assign(p sources.Partition) {
+func (m *process) assign(p sources.Partition) {
 	m.order(func(h sources.Handler) {
 		m.w.mu.Lock()
 		m.w.owner[p] = m
@@ -258,7 +258,7 @@ func (m *member) assign(p sources.Partition) {
 
 // crash ends m at once: nothing it does has an effect any more, and what it
 // had not made durable is gone.
-func (m *member) crash() error {
+func (m *process) crash() error {
 	m.w.mu.Lock()
 	m.dead = true
 	m.store.rows, m.store.left = nil, nil
@@ -267,7 +267,7 @@ func (m *member) crash() error {
 }
 
 // leave ends m in good order.
-func (m *member) leave() error {
+func (m *process) leave() error {
 	m.kill()
 	if err := <-m.ended; err != nil {
 		return fmt.Errorf("run ended with: %w", err)
