@@ -8,12 +8,13 @@ import (
 // Catalog is an immutable, validated snapshot of a project's definitions.
 // It is replaced whole and never edited, so it may be shared freely.
 type Catalog struct {
-	Project  string
-	Version  int64 // given by apply; 0 before that
-	Entities []*Entity
-	Sources  []*Source
-	Views    []*View
-	Services []*Service
+	Project       string
+	Version       int64 // given by apply; 0 before that
+	Entities      []*Entity
+	Sources       []*Source
+	Views         []*View
+	OnDemandViews []*OnDemandView
+	Services      []*Service
 }
 
 // Entity returns the entity of that name, or nil.

@@ -135,7 +135,7 @@ func (s *Source) Field(name string) (SourceField, bool) {
 
 // FeatureRef names one feature that a service serves.
 type FeatureRef struct {
-	View    string
+	View    string // a view or an on-demand view
 	Feature string
 	As      string            // alias of the view in answers; "" is the view's name
 	Keys    map[string]string // join key -> request column, when it differs

@@ -73,6 +73,10 @@ func (c *checker) check(n *Node) *Expr {
 		return c.number(n)
 	case nodeName:
 		return c.name(n)
+	case nodeCall:
+		if scope, ok := c.scope.(RowTimes); ok && n.text == "event_time" {
+			return c.rowTime(n, scope)
+		}
 	}
 	args, ok := c.checkAll(n.args)
 	if !ok {
@@ -141,9 +145,18 @@ func (c *checker) name(n *Node) *Expr {
 	if e, ok := c.scope.Resolve(n.text); ok && e != nil {
 		return e
 	}
-	known := c.scope.Names()
+	known, better := c.scope.Names(), ""
+	if scope, ok := c.scope.(Explainer); ok {
+		message, hint := scope.Explain(n.text)
+		if message != "" {
+			return c.fail(n, hint, "%s", message)
+		}
+		better = hint
+	}
 	other := "no names are known here"
 	switch {
+	case better != "":
+		other = better
 	case n.quoted:
 		other = "text goes in single quotes: " + quoteText(n.text)
 	case len(known) > maxListed:
