@@ -37,8 +37,8 @@ test-real: $(TOOLS)/gotestsum ## The end-to-end suite on Apache Kafka and Apache
 
 .PHONY: soak
 soak: $(TOOLS)/gotestsum ## Many seeds and long runs, for hours (SEEDS=20)
-	MILLRACE_SOAK=1 MILLRACE_CRASH_SEEDS=$(SEEDS) $(TOOLS)/gotestsum --format standard-verbose -- -tags soak -p 1 -count 1 -timeout 12h $(ARGS) ./...
-	MILLRACE_SOAK=1 MILLRACE_CRASH_SEEDS=$(SEEDS) CASSANDRA_SYNC=batch deploy/local/with.sh \
+	MILLRACE_SOAK=1 MILLRACE_CRASH_SEEDS=$(SEEDS) MILLRACE_CRASH_EVENTS=100000 $(TOOLS)/gotestsum --format standard-verbose -- -tags soak -p 1 -count 1 -timeout 12h $(ARGS) ./...
+	MILLRACE_SOAK=1 MILLRACE_CRASH_SEEDS=$(SEEDS) MILLRACE_CRASH_EVENTS=100000 CASSANDRA_SYNC=batch deploy/local/with.sh \
 	  $(TOOLS)/gotestsum --format standard-verbose -- -tags real,soak -p 1 -count 1 -timeout 12h $(ARGS) $(REAL)
 
 .PHONY: fuzz
