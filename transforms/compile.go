@@ -96,7 +96,8 @@ func (c *compiler) parseOne(part, text string) *expr.Node {
 }
 
 // isOwnField reports whether feature i is just the field of its own name, the
-// one case in which a name means both.
+// one case in which a name means both. Without such a field the name is unknown,
+// not a circle.
 func (c *compiler) isOwnField(i int) bool {
 	f := &c.view.Features[i]
 	return strings.TrimSpace(f.Expr) == f.Name
@@ -131,7 +132,11 @@ func (c *compiler) order() {
 		}
 		state[i] = open
 		for _, name := range namesOf(c.nodes[i]) {
-			if j := c.featureNamed(name); j >= 0 && !visit(j) {
+			j := c.featureNamed(name)
+			if j < 0 || j == i && c.isOwnField(i) {
+				continue
+			}
+			if !visit(j) {
 				c.problem(featurePart(i), 0, fmt.Sprintf("feature %s is computed from itself", c.view.Features[i].Name),
 					"break the circle: name source fields in one of its features")
 			}
@@ -196,7 +201,7 @@ func (c *compiler) names() []string {
 		names = append(names, f.Name)
 	}
 	for i := range c.view.Features {
-		if c.featureNamed(c.view.Features[i].Name) >= 0 {
+		if c.featureNamed(c.view.Features[i].Name) >= 0 && !c.isOwnField(i) {
 			names = append(names, c.view.Features[i].Name)
 		}
 	}
@@ -253,7 +258,22 @@ func (c *compiler) setType(i int, e *expr.Expr) {
 	f.Type = inferred
 }
 
+// needsRead refuses what is decided at write but names a feature that exists
+// only at read.
+func (c *compiler) needsRead(part string, n *expr.Node) bool {
+	for _, name := range namesOf(n) {
+		if j := c.featureNamed(name); j >= 0 && c.view.Features[j].At == feature.PhaseRead {
+			c.problem(part, 0, fmt.Sprintf("feature %s is computed at read, and this is decided at write", name), "name fields of the source and features at write")
+			return true
+		}
+	}
+	return false
+}
+
 func (c *compiler) checkWhere() {
+	if c.needsRead("where", c.where) {
+		return
+	}
 	c.whereTree = c.check("where", c.where, writeScope{c})
 	if c.whereTree != nil && c.whereTree.Type() != feature.Of(feature.KindBool) {
 		c.problem("where", 0, fmt.Sprintf("where is %s, not bool", c.whereTree.Type()), "compare it with something")
@@ -263,6 +283,9 @@ func (c *compiler) checkWhere() {
 // checkKey type-checks one join key; integers widen to the declared type.
 func (c *compiler) checkKey(i int) *expr.Expr {
 	part, want := "keys."+c.view.Keys[i].JoinKey, c.entity.JoinKeys[i].Type
+	if c.needsRead(part, c.keys[i]) {
+		return nil
+	}
 	e := c.check(part, c.keys[i], writeScope{c})
 	if e == nil || e.Type() == want {
 		return e

@@ -21,3 +21,13 @@ func Normal(text string) string {
 	}
 	return n.String()
 }
+
+// Names returns what an expression mentions, columns and features, each once,
+// in order of first mention. Text that does not parse mentions nothing.
+func Names(text string) []string {
+	n, err := expr.Parse(text)
+	if err != nil {
+		return nil
+	}
+	return expr.Names(n)
+}

@@ -225,6 +225,8 @@ func TestProblems(t *testing.T) {
 		{"where is not a condition", view("fare", "a = fare"), "where", "bool"},
 		{"circle", view("", "a = b + 1", "b = a + 1"), "features[1].expr", "itself"},
 		{"foreign field's name", view("", "km = fare"), "features[0].expr", "name of a field"},
+		{"its own name", view("", "farre = farre"), "features[0].expr", "unknown name farre"},
+		{"where at read", view("b > 1", "a @read = fare", "b = a"), "where", "feature b is computed at read"},
 		{"untyped null", view("", "a = null"), "features[0].expr", "no type"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -9,94 +9,94 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 )
 
-// reader decodes one file into the model. A library's strict decoder stops at
-// its first error; this one goes on, so that all are reported at once, and
+// reader decodes one document into the model. A library's strict decoder stops
+// at its first error; this one goes on, so that all are reported at once, and
 // remembers the node of every value for later errors.
 type reader struct {
 	file   string
 	lines  []string
 	nodes  map[string]ast.Node // by path
+	bad    map[string]bool     // paths whose values were refused, or stand under a wrong key
 	errors *Errors
 }
 
-// read decodes a file; what is wrong is added to errors.
-func read(f File, errors *Errors) (*reader, *fileDef) {
-	r := &reader{file: f.Name, lines: strings.Split(string(f.Data), "\n"), nodes: make(map[string]ast.Node), errors: errors}
-	def := new(fileDef)
-	tree, err := parser.ParseBytes(f.Data, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		r.syntaxError(err)
-		return r, def
-	}
-	for _, doc := range tree.Docs {
-		if doc.Body != nil {
-			r.decode(doc.Body, reflect.ValueOf(def).Elem(), "")
-		}
-	}
-	return r, def
-}
-
-// syntaxError takes line and column out of the parser's message.
-func (r *reader) syntaxError(err error) {
-	e := &Error{File: r.file, Line: 1, Column: 1, Message: "not YAML: " + strings.SplitN(err.Error(), "\n", 2)[0]}
-	text := err.Error()
-	if _, scanErr := fmt.Sscanf(text, "[%d:%d]", &e.Line, &e.Column); scanErr == nil {
-		_, rest, _ := strings.Cut(strings.SplitN(text, "\n", 2)[0], "] ")
-		e.Message = "not YAML: " + rest
-	}
-	e.Source = r.line(e.Line)
-	*r.errors = append(*r.errors, e)
+func newReader(file string, lines []string, errors *Errors) *reader {
+	return &reader{file: file, lines: lines, nodes: make(map[string]ast.Node), bad: make(map[string]bool), errors: errors}
 }
 
 func (r *reader) line(n int) string {
 	if n < 1 || n > len(r.lines) {
 		return ""
 	}
-	return strings.TrimRight(r.lines[n-1], "\r")
+	return r.lines[n-1]
 }
 
-// fault records an error at a node, shifted right by offset characters.
-func (r *reader) fault(n ast.Node, offset int, path, message, hint string) {
-	e := &Error{File: r.file, Path: path, Message: message, Hint: hint}
-	if n != nil && n.GetToken() != nil {
-		p := n.GetToken().Position
-		e.Line, e.Column = p.Line, p.Column+offset
-		e.Source = r.line(e.Line)
-	}
-	*r.errors = append(*r.errors, e)
+// fault records an error at a node. What is said later about the same path
+// would only follow from it, and is dropped by at.
+func (r *reader) fault(n ast.Node, path, message, hint string) {
+	r.bad[path] = true
+	line, column := start(n)
+	r.faultAt(line, column, path, message, hint)
 }
 
-// at records an error at a path, or at the nearest path above it that was
-// written.
+func (r *reader) faultAt(line, column int, path, message, hint string) {
+	*r.errors = append(*r.errors, &Error{
+		File: r.file, Line: line, Column: column, Path: path, Message: message, Hint: hint, Source: r.line(line),
+	})
+}
+
+// at records an error at a byte offset of the value at a path, or at the
+// nearest path above it that was written.
 func (r *reader) at(path string, offset int, message, hint string) {
+	if r.bad[path] {
+		return
+	}
 	for p := path; ; p = parent(p) {
 		if n, ok := r.nodes[p]; ok {
 			if p != path {
-				offset = 0
+				offset = -1
 			}
-			r.fault(n, r.shift(n, offset), path, message, hint)
+			line, column := r.place(n, offset)
+			r.faultAt(line, column, path, message, hint)
 			return
 		}
 		if p == "" {
-			r.fault(nil, 0, path, message, hint)
+			r.faultAt(1, 1, path, message, hint)
 			return
 		}
 	}
 }
 
-// shift turns an offset in a scalar's text into columns: quotes take one.
-func (r *reader) shift(n ast.Node, offset int) int {
-	s, ok := n.(*ast.StringNode)
-	if !ok || offset < 0 {
-		return 0
+// atKey records an error at a key of the mapping at a path.
+func (r *reader) atKey(path, key, message, hint string) {
+	pairs, _ := pairsOf(r.nodes[path])
+	for _, p := range pairs {
+		if keyText(p) == key && !r.bad[join(path, key)] {
+			r.fault(p.Key, join(path, key), message, hint)
+			return
+		}
 	}
-	if origin := strings.TrimLeft(s.Token.Origin, " \n\t"); strings.HasPrefix(origin, `"`) || strings.HasPrefix(origin, "'") {
-		offset++
+	r.at(join(path, key), -1, message, hint)
+}
+
+func keyText(p *ast.MappingValueNode) string {
+	if p.Key == nil || p.Key.GetToken() == nil {
+		return ""
 	}
-	return offset
+	return p.Key.GetToken().Value
+}
+
+// doubtful reports whether anything at or below a path was refused, so that
+// errors about what is made of it may not be errors.
+func (r *reader) doubtful(path string) bool {
+	for p := range r.bad {
+		if rest, below := strings.CutPrefix(p, path); below && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return true
+		}
+	}
+	return false
 }
 
 func parent(path string) string {
@@ -113,12 +113,18 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// resolve follows anchors, aliases and tags are not part of definitions.
-func resolve(n ast.Node) ast.Node {
-	if a, ok := n.(*ast.AnchorNode); ok {
-		return a.Value
+// refusedNode names the parts of YAML that definitions do without.
+func refusedNode(n ast.Node) string {
+	switch n.(type) {
+	case *ast.AnchorNode:
+		return "an anchor"
+	case *ast.AliasNode:
+		return "an alias"
+	case *ast.TagNode:
+		return "a tag"
+	default:
+		return ""
 	}
-	return n
 }
 
 var (
@@ -128,8 +134,11 @@ var (
 
 // decode fills v, which a node at path describes.
 func (r *reader) decode(n ast.Node, v reflect.Value, path string) {
-	n = resolve(n)
 	r.nodes[path] = n
+	if what := refusedNode(n); what != "" {
+		r.fault(n, path, fmt.Sprintf("%s has %s, which definitions do without", last(path), what), "write the value itself")
+		return
+	}
 	switch {
 	case v.Type() == nodeType:
 		v.Set(reflect.ValueOf(n))
@@ -153,11 +162,22 @@ func (r *reader) decode(n ast.Node, v reflect.Value, path string) {
 
 func isScalar(n ast.Node) bool {
 	switch n.(type) {
-	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.LiteralNode:
+	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.LiteralNode, *ast.InfinityNode, *ast.NanNode:
 		return true
 	default:
 		return false
 	}
+}
+
+// literalText returns a scalar's text; false when n is no scalar.
+func literalText(n ast.Node) (string, bool) {
+	if _, null := n.(*ast.NullNode); null {
+		return "null", true
+	}
+	if !isScalar(n) {
+		return "", false
+	}
+	return scalarText(n), true
 }
 
 // scalarText returns a scalar as it was written.
@@ -174,7 +194,7 @@ func scalarText(n ast.Node) string {
 
 func (r *reader) decodeScalar(n ast.Node, v reflect.Value, path string) {
 	if !isScalar(n) {
-		r.fault(n, 0, path, fmt.Sprintf("%s must be a single value, not %s", last(path), shape(n)), "")
+		r.fault(n, path, fmt.Sprintf("%s must be a single value, not %s", last(path), shape(n)), "write one value after the colon, in quotes if it holds : # { } [ ] or ,")
 		return
 	}
 	text := scalarText(n)
@@ -182,13 +202,13 @@ func (r *reader) decodeScalar(n ast.Node, v reflect.Value, path string) {
 	case reflect.Bool:
 		b, err := strconv.ParseBool(text)
 		if err != nil {
-			r.fault(n, 0, path, fmt.Sprintf("%s must be true or false, not %q", last(path), text), "")
+			r.fault(n, path, fmt.Sprintf("%s must be true or false, not %q", last(path), text), "write true or false")
 		}
 		v.SetBool(b)
 	case reflect.Int:
 		i, err := strconv.Atoi(text)
 		if err != nil {
-			r.fault(n, 0, path, fmt.Sprintf("%s must be a whole number, not %q", last(path), text), "")
+			r.fault(n, path, fmt.Sprintf("%s must be a whole number, not %q", last(path), text), "write digits only")
 		}
 		v.SetInt(int64(i))
 	default:
@@ -196,27 +216,11 @@ func (r *reader) decodeScalar(n ast.Node, v reflect.Value, path string) {
 	}
 }
 
-func (r *reader) decodeDuration(n ast.Node, v reflect.Value, path string) {
-	d, err := parseDuration(scalarTextOr(n))
-	if err != nil {
-		r.fault(n, 0, path, fmt.Sprintf("%s %q is not a duration", last(path), scalarTextOr(n)), "write 90s, 15m, 24h, 7d or 1d12h")
-		return
-	}
-	v.SetInt(int64(d))
-}
-
-func scalarTextOr(n ast.Node) string {
-	if isScalar(n) {
-		return scalarText(n)
-	}
-	return shape(n)
-}
-
 func (r *reader) decodeSlice(n ast.Node, v reflect.Value, path string) {
 	list, ok := n.(*ast.SequenceNode)
 	if !ok {
 		if _, null := n.(*ast.NullNode); !null {
-			r.fault(n, 0, path, fmt.Sprintf("%s must be a list, not %s", last(path), shape(n)), "start each entry with a dash")
+			r.fault(n, path, fmt.Sprintf("%s must be a list, not %s", last(path), shape(n)), "start each entry with a dash")
 		}
 		return
 	}
@@ -229,14 +233,14 @@ func (r *reader) decodeSlice(n ast.Node, v reflect.Value, path string) {
 func (r *reader) decodeMap(n ast.Node, v reflect.Value, path string) {
 	pairs, ok := pairsOf(n)
 	if !ok {
-		r.fault(n, 0, path, fmt.Sprintf("%s must be a mapping of names to values, not %s", last(path), shape(n)), "")
+		r.fault(n, path, fmt.Sprintf("%s must be a mapping of names to values, not %s", last(path), shape(n)), "write {name: value}, or a line name: value for each")
 		return
 	}
 	v.Set(reflect.MakeMap(v.Type()))
 	for _, p := range pairs {
-		key := p.Key.GetToken().Value
+		key := keyText(p)
 		if v.MapIndex(reflect.ValueOf(key)).IsValid() {
-			r.fault(p.Key, 0, join(path, key), key+" is written twice", "")
+			r.fault(p.Key, join(path, key), key+" is written twice", "remove one of the two")
 			continue
 		}
 		value := reflect.New(v.Type().Elem()).Elem()
@@ -261,21 +265,24 @@ func pairsOf(n ast.Node) ([]*ast.MappingValueNode, bool) {
 func (r *reader) decodeStruct(n ast.Node, v reflect.Value, path string) {
 	pairs, ok := pairsOf(n)
 	if !ok {
-		r.fault(n, 0, path, fmt.Sprintf("%s must be a mapping, not %s", last(path), shape(n)), "")
+		r.fault(n, path, fmt.Sprintf("%s must be a mapping, not %s", last(path), shape(n)), "its keys are: "+strings.Join(keysOf(fieldsOf(v.Type())), ", "))
 		return
 	}
 	fields := fieldsOf(v.Type())
 	seen := make(map[string]bool)
 	for _, p := range pairs {
-		key := p.Key.GetToken().Value
+		key := keyText(p)
 		f, known := fields[key]
 		switch {
 		case !known:
-			r.fault(p.Key, 0, join(path, key), "unknown key "+key, unknownKeyHint(p, keysOf(fields)))
+			r.fault(p.Key, join(path, key), "unknown key "+key, unknownKeyHint(p, keysOf(fields)))
+			if meant := nearest(key, keysOf(fields)); meant != "" {
+				r.bad[join(path, meant)] = true // it is not missing
+			}
 		case seen[key]:
-			r.fault(p.Key, 0, join(path, key), key+" is written twice", "remove one of the two")
+			r.fault(p.Key, join(path, key), key+" is written twice", "remove one of the two")
 		case f.Tag.Get("later") != "":
-			r.fault(p.Key, 0, join(path, key), fmt.Sprintf("%s: %s are not available in this version", key, strings.TrimSuffix(f.Tag.Get("later"), ",")),
+			r.fault(p.Key, join(path, key), fmt.Sprintf("%s: %s are not available in this version", key, strings.TrimSuffix(f.Tag.Get("later"), ",")),
 				"leave it out; the changelog says when they come")
 		default:
 			r.decode(p.Value, v.FieldByIndex(f.Index), join(path, key))
@@ -284,16 +291,27 @@ func (r *reader) decodeStruct(n ast.Node, v reflect.Value, path string) {
 		seen[key] = true
 	}
 	for _, key := range keysOf(fields) {
-		if fields[key].Tag.Get("need") != "" && !seen[key] {
-			r.fault(n, 0, path, fmt.Sprintf("%s is missing in %s", key, last(path)), "")
+		if fields[key].Tag.Get("need") != "" {
+			r.need(n, v.FieldByIndex(fields[key].Index), join(path, key), seen[key])
 		}
+	}
+}
+
+// need refuses a struct, written at n, that lacks the value of a path.
+func (r *reader) need(n ast.Node, v reflect.Value, path string, seen bool) {
+	switch key := last(path); {
+	case r.bad[path] || seen && !v.IsZero():
+	case seen:
+		r.fault(r.nodes[path], path, key+" is empty", "write a value after it")
+	default:
+		r.fault(n, path, fmt.Sprintf("%s is missing in %s", key, last(parent(path))), "add "+key+": to it")
 	}
 }
 
 // unknownKeyHint recognises a text with a comma inside { }, which YAML takes
 // for the end of a value: {expr: nullif(km, 0)}.
 func unknownKeyHint(p *ast.MappingValueNode, known []string) string {
-	key := p.Key.GetToken().Value
+	key := keyText(p)
 	if _, empty := p.Value.(*ast.NullNode); empty && nearest(key, known) == "" {
 		return "inside { } a comma ends a value: put the text before it in quotes"
 	}
@@ -302,10 +320,11 @@ func unknownKeyHint(p *ast.MappingValueNode, known []string) string {
 
 func (r *reader) checkEnum(f reflect.StructField, n ast.Node, v reflect.Value, path string) {
 	allowed := f.Tag.Get("enum")
-	if allowed == "" || slices.Contains(strings.Split(allowed, ","), v.String()) {
+	if allowed == "" || r.bad[path] || slices.Contains(strings.Split(allowed, ","), v.String()) {
 		return
 	}
-	r.fault(n, 0, path, fmt.Sprintf("%s %q is not one of %s", last(path), v.String(), strings.ReplaceAll(allowed, ",", ", ")), "")
+	all := strings.Split(allowed, ",")
+	r.fault(n, path, fmt.Sprintf("%s %q is not one of %s", last(path), v.String(), strings.Join(all, ", ")), didYouMean(v.String(), all))
 }
 
 // fieldsOf maps keys to fields, embedded structs included.
@@ -352,32 +371,4 @@ func shape(n ast.Node) string {
 	default:
 		return "a single value"
 	}
-}
-
-// parseDuration reads Go's durations with days and weeks before them.
-func parseDuration(s string) (time.Duration, error) {
-	total := time.Duration(0)
-	for _, unit := range []struct {
-		suffix string
-		length time.Duration
-	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
-		number, rest, ok := strings.Cut(s, unit.suffix)
-		if !ok {
-			continue
-		}
-		n, err := strconv.ParseUint(number, 10, 16)
-		if err != nil {
-			return 0, fmt.Errorf("read duration %q: %w", s, err)
-		}
-		total += time.Duration(n) * unit.length
-		s = rest
-	}
-	if s == "" && total > 0 {
-		return total, nil
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("read duration %q: not a positive duration", s)
-	}
-	return total + d, nil
 }

@@ -105,13 +105,20 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// didYouMean makes a hint of the nearest candidate.
+// didYouMean makes a hint of the nearest candidate, or of all.
 func didYouMean(name string, candidates []string) string {
 	if n := nearest(name, candidates); n != "" {
 		return "did you mean " + n + "?"
 	}
-	if len(candidates) == 0 || len(candidates) > 12 {
-		return ""
+	switch n := len(candidates); {
+	case n == 0:
+		return "there are none"
+	case n > maxListed:
+		return "there are: " + strings.Join(candidates[:maxListed], ", ") + " and more"
+	default:
+		return "there are: " + strings.Join(candidates, ", ")
 	}
-	return "there are: " + strings.Join(candidates, ", ")
 }
+
+// maxListed keeps a hint on one line.
+const maxListed = 12

@@ -4,7 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 )
 
 // File is one file of definitions.
@@ -34,4 +40,73 @@ func ReadDir(dir string) ([]File, error) {
 		return nil, fmt.Errorf("read definitions: folder %s holds no .yaml file; see examples/rides for one", dir)
 	}
 	return files, nil
+}
+
+// maxFile bounds what reading a file can cost: the parser recurses into nested
+// values. Files that people write are far smaller.
+const maxFile = 1 << 20
+
+// read decodes the documents of a file; what is wrong is added to errors. It
+// reports whether the file is YAML.
+func read(f File, errors *Errors) ([]loadedFile, bool) {
+	// Windows' line ends and byte order mark would shift the parser's columns; a
+	// lone carriage return ends a line too.
+	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(string(f.Data), "\ufeff"))
+	r := newReader(f.Name, strings.Split(text, "\n"), errors)
+	if fault := unreadable(text); fault != "" {
+		*errors = append(*errors, &Error{File: f.Name, Line: 1, Column: 1, Message: fault, Hint: "definitions are YAML in UTF-8, at most 1 MiB a file"})
+		return nil, false
+	}
+	tree, err := parser.ParseBytes([]byte(text), 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		r.syntaxError(err)
+		return nil, false
+	}
+	var docs []loadedFile
+	for _, doc := range tree.Docs {
+		if doc.Body == nil {
+			continue
+		}
+		d := loadedFile{newReader(f.Name, r.lines, errors), new(fileDef)}
+		if _, empty := doc.Body.(*ast.CommentGroupNode); !empty {
+			d.decode(doc.Body, reflect.ValueOf(d.def).Elem(), "")
+		}
+		docs = append(docs, d)
+	}
+	return docs, true
+}
+
+func unreadable(text string) string {
+	switch {
+	case len(text) > maxFile:
+		return fmt.Sprintf("the file has %d bytes", len(text))
+	case !utf8.ValidString(text):
+		return "the file is not UTF-8"
+	default:
+		return ""
+	}
+}
+
+// syntaxError takes line and column out of the parser's message.
+func (r *reader) syntaxError(err error) {
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	e := &Error{File: r.file, Line: 1, Column: 1, Message: "not YAML: " + first}
+	if _, scanErr := fmt.Sscanf(first, "[%d:%d]", &e.Line, &e.Column); scanErr == nil {
+		_, rest, _ := strings.Cut(first, "] ")
+		e.Message = "not YAML: " + rest
+	}
+	e.Source, e.Hint = r.line(e.Line), syntaxHint(r.line(e.Line))
+	*r.errors = append(*r.errors, e)
+}
+
+// syntaxHint recognises what people get wrong in YAML.
+func syntaxHint(line string) string {
+	switch text := strings.TrimLeft(line, " "); {
+	case strings.HasPrefix(text, "\t"):
+		return "indent with spaces: YAML knows no tabs"
+	case strings.Count(line, ": ") > 1 || strings.ContainsAny(line, "[]{}%@`&*!|>"):
+		return "put texts with : # [ ] { } , & * ! | > % @ into quotes"
+	default:
+		return "compare the indentation with the lines above"
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"millrace/feature"
 	"millrace/transforms"
@@ -23,11 +22,14 @@ type Project struct {
 // Views get revision 1 and generation 1, the numbers of a project that was
 // never applied; package history knows the real ones.
 func Load(files []File) (*Project, error) {
-	b := &builder{project: &Project{Catalog: &feature.Catalog{}, Plans: make(map[string]*transforms.Plan), Files: files}}
-	b.names = make(map[string]string)
+	b := &builder{
+		project: &Project{Catalog: &feature.Catalog{}, Plans: make(map[string]*transforms.Plan), Files: files},
+		names:   make(map[string]owner), topics: make(map[string]string), doubts: make(map[string]*doubt),
+	}
 	for _, f := range files {
-		r, def := read(f, &b.errors)
-		b.files = append(b.files, loadedFile{r, def})
+		docs, readable := read(f, &b.errors)
+		b.files = append(b.files, docs...)
+		b.partial = b.partial || !readable
 	}
 	b.build()
 	if len(b.errors) > 0 {
@@ -36,49 +38,52 @@ func Load(files []File) (*Project, error) {
 	return b.project, nil
 }
 
+// loadedFile is one document of a file.
 type loadedFile struct {
 	*reader
 	def *fileDef
 }
 
 // builder turns the model into a catalog, in the order in which definitions
-// refer to each other: entities, sources, views, services.
+// refer to each other: entities, sources, views, services. What has errors is
+// still added, so that names do not become unknown by being wrong elsewhere.
 type builder struct {
 	files   []loadedFile
+	partial bool // a file could not be read, so what it defines is not known
 	errors  Errors
 	project *Project
-	names   map[string]string // of sources and views -> what has it
-	topics  map[string]string // of sources
+	names   map[string]owner  // of sources and views, entities, services, each with a prefix of its own
+	topics  map[string]string // topic -> source
+	doubts  map[string]*doubt // by source
+}
+
+// owner is what has a name, and where it is defined.
+type owner struct {
+	what, file string
+	line       int
 }
 
 func (b *builder) build() {
-	b.topics = make(map[string]string)
 	b.buildProject()
-	b.each(func(f loadedFile) {
+	for _, f := range b.files {
 		for i := range f.def.Entities {
 			b.entity(f, &f.def.Entities[i], fmt.Sprintf("entities[%d]", i))
 		}
-	})
-	b.each(func(f loadedFile) {
+	}
+	for _, f := range b.files {
 		for i := range f.def.Sources {
 			b.source(f, &f.def.Sources[i], fmt.Sprintf("sources[%d]", i))
 		}
-	})
-	b.each(func(f loadedFile) {
+	}
+	for _, f := range b.files {
 		for i := range f.def.Views {
 			b.view(f, &f.def.Views[i], fmt.Sprintf("views[%d]", i))
 		}
-	})
-	b.each(func(f loadedFile) {
+	}
+	for _, f := range b.files {
 		for i := range f.def.Services {
 			b.service(f, &f.def.Services[i], fmt.Sprintf("services[%d]", i))
 		}
-	})
-}
-
-func (b *builder) each(do func(loadedFile)) {
-	for _, f := range b.files {
-		do(f)
 	}
 }
 
@@ -87,81 +92,108 @@ var (
 	projectName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 )
 
-// maxProject leaves room for "millrace_" and "_meta" in a keyspace's 48
-// characters.
-const maxProject = 48 - len("millrace_") - len("_meta")
+const (
+	// maxProject leaves room for "millrace_" and "_meta" in a keyspace's 48
+	// characters.
+	maxProject = 48 - len("millrace_") - len("_meta")
+	// maxName keeps names readable in tables, metrics and answers.
+	maxName = 128
+)
 
 func (b *builder) buildProject() {
-	b.each(func(f loadedFile) {
-		switch k := b.project.Catalog; {
-		case f.def.Project == "":
-		case k.Project != "" && k.Project != f.def.Project:
-			f.at("project", 0, fmt.Sprintf("project %s is called %s in another file", f.def.Project, k.Project), "a folder is one project")
-		case !projectName.MatchString(f.def.Project) || len(f.def.Project) > maxProject:
-			f.at("project", 0, fmt.Sprintf("%q cannot name a project", f.def.Project),
-				fmt.Sprintf("use lower-case letters, digits and underscores, at most %d", maxProject))
+	k := b.project.Catalog
+	named := b.partial
+	for _, f := range b.files {
+		name := f.def.Project
+		named = named || f.nodes["project"] != nil
+		switch {
+		case name == "":
+		case !projectName.MatchString(name) || len(name) > maxProject:
+			f.at("project", 0, fmt.Sprintf("%q cannot name a project", name),
+				fmt.Sprintf("use lower-case letters, digits and underscores, at most %d, a letter first: it names the keyspace", maxProject))
+		case k.Project != "" && k.Project != name:
+			f.at("project", 0, fmt.Sprintf("project %s is called %s in another file", name, k.Project), "a folder is one project: use one name, or two folders")
 		default:
-			k.Project = f.def.Project
+			k.Project = name
 		}
-	})
-	if b.project.Catalog.Project == "" && len(b.errors) == 0 {
+	}
+	if !named {
 		b.errors = append(b.errors, &Error{Message: "no file names the project", Hint: "write project: NAME at the top of one"})
 	}
 }
 
-// name checks a name and, with what set, that nothing else has it.
-func (b *builder) name(f loadedFile, path, name, what string) bool {
-	if name == "" {
-		return false // the reader has said that it is missing
+// name checks a name and, with what set, that nothing else of its space has it.
+func (b *builder) name(f loadedFile, path, name, what, space string) {
+	at := path + ".name"
+	switch {
+	case name == "":
+		return // the reader has said that it is missing
+	case !identifier.MatchString(name) || len(name) > maxName:
+		f.at(at, 0, fmt.Sprintf("%q cannot be a name", name), fmt.Sprintf("use letters, digits and underscores, not starting with a digit, at most %d", maxName))
+		return
+	case what == "":
+		return
 	}
-	if !identifier.MatchString(name) {
-		f.at(path+".name", 0, fmt.Sprintf("%q cannot be a name", name), "use letters, digits and underscores, not starting with a digit")
-		return false
+	if other, taken := b.names[space+name]; taken {
+		f.at(at, 0, fmt.Sprintf("%s %s has the name of the %s at %s:%d", what, name, other.what, other.file, other.line), "rename one of the two")
+		return
 	}
-	if what == "" {
-		return true
+	line, _ := start(f.nodes[at])
+	b.names[space+name] = owner{what, f.file, line}
+}
+
+// column checks the name of a field or feature, which expressions use.
+func (b *builder) column(f loadedFile, path, name, instead string) {
+	b.name(f, path, name, "", "")
+	if identifier.MatchString(name) && !slices.Equal(transforms.Names(name), []string{name}) {
+		f.at(path+".name", 0, fmt.Sprintf("%q is a word of the expression language", name), instead)
 	}
-	if other, taken := b.names[name]; taken {
-		f.at(path+".name", 0, fmt.Sprintf("%s %s has the name of a %s", what, name, other), "names are unique across sources and views")
-		return false
-	}
-	b.names[name] = what
-	return true
 }
 
 func (m *metaDef) meta() feature.Meta {
 	return feature.Meta{Description: m.Description, Owner: m.Owner, Tags: m.Tags}
 }
 
+// typ reads a type; the zero type stands for one that is missing or wrong.
 func (b *builder) typ(f loadedFile, path, text string, length int) feature.Type {
+	if text == "" {
+		return feature.Type{}
+	}
 	t, err := feature.ParseType(text)
 	if err != nil {
 		f.at(path+".type", 0, err.Error(), didYouMean(text, append(feature.KindNames(), "list<float64>")))
 		return feature.Type{}
 	}
-	if length != 0 && (!t.IsList() || length < 0) {
-		f.at(path+".length", 0, "length fixes the number of elements of a list", "remove it, or make the type a list")
+	if f.nodes[path+".length"] == nil {
 		return t
 	}
-	t.Length = uint32(length)
+	switch {
+	case !t.IsList():
+		f.at(path+".length", 0, fmt.Sprintf("length fixes the number of elements of a list, and the type is %s", t), "remove it, or make the type a list")
+	case length < 1 || length > maxLength:
+		f.at(path+".length", 0, fmt.Sprintf("length %d is not between 1 and %d", length, maxLength), "write the number of elements")
+	default:
+		t.Length = uint32(length)
+	}
 	return t
 }
 
+// maxLength of a list keeps a row under its limit of 1 MiB.
+const maxLength = 1 << 17
+
 func (b *builder) entity(f loadedFile, d *entityDef, path string) {
-	if b.project.Catalog.Entity(d.Name) != nil {
-		f.at(path+".name", 0, fmt.Sprintf("entity %s is defined twice", d.Name), "")
-	}
-	b.name(f, path, d.Name, "")
+	b.name(f, path, d.Name, "entity", "entity ")
 	e := &feature.Entity{Meta: d.meta(), Name: d.Name}
 	for i, k := range d.JoinKeys {
 		at := fmt.Sprintf("%s.join_keys[%d]", path, i)
-		b.name(f, at, k.Name, "")
-		t := feature.Type{}
-		if k.Type != "" {
-			t = b.typ(f, at, k.Type, 0)
+		b.name(f, at, k.Name, "", "")
+		if k.Name != "" && slices.ContainsFunc(e.JoinKeys, func(j feature.Field) bool { return j.Name == k.Name }) {
+			f.at(at+".name", 0, fmt.Sprintf("entity %s has join key %s twice", d.Name, k.Name), "remove one of the two")
 		}
+		t := b.typ(f, at, k.Type, 0)
 		if t.Kind != feature.KindInvalid && !feature.CanBeKey(t) {
 			f.at(at+".type", 0, fmt.Sprintf("a join key cannot be %s", t), "use int32, int64, string, bool, timestamp or bytes")
+			t = feature.Type{}
 		}
 		e.JoinKeys = append(e.JoinKeys, feature.Field{Name: k.Name, Type: t})
 	}
@@ -171,7 +203,13 @@ func (b *builder) entity(f loadedFile, d *entityDef, path string) {
 	b.project.Catalog.Entities = append(b.project.Catalog.Entities, e)
 }
 
-func names[T any](all []*T, name func(*T) string) []string {
+// sure reports whether names are all that a list holds, over all files: errors
+// in it hide some, and what is said to be unknown may be one of those.
+func (b *builder) sure(list string, names []string) bool {
+	return !b.partial && !slices.Contains(names, "") && !slices.ContainsFunc(b.files, func(f loadedFile) bool { return f.bad[list] })
+}
+
+func namesOf[T any](all []*T, name func(*T) string) []string {
 	out := make([]string, len(all))
 	for i, x := range all {
 		out[i] = name(x)
@@ -179,95 +217,18 @@ func names[T any](all []*T, name func(*T) string) []string {
 	return out
 }
 
-// service builds a service; a view alone means all of its features.
-func (b *builder) service(f loadedFile, d *serviceDef, path string) {
-	k := b.project.Catalog
-	if k.Service(d.Name) != nil {
-		f.at(path+".name", 0, fmt.Sprintf("service %s is defined twice", d.Name), "")
+func fieldNames(src *feature.Source) []string {
+	out := make([]string, len(src.Fields))
+	for i, x := range src.Fields {
+		out[i] = x.Name
 	}
-	b.name(f, path, d.Name, "")
-	s := &feature.Service{Meta: d.meta(), Name: d.Name}
-	seen := make(map[string]bool)
-	for i := range d.Features {
-		at := fmt.Sprintf("%s.features[%d]", path, i)
-		for _, ref := range b.refs(f, &d.Features[i], at) {
-			as := ref.As
-			if as == "" {
-				as = ref.View
-			}
-			if name := as + ":" + ref.Feature; seen[name] {
-				f.at(at, 0, fmt.Sprintf("service %s serves %s twice", d.Name, name), "remove one, or give one another name with as:")
-			} else {
-				seen[name] = true
-			}
-			s.Features = append(s.Features, ref)
-		}
-	}
-	if len(d.Features) == 0 {
-		f.at(path+".features", 0, fmt.Sprintf("service %s serves nothing", d.Name), "list views or view:feature")
-	}
-	k.Services = append(k.Services, s)
+	return out
 }
 
-func (b *builder) refs(f loadedFile, d *refDef, at string) []feature.FeatureRef {
-	view, wanted := d.View, d.Features
-	if d.Short != "" {
-		name, one, single := strings.Cut(d.Short, ":")
-		view = name
-		if single {
-			wanted = []string{one}
-		}
-	}
-	if view == "" {
-		return nil
-	}
-	k := b.project.Catalog
-	v := k.View(view)
-	if v == nil {
-		if _, broken := b.names[view]; !broken { // a view with errors of its own is not unknown
-			f.at(at, 0, "unknown view "+view, didYouMean(view, names(k.Views, func(v *feature.View) string { return v.Name })))
-		}
-		return nil
-	}
-	b.checkRefKeys(f, d, v, at)
-	var all []string
+func featureNames(v *feature.View) []string {
+	out := make([]string, len(v.Features))
 	for i := range v.Features {
-		all = append(all, v.Features[i].Name)
+		out[i] = v.Features[i].Name
 	}
-	if len(wanted) == 0 {
-		wanted = all
-	}
-	var refs []feature.FeatureRef
-	for _, name := range wanted {
-		if !contains(all, name) {
-			f.at(at, 0, fmt.Sprintf("view %s has no feature %s", view, name), didYouMean(name, all))
-			continue
-		}
-		refs = append(refs, feature.FeatureRef{View: view, Feature: name, As: d.As, Keys: d.Keys})
-	}
-	return refs
-}
-
-func (b *builder) checkRefKeys(f loadedFile, d *refDef, v *feature.View, at string) {
-	e := b.project.Catalog.Entity(v.Entity)
-	if d.As != "" && !identifier.MatchString(d.As) {
-		f.at(at+".as", 0, fmt.Sprintf("%q cannot be a name", d.As), "use letters, digits and underscores")
-	}
-	for key := range d.Keys {
-		known := false
-		var all []string
-		if e != nil {
-			for _, j := range e.JoinKeys {
-				all = append(all, j.Name)
-				known = known || j.Name == key
-			}
-		}
-		if !known {
-			f.at(at+".keys."+key, 0, fmt.Sprintf("entity %s has no join key %s", v.Entity, key), didYouMean(key, all))
-		}
-	}
-}
-
-func contains(all []string, one string) bool {
-	return slices.Contains(all, one)
+	return out
 }

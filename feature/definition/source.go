@@ -2,16 +2,19 @@ package definition
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"millrace/feature"
 )
 
+// pushedEventTime is the name under which pushes carry their event time.
+const pushedEventTime = "event_timestamp"
+
 func (b *builder) source(f loadedFile, d *sourceDef, path string) {
-	if !b.name(f, path, d.Name, "source") {
-		return
-	}
+	b.name(f, path, d.Name, "source", "")
 	s := &feature.Source{Meta: d.meta(), Name: d.Name, Format: "json", TransformOnWrite: true, EventTime: d.EventTime}
 	if d.TransformOnWrite != nil {
 		s.TransformOnWrite = *d.TransformOnWrite
@@ -21,53 +24,82 @@ func (b *builder) source(f loadedFile, d *sourceDef, path string) {
 	for i := range d.Fields {
 		b.field(f, s, &d.Fields[i], fmt.Sprintf("%s.fields[%d]", path, i))
 	}
-	if len(d.Fields) == 0 {
+	if len(d.Fields) == 0 && !f.bad[path] && !f.bad[path+".schema"] && !f.bad[path+".format"] {
 		f.at(path+".fields", 0, fmt.Sprintf("source %s declares no fields", d.Name), "list the fields that views use: {name: fare, type: float64}")
 	}
-	b.eventTime(f, s, path)
+	about := b.doubt(f, d, s, path)
+	b.eventTime(f, s, about, path)
 	b.project.Catalog.Sources = append(b.project.Catalog.Sources, s)
 }
 
+// doubt says what is not known of a source. Fields that are listed are all that
+// it has, whatever its format: this version knows no other list of them.
+func (b *builder) doubt(f loadedFile, d *sourceDef, s *feature.Source, path string) *doubt {
+	about := &doubt{names: make(map[string]bool)}
+	_, twice := b.doubts[d.Name] // a view may mean either
+	nameless := slices.ContainsFunc(d.Fields, func(x fieldDef) bool { return x.Name == "" })
+	hidden := len(s.Fields) < len(d.Fields) // by another of the same name
+	about.all = twice || nameless || hidden || len(d.Fields) == 0 || f.bad[path+".schema"]
+	for _, x := range s.Fields {
+		if x.Type.Kind == feature.KindInvalid {
+			about.names[x.Name] = true
+		}
+	}
+	b.doubts[d.Name] = about
+	return about
+}
+
 func (b *builder) sourceKind(f loadedFile, d *sourceDef, s *feature.Source, path string) {
-	given := 0
+	given, topic := 0, ""
 	if d.Kafka != nil {
 		given++
-		s.Kind, s.Topic = feature.SourceKafka, d.Kafka.Topic
+		s.Kind, s.Topic, topic = feature.SourceKafka, d.Kafka.Topic, path+".kafka.topic"
 		s.Start = b.start(f, d.Kafka.Start, path+".kafka.start")
 	}
 	if d.Push != nil {
 		given++
-		s.Kind, s.Topic = feature.SourcePush, d.Push.Topic
-		if s.EventTime == "" && !hasField(d.Fields, "event_timestamp") {
-			// The name under which pushes carry their event time, whatever the
-			// source calls it (section 11 of the design).
-			d.Fields = append(d.Fields, fieldDef{Name: "event_timestamp", Type: "timestamp", Optional: true})
-			s.EventTime = "event_timestamp"
+		s.Kind, s.Topic, topic = feature.SourcePush, d.Push.Topic, path+".push.topic"
+		if s.EventTime == "" {
+			s.EventTime = pushedEventTime
 		}
 	}
 	if d.Request != nil {
 		given++
 		s.Kind = feature.SourceRequest
+		s.EventTime = ""
+		b.requestOnly(f, d, path)
 	}
-	if given != 1 {
-		f.at(path, 0, fmt.Sprintf("source %s must be one of kafka, push and request", d.Name), "write kafka: {topic: …}, push: {topic: …} or request: {}")
+	if given != 1 && !f.bad[path] {
+		f.at(path, 0, fmt.Sprintf("source %s must be one of kafka, push and request", d.Name), "write one of kafka: {topic: …}, push: {topic: …} and request: {}")
 	}
+	b.topic(f, s, topic)
+}
+
+// requestOnly refuses what has no meaning for values that come with a read.
+func (b *builder) requestOnly(f loadedFile, d *sourceDef, path string) {
+	if d.EventTime != "" {
+		f.at(path+".event_time", 0, "event_time is for sources that are stored", "remove it: requests happen now")
+	}
+	if d.TransformOnWrite != nil {
+		f.at(path+".transform_on_write", 0, "transform_on_write is for sources that are stored", "remove it: requests are not written")
+	}
+}
+
+// topicName is Kafka's rule.
+var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
+
+func (b *builder) topic(f loadedFile, s *feature.Source, path string) {
 	if s.Topic == "" {
 		return
 	}
+	if !topicName.MatchString(s.Topic) || s.Topic == "." || s.Topic == ".." {
+		f.at(path, 0, fmt.Sprintf("%q cannot be a topic", s.Topic), "topics have letters, digits, dots, dashes and underscores, at most 249")
+	}
 	if other, taken := b.topics[s.Topic]; taken {
-		f.at(path, 0, fmt.Sprintf("sources %s and %s both read topic %s", other, d.Name, s.Topic), "use one source and several views with where:")
+		f.at(path, 0, fmt.Sprintf("sources %s and %s both read topic %s", other, s.Name, s.Topic), "use one source and several views with where:")
+		return
 	}
-	b.topics[s.Topic] = d.Name
-}
-
-func hasField(fields []fieldDef, name string) bool {
-	for i := range fields {
-		if fields[i].Name == name {
-			return true
-		}
-	}
-	return false
+	b.topics[s.Topic] = s.Name
 }
 
 func (b *builder) start(f loadedFile, text, path string) feature.StartAt {
@@ -85,26 +117,26 @@ func (b *builder) start(f loadedFile, text, path string) feature.StartAt {
 }
 
 func (b *builder) sourceFormat(f loadedFile, d *sourceDef, path string) {
-	switch d.Format {
+	at := path + ".format"
+	switch n := f.nodes[at]; d.Format {
 	case "", "json":
 	case "avro", "protobuf":
-		f.at(path+".format", 0, fmt.Sprintf("format %s is not available in this version", d.Format), "publish JSON; the changelog says when it comes")
+		f.fault(n, at, fmt.Sprintf("format %s is not available in this version", d.Format), "publish JSON; the changelog says when it comes")
 	default:
-		f.at(path+".format", 0, "unknown format "+d.Format, "write json")
+		f.fault(n, at, "unknown format "+d.Format, "write json")
 	}
 	if d.Format != "" && d.Kafka == nil {
-		f.at(path+".format", 0, "format is for kafka sources", "remove it: pushes and requests are JSON")
+		f.at(at, 0, "format is for kafka sources", "remove it: pushes and requests are JSON")
 	}
 }
 
 var unitNames = map[string]time.Duration{"s": time.Second, "ms": time.Millisecond, "us": time.Microsecond, "ns": time.Nanosecond}
 
+// field adds a field, whatever is wrong with it.
 func (b *builder) field(f loadedFile, s *feature.Source, d *fieldDef, path string) {
-	if !b.name(f, path, d.Name, "") {
-		return
-	}
-	if _, twice := s.Field(d.Name); twice {
-		f.at(path+".name", 0, fmt.Sprintf("source %s declares field %s twice", s.Name, d.Name), "")
+	b.column(f, path, d.Name, "give it another name and its own in path: {name: is_"+d.Name+", path: "+d.Name+"}")
+	if _, twice := s.Field(d.Name); twice && d.Name != "" {
+		f.at(path+".name", 0, fmt.Sprintf("source %s declares field %s twice", s.Name, d.Name), "remove one of the two")
 		return
 	}
 	out := feature.SourceField{Path: d.Path, Unit: unitNames[d.Unit], Optional: d.Optional}
@@ -115,31 +147,40 @@ func (b *builder) field(f loadedFile, s *feature.Source, d *fieldDef, path strin
 	if strings.HasPrefix(out.Path, ".") || strings.HasSuffix(out.Path, ".") || strings.Contains(out.Path, "..") {
 		f.at(path+".path", 0, fmt.Sprintf("path %q has an empty step", d.Path), "write names with dots between them: driver.id")
 	}
-	if d.Type == "" {
-		f.at(path, 0, fmt.Sprintf("field %s has no type", d.Name), "write type: with one of "+strings.Join(feature.KindNames(), ", "))
-	} else {
-		out.Type = b.typ(f, path, d.Type, d.Length)
+	if d.Type == "" && !f.doubtful(path) {
+		f.fault(f.nodes[path], path+".type", fmt.Sprintf("field %s has no type", d.Name), "write type: with one of "+strings.Join(feature.KindNames(), ", "))
 	}
-	if d.Unit != "" && out.Type != feature.Of(feature.KindTimestamp) && out.Type.Kind != feature.KindInvalid {
-		f.at(path+".unit", 0, "unit is for timestamps", "remove it, or make the type timestamp")
-	}
+	out.Type = b.typ(f, path, d.Type, d.Length)
+	b.fieldKeys(f, s, d, out.Type, path)
 	s.Fields = append(s.Fields, out)
 }
 
-func (b *builder) eventTime(f loadedFile, s *feature.Source, path string) {
-	if s.EventTime == "" {
-		return
+// fieldKeys refuses keys that have no effect on a field.
+func (b *builder) fieldKeys(f loadedFile, s *feature.Source, d *fieldDef, t feature.Type, path string) {
+	if d.Unit != "" && t != feature.Of(feature.KindTimestamp) && t.Kind != feature.KindInvalid {
+		f.at(path+".unit", 0, fmt.Sprintf("unit is for timestamps, and field %s is %s", d.Name, t), "remove it, or make the type timestamp")
 	}
+	if d.Path != "" && s.Kind != feature.SourceKafka {
+		f.at(path+".path", 0, "path is for fields of kafka sources", "remove it: pushes and requests carry fields by their names")
+	}
+	if d.Optional && s.Kind != feature.SourceRequest {
+		f.at(path+".optional", 0, "optional is for fields of request sources", "remove it: a field that a record lacks is null")
+	}
+}
+
+// eventTime checks the field that carries the event time, and adds the one
+// that pushes carry it in to a push source that names none.
+func (b *builder) eventTime(f loadedFile, s *feature.Source, about *doubt, path string) {
 	field, ok := s.Field(s.EventTime)
-	if !ok {
-		var all []string
-		for _, x := range s.Fields {
-			all = append(all, x.Name)
-		}
-		f.at(path+".event_time", 0, fmt.Sprintf("source %s has no field %s", s.Name, s.EventTime), didYouMean(s.EventTime, all))
-		return
-	}
-	if field.Type != feature.Of(feature.KindTimestamp) && field.Type.Kind != feature.KindInvalid {
+	switch {
+	case s.EventTime == "":
+	case !ok && f.nodes[path+".event_time"] == nil:
+		added := feature.SourceField{Path: s.EventTime, Optional: true}
+		added.Name, added.Type = s.EventTime, feature.Of(feature.KindTimestamp)
+		s.Fields = append(s.Fields, added)
+	case !ok && !about.all && !about.names[s.EventTime]:
+		f.at(path+".event_time", 0, fmt.Sprintf("source %s has no field %s", s.Name, s.EventTime), didYouMean(s.EventTime, fieldNames(s)))
+	case ok && field.Type != feature.Of(feature.KindTimestamp) && field.Type.Kind != feature.KindInvalid:
 		f.at(path+".event_time", 0, fmt.Sprintf("event_time names field %s, which is %s", s.EventTime, field.Type), "declare it {type: timestamp}, with unit: for integers")
 	}
 }

@@ -2,6 +2,8 @@ package definition
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -11,9 +13,7 @@ import (
 )
 
 func (b *builder) view(f loadedFile, d *viewDef, path string) {
-	if !b.name(f, path, d.Name, "view") {
-		return
-	}
+	b.name(f, path, d.Name, "view", "")
 	k := b.project.Catalog
 	v := &feature.View{
 		Meta: d.meta(), Name: d.Name, Entity: d.Entity, Source: d.Source, Where: d.Where,
@@ -23,46 +23,77 @@ func (b *builder) view(f loadedFile, d *viewDef, path string) {
 		v.OnNullKey = feature.NullKeyFilter
 	}
 	v.TTLMode = map[string]feature.TTLMode{"report": feature.TTLReport, "ignore": feature.TTLIgnore}[d.TTLMode]
-	before := len(b.errors)
-	e, src := k.Entity(d.Entity), k.Source(d.Source)
-	if e == nil && d.Entity != "" {
-		f.at(path+".entity", 0, "unknown entity "+d.Entity, didYouMean(d.Entity, names(k.Entities, func(e *feature.Entity) string { return e.Name })))
+	b.viewTimes(f, d, path)
+	e, src := b.viewEntity(f, d, path), b.viewSource(f, d, path)
+	b.features(f, d, v, e, path)
+	b.keys(f, d, v, e, src, path)
+	k.Views = append(k.Views, v)
+	if d.Where == "" && f.nodes[path+".where"] != nil {
+		f.at(path+".where", -1, "where is empty", "remove it to keep every row")
 	}
-	if src == nil && d.Source != "" && b.names[d.Source] != "source" {
-		f.at(path+".source", 0, "unknown source "+d.Source, didYouMean(d.Source, names(k.Sources, func(s *feature.Source) string { return s.Name })))
+	c := b.newCompilation(f, d, v, e, src, path)
+	if plan := c.run(); plan != nil {
+		b.project.Plans[v.Name] = plan
 	}
-	if src != nil && src.Kind == feature.SourceRequest {
-		f.at(path+".source", 0, fmt.Sprintf("view %s cannot be fed by request source %s", d.Name, d.Source), "requests carry values for on-demand views only")
-		src = nil
+	for i := range d.Features {
+		if c.certain(i) {
+			b.compiled(f, &d.Features[i], &v.Features[i], fmt.Sprintf("%s.features[%d]", path, i))
+		}
 	}
+}
+
+func (b *builder) viewTimes(f loadedFile, d *viewDef, path string) {
 	if d.Expire != 0 && d.TTL > d.Expire {
 		f.at(path+".expire", 0, "expire is shorter than ttl: the store would delete what may still be served", "make expire at least ttl")
 	}
-	b.features(f, d, v, path)
-	if e != nil && src != nil {
-		b.keys(f, d, v, e, src, path)
-		if len(b.errors) == before {
-			b.compile(f, d, v, src, e, path)
-		}
+	if d.TTLMode != "" && d.TTL == 0 && !f.doubtful(path+".ttl") {
+		f.at(path+".ttl_mode", 0, "ttl_mode is set but there is no ttl", "add ttl: 7d, or remove ttl_mode")
 	}
-	k.Views = append(k.Views, v)
 }
 
-func (b *builder) features(f loadedFile, d *viewDef, v *feature.View, path string) {
+func (b *builder) viewEntity(f loadedFile, d *viewDef, path string) *feature.Entity {
+	if d.Entity == "" {
+		return nil // the reader has said that it is missing
+	}
+	e := b.project.Catalog.Entity(d.Entity)
+	all := namesOf(b.project.Catalog.Entities, func(e *feature.Entity) string { return e.Name })
+	if e == nil && b.sure("entities", all) {
+		f.at(path+".entity", 0, "unknown entity "+d.Entity, didYouMean(d.Entity, all))
+	}
+	return e
+}
+
+func (b *builder) viewSource(f loadedFile, d *viewDef, path string) *feature.Source {
+	if d.Source == "" {
+		return nil
+	}
+	src := b.project.Catalog.Source(d.Source)
+	all := namesOf(b.project.Catalog.Sources, func(s *feature.Source) string { return s.Name })
+	switch {
+	case src == nil && b.sure("sources", all):
+		f.at(path+".source", 0, "unknown source "+d.Source, didYouMean(d.Source, all))
+	case src != nil && src.Kind == feature.SourceRequest:
+		f.at(path+".source", 0, fmt.Sprintf("view %s cannot be fed by request source %s", d.Name, d.Source), "name a kafka or push source; requests carry values for on-demand views")
+		return nil // another is meant
+	}
+	return src
+}
+
+func (b *builder) features(f loadedFile, d *viewDef, v *feature.View, e *feature.Entity, path string) {
 	seen := make(map[string]bool)
 	for i := range d.Features {
 		x, at := &d.Features[i], fmt.Sprintf("%s.features[%d]", path, i)
-		b.name(f, at, x.Name, "")
-		if seen[x.Name] {
-			f.at(at+".name", 0, fmt.Sprintf("view %s has feature %s twice", d.Name, x.Name), "")
-		}
-		seen[x.Name] = true
+		b.featureName(f, x, v, e, seen, at)
 		out := feature.Feature{Meta: x.meta(), Name: x.Name, Expr: x.Expr}
-		if x.Expr == "" {
+		switch {
+		case x.Expr == "" && f.nodes[at+".expr"] == nil:
 			out.Expr = x.Name
+		case x.Expr == "":
+			f.at(at+".expr", -1, "expr is empty", "write an expression, or leave expr out to serve the field "+x.Name)
 		}
-		if x.Type != "" {
-			out.Type = b.typ(f, at, x.Type, x.Length)
+		out.Type = b.typ(f, at, x.Type, x.Length)
+		if x.Type == "" && f.nodes[at+".length"] != nil {
+			f.at(at+".length", 0, "length says nothing without a type", "add type: list<float64>, or what the elements are")
 		}
 		if x.At == "read" {
 			out.At = feature.PhaseRead
@@ -74,89 +105,108 @@ func (b *builder) features(f loadedFile, d *viewDef, v *feature.View, path strin
 	}
 }
 
+// featureName refuses names that an answer or a finished row has for something
+// else: a row is a flat object of join keys, event time and stored columns.
+func (b *builder) featureName(f loadedFile, x *featureDef, v *feature.View, e *feature.Entity, seen map[string]bool, at string) {
+	b.column(f, at, x.Name, "give the feature another name")
+	switch {
+	case x.Name == "":
+	case seen[x.Name]:
+		f.at(at+".name", 0, fmt.Sprintf("view %s has feature %s twice", v.Name, x.Name), "remove one of the two, or rename it")
+	case x.Name == pushedEventTime:
+		f.at(at+".name", 0, fmt.Sprintf("feature %s has the name of the time that rows carry", x.Name), "give the feature another name")
+	case e != nil && slices.ContainsFunc(e.JoinKeys, func(j feature.Field) bool { return j.Name == x.Name }):
+		f.at(at+".name", 0, fmt.Sprintf("feature %s has the name of a join key of entity %s", x.Name, e.Name), "answers carry the join keys anyway; remove it, or give it another name")
+	}
+	seen[x.Name] = true
+}
+
 // keys fills in, for each join key of the entity, the field of its name.
 func (b *builder) keys(f loadedFile, d *viewDef, v *feature.View, e *feature.Entity, src *feature.Source, path string) {
-	all := make([]string, 0, len(e.JoinKeys))
+	if e == nil {
+		for _, key := range sortedKeys(d.Keys) {
+			v.Keys = append(v.Keys, feature.JoinKeyExpr{JoinKey: key, Expr: d.Keys[key]})
+		}
+		return
+	}
+	all, sure := joinKeys(e)
 	for _, j := range e.JoinKeys {
-		all = append(all, j.Name)
 		text, written := d.Keys[j.Name]
 		if !written {
-			if _, ok := src.Field(j.Name); !ok {
-				f.at(path+".keys", 0, fmt.Sprintf("source %s has no field %s for the join key of entity %s", src.Name, j.Name, e.Name),
-					fmt.Sprintf("write keys: {%s: FIELD}", j.Name))
-			}
+			b.defaultKey(f, j.Name, e, src, path)
 			text = j.Name
+		} else if text == "" {
+			f.at(path+".keys."+j.Name, -1, fmt.Sprintf("join key %s has no expression", j.Name), "write a field of the source, or an expression")
 		}
 		v.Keys = append(v.Keys, feature.JoinKeyExpr{JoinKey: j.Name, Expr: text})
 	}
-	for key := range d.Keys {
-		if !contains(all, key) {
-			f.at(path+".keys."+key, 0, fmt.Sprintf("entity %s has no join key %s", e.Name, key), didYouMean(key, all))
+	for _, key := range sortedKeys(d.Keys) {
+		if sure && !slices.Contains(all, key) {
+			f.atKey(path+".keys", key, fmt.Sprintf("entity %s has no join key %s", e.Name, key), didYouMean(key, all))
 		}
 	}
 }
 
-// compile type-checks the view and places every problem in the YAML.
-func (b *builder) compile(f loadedFile, d *viewDef, v *feature.View, src *feature.Source, e *feature.Entity, path string) {
-	plan, problems := transforms.Compile(v, src, e)
-	sure := typed(e, src)
-	for _, p := range problems {
-		if !sure && !strings.HasPrefix(p.Message, "unknown ") {
-			continue // it may follow from a type that was not understood
-		}
-		at := path + "." + p.Part
-		if _, written := f.nodes[at]; !written && strings.HasSuffix(at, ".expr") {
-			at = strings.TrimSuffix(at, ".expr") + ".name" // {name: fare} means {name: fare, expr: fare}
-		}
-		f.at(at, p.Offset, p.Message, p.Hint)
-	}
-	if len(problems) > 0 || !sure {
+func (b *builder) defaultKey(f loadedFile, key string, e *feature.Entity, src *feature.Source, path string) {
+	if src == nil || key == "" || b.doubts[src.Name].covers(key) {
 		return
 	}
-	for i := range d.Features {
-		b.featureDefault(f, &d.Features[i], &v.Features[i], fmt.Sprintf("%s.features[%d].default", path, i))
+	if _, ok := src.Field(key); !ok {
+		f.at(path+".keys", -1, fmt.Sprintf("source %s has no field %s for the join key of entity %s", src.Name, key, e.Name),
+			fmt.Sprintf("write keys: {%s: FIELD}; %s", key, didYouMean(key, fieldNames(src))))
 	}
-	b.project.Plans[v.Name] = plan
+}
+
+// compiled takes what only the compiler knows: phases and types.
+func (b *builder) compiled(f loadedFile, d *featureDef, x *feature.Feature, path string) {
+	if d.At == "write" && x.At == feature.PhaseRead {
+		f.at(path+".at", 0, fmt.Sprintf("feature %s cannot be computed at write: it names a feature that is computed at read", x.Name), "write at: read, or leave at out")
+	}
+	b.featureDefault(f, d, x, path+".default")
 }
 
 // featureDefault reads a default as a value of the feature's type.
 func (b *builder) featureDefault(f loadedFile, d *featureDef, x *feature.Feature, path string) {
-	if d.Default == nil {
+	text, ok := defaultText(d.Default)
+	switch {
+	case d.Default == nil:
 		return
-	}
-	var text string
-	switch n := d.Default.(type) {
-	case *ast.NullNode:
-		return // served for null: the same as none
-	case *ast.SequenceNode:
-		text = strings.TrimSpace(n.String())
-	default:
-		if !isScalar(n) {
-			f.at(path, 0, "a default is a single value or a list", "")
-			return
-		}
-		text = scalarText(n)
+	case !ok:
+		f.at(path, -1, fmt.Sprintf("default of feature %s is not %s", x.Name, aType(x.Type)), "write one value, or a list of them")
+		return
 	}
 	c, err := transforms.ParseLiteral(text, x.Type)
 	if err != nil {
-		f.at(path, 0, fmt.Sprintf("default of feature %s: %v", x.Name, err), fmt.Sprintf("write a %s", x.Type))
+		f.at(path, 0, fmt.Sprintf("default of feature %s: %v", x.Name, err), "write "+aType(x.Type)+", the feature's type")
 		return
 	}
-	x.Default = c
+	if c.Valid.Get(0) { // null is what is served without a default
+		x.Default = c
+	}
 }
 
-// typed reports whether every type that a view can use was understood; errors
-// that follow from one that was not would only confuse.
-func typed(e *feature.Entity, src *feature.Source) bool {
-	for _, j := range e.JoinKeys {
-		if j.Type.Kind == feature.KindInvalid {
-			return false
+func aType(t feature.Type) string {
+	if strings.HasPrefix(t.String(), "int") {
+		return "an " + t.String()
+	}
+	return "a " + t.String()
+}
+
+// defaultText writes a default as the text of a literal; false when it is
+// nothing that could be one. Null is what is served anyway.
+func defaultText(n ast.Node) (string, bool) {
+	list, ok := n.(*ast.SequenceNode)
+	if !ok {
+		return literalText(n)
+	}
+	parts := make([]string, len(list.Values))
+	for i, e := range list.Values {
+		if parts[i], ok = defaultText(e); !ok {
+			return "", false
+		}
+		if _, quoted := e.(*ast.StringNode); quoted {
+			parts[i] = strconv.Quote(parts[i])
 		}
 	}
-	for _, x := range src.Fields {
-		if x.Type.Kind == feature.KindInvalid {
-			return false
-		}
-	}
-	return true
+	return "[" + strings.Join(parts, ", ") + "]", true
 }

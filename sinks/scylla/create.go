@@ -7,11 +7,16 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gocql/gocql"
 
 	"millrace/sinks"
 )
+
+// createTimeout bounds one statement that changes tables, for which all nodes
+// have to agree: a request's own bound is too short on a busy cluster.
+const createTimeout = time.Minute
 
 // Create makes what is missing of the keyspaces and tables and returns when
 // all nodes agree on them. It changes nothing that exists, so it may be called
@@ -21,6 +26,7 @@ func Create(ctx context.Context, settings Settings) error {
 	if err != nil {
 		return fmt.Errorf("create keyspace: %w", err)
 	}
+	set.Timeout = max(set.Timeout, createTimeout)
 	session, err := connect(ctx, &set, "")
 	if err != nil {
 		return fmt.Errorf("create keyspace %s: %w", set.Keyspace, err)

@@ -20,6 +20,14 @@ const (
 	outcomePermanent         // the request itself is refused: repeating cannot help
 )
 
+// refusal is what every error that the database itself answers with is. The
+// driver's own name for it, RequestError, asks for methods that none of them
+// has.
+type refusal interface {
+	error
+	GetCode() int
+}
+
 // outcomeOf reads an error of the driver. What is not known to be permanent is
 // taken to pass: a pipeline that repeats in vain is seen, one that gives up on
 // a passing fault loses its place.
@@ -27,8 +35,8 @@ func outcomeOf(err error) outcome {
 	if err == nil {
 		return outcomeDone
 	}
-	if refused, ok := errors.AsType[gocql.RequestError](err); ok {
-		return outcomeOfCode(refused.Code())
+	if refused, ok := errors.AsType[refusal](err); ok {
+		return outcomeOfCode(refused.GetCode())
 	}
 	switch {
 	case errors.Is(err, gocql.ErrTimeoutNoResponse), errors.Is(err, gocql.ErrNoStreams):

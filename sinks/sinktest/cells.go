@@ -194,7 +194,7 @@ func missingCells(t *testing.T, s Store) {
 	write(t, s, row(entity, "there", "v@1", 1, "value"))
 	for i, got := range readAll(t, s, entity, []string{"", "there", "there", "there "}, []string{"v@1", "v@2"}) {
 		want := ""
-		if i == 4 {
+		if i == 2 || i == 4 { // "there" is asked for twice
 			want = "value"
 		}
 		expect(t, fmt.Sprintf("cell %d", i), got, want)

@@ -89,17 +89,10 @@ func (s *Source) joined() bool {
 // exist yet. nil also when ctx ends.
 func (s *Source) probe(ctx context.Context, client *kgo.Client) error {
 	admin := kadm.NewClient(client)
-	names := make([]string, len(s.set.Topics))
-	for i, t := range s.set.Topics {
-		names[i] = t.Name
-	}
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
-		topics, err := admin.ListTopics(ctx, names...)
-		if err == nil {
-			return s.inspect(topics)
-		}
-		if final := s.explain(err, ""); final != nil {
-			return final
+		answered, err := s.inspect(ctx, admin)
+		if answered || err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -109,17 +102,20 @@ func (s *Source) probe(ctx context.Context, client *kgo.Client) error {
 	}
 }
 
-// inspect refuses topics that may not be read and names those that are absent.
-func (s *Source) inspect(topics kadm.TopicDetails) error {
-	for _, t := range topics.Sorted() {
-		if final := s.explain(t.Err, t.Topic); final != nil {
-			return final
+// inspect asks for every topic once, refuses those that may not be read and
+// names those that are absent. It asks for one after the other: an answer about
+// several does not say which of them may not be read.
+func (s *Source) inspect(ctx context.Context, admin *kadm.Client) (answered bool, err error) {
+	for _, t := range s.set.Topics {
+		topics, err := admin.ListTopics(ctx, t.Name)
+		if err != nil {
+			return false, s.explain(err, t.Name)
 		}
-		if errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
-			s.set.Logger.Warn("kafka topic does not exist yet; it is read once it does", "topic", t.Topic)
+		if errors.Is(topics[t.Name].Err, kerr.UnknownTopicOrPartition) {
+			s.set.Logger.Warn("kafka topic does not exist yet; it is read once it does", "topic", t.Name)
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // tendTopics takes topics that were deleted out of the client, and puts them

@@ -242,10 +242,21 @@ func TestCommitsCarryTheLeaderEpoch(t *testing.T) {
 		w.produce(t, topic, 0, "a", "b")
 		m := sourcetest.Start(t, w.open(t, nil), fullOn(0))
 		m.WaitValues(t, rides(0), "a", "b")
-		w.moveLeader(t)
 		// The fake broker knows an epoch from its first record on; asked
 		// before, it answers as after an unclean election.
+		written := make(chan struct{})
+		w.cluster.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(kmsg.Request) (kmsg.Response, error, bool) {
+			w.cluster.SleepControl(func() {
+				select {
+				case <-written:
+				case <-t.Context().Done():
+				}
+			})
+			return nil, nil, false //nolint:nilnil // kfake's way to say: go on
+		})
+		w.moveLeader(t)
 		w.produce(t, topic, 0, "c")
+		close(written)
 		m.Resume(m.Source, rides(0), sources.KeepPosition)
 		m.WaitValues(t, rides(0), "a", "b", "c")
 		epochs := make(map[int64]int32)
