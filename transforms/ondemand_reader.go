@@ -53,8 +53,8 @@ func (r *OnDemandReader) Inputs() []OnDemandInput { return r.inputs }
 // It is not to be changed.
 func (r *OnDemandReader) InputsOf(i int) []int { return r.of[i] }
 
-// Run computes the features for rows rows at nowMicros over columns, which are
-// parallel to Inputs. Results are valid until the columns change or Run is
+// Run computes the features at nowMicros over columns, which are parallel to
+// Inputs and have that many rows. Results are valid until the columns change or Run is
 // called again.
 func (r *OnDemandReader) Run(columns []*feature.Column, rows int, nowMicros int64) {
 	r.input.Rows = rows

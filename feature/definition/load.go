@@ -11,9 +11,10 @@ import (
 
 // Project is a folder of definitions, checked and compiled. It is immutable.
 type Project struct {
-	Catalog *feature.Catalog
-	Plans   map[string]*transforms.Plan // by view
-	Files   []File
+	Catalog  *feature.Catalog
+	Plans    map[string]*transforms.Plan         // by view
+	OnDemand map[string]*transforms.OnDemandPlan // by on-demand view
+	Files    []File
 }
 
 // Load checks and compiles files, which are read together; their order does
@@ -23,8 +24,12 @@ type Project struct {
 // never applied; package history knows the real ones.
 func Load(files []File) (*Project, error) {
 	b := &builder{
-		project: &Project{Catalog: &feature.Catalog{}, Plans: make(map[string]*transforms.Plan), Files: files},
-		names:   make(map[string]owner), topics: make(map[string]string), doubts: make(map[string]*doubt),
+		project: &Project{
+			Catalog: &feature.Catalog{}, Plans: make(map[string]*transforms.Plan),
+			OnDemand: make(map[string]*transforms.OnDemandPlan), Files: files,
+		},
+		names: make(map[string]owner), topics: make(map[string]string),
+		doubts: make(map[string]*doubt), viewDoubts: make(map[string]*doubt),
 	}
 	for _, f := range files {
 		docs, readable := read(f, &b.errors)
@@ -45,16 +50,18 @@ type loadedFile struct {
 }
 
 // builder turns the model into a catalog, in the order in which definitions
-// refer to each other: entities, sources, views, services. What has errors is
+// refer to each other: entities, sources, views, on-demand views, services. What has errors is
 // still added, so that names do not become unknown by being wrong elsewhere.
 type builder struct {
 	files   []loadedFile
 	partial bool // a file could not be read, so what it defines is not known
 	errors  Errors
 	project *Project
-	names   map[string]owner  // of sources and views, entities, services, each with a prefix of its own
+	names   map[string]owner  // of sources and all views, entities, services, each with a prefix of its own
 	topics  map[string]string // topic -> source
 	doubts  map[string]*doubt // by source
+
+	viewDoubts map[string]*doubt // by view: features of which the type is not known
 }
 
 // owner is what has a name, and where it is defined.
@@ -78,6 +85,11 @@ func (b *builder) build() {
 	for _, f := range b.files {
 		for i := range f.def.Views {
 			b.view(f, &f.def.Views[i], fmt.Sprintf("views[%d]", i))
+		}
+	}
+	for _, f := range b.files {
+		for i := range f.def.OnDemandViews {
+			b.onDemandView(f, &f.def.OnDemandViews[i], fmt.Sprintf("on_demand_views[%d]", i))
 		}
 	}
 	for _, f := range b.files {

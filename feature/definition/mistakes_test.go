@@ -102,7 +102,7 @@ var mistakesInSources = []mistake{
 	{"two kinds", "request: {}", "request: {}, push: {}", "14:5", "must be one of kafka, push and request"},
 	{"name taken", "name: quote", "name: driver_trips", "16:11", "view driver_trips has the name of the source at a.yaml:14"},
 	{"project's name", "project: rides", "project: Rides!", "1:10", "cannot name a project"},
-	{"on-demand views", "services:\n", "on_demand_views: []\nservices:\n", "25:1", "on-demand views are not available"},
+	{"models", "services:\n", "models: []\nservices:\n", "25:1", "models are not available"},
 	{"avro", "format: json", "format: avro", "7:13", "format avro is not available"},
 	{"length without a type", "rate * 2, at: read", "rate * 2, length: 3", "24:49", "without a type"},
 	{"key of another type", "    where: km > 0\n", "    keys: {driver_id: fare}\n", "19:23", "is int64 but its expression is float64"},
@@ -266,7 +266,7 @@ func TestSchemaListsWhatTheReaderKnows(t *testing.T) {
 	if err != nil || !json.Valid(text) {
 		t.Fatalf("%v", err)
 	}
-	for _, key := range []string{`"on_null_key"`, `"ttl_mode"`, `"enforce"`, `"default"`, `"join_keys"`} {
+	for _, key := range []string{`"on_null_key"`, `"ttl_mode"`, `"enforce"`, `"default"`, `"join_keys"`, `"on_demand_views"`} {
 		if !strings.Contains(string(text), key) {
 			t.Errorf("the schema lacks %s", key)
 		}
@@ -280,6 +280,8 @@ func FuzzLoad(f *testing.F) {
 	f.Add(base)
 	f.Add("project: p\nviews: [{features: [{default: [1, {a: 2}]}]}]")
 	f.Add("- 1\n- {a: *b}")
+	f.Add(onDemandBase)
+	f.Add("project: p\non_demand_views: [{name: q, sources: [q, r, r], features: [{name: a, expr: event_time(q)}, {name: a, at: write}]}]")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := load(text)
 		var all definition.Errors

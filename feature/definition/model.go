@@ -12,14 +12,14 @@ import (
 // the allowed values. Every value remembers its node, for positions.
 
 type fileDef struct {
-	Project       string       `yaml:"project"`
-	Entities      []entityDef  `yaml:"entities"`
-	Sources       []sourceDef  `yaml:"sources"`
-	Views         []viewDef    `yaml:"views"`
-	Services      []serviceDef `yaml:"services"`
-	OnDemandViews ast.Node     `yaml:"on_demand_views" later:"on-demand views"`
-	Models        ast.Node     `yaml:"models" later:"models"`
-	Permissions   ast.Node     `yaml:"permissions" later:"permissions"`
+	Project       string        `yaml:"project"`
+	Entities      []entityDef   `yaml:"entities"`
+	Sources       []sourceDef   `yaml:"sources"`
+	Views         []viewDef     `yaml:"views"`
+	OnDemandViews []onDemandDef `yaml:"on_demand_views"`
+	Services      []serviceDef  `yaml:"services"`
+	Models        ast.Node      `yaml:"models" later:"models"`
+	Permissions   ast.Node      `yaml:"permissions" later:"permissions"`
 }
 
 type metaDef struct {
@@ -117,6 +117,24 @@ type featureDef struct {
 	Q        ast.Node `yaml:"q" later:"windowed features"`
 	K        ast.Node `yaml:"k" later:"windowed features"`
 	Distinct ast.Node `yaml:"distinct" later:"windowed features"`
+}
+
+type onDemandDef struct {
+	metaDef
+	Name     string               `yaml:"name" need:"yes"`
+	Entity   string               `yaml:"entity"`
+	Sources  []string             `yaml:"sources" need:"yes"`
+	Features []onDemandFeatureDef `yaml:"features" need:"yes"`
+}
+
+type onDemandFeatureDef struct {
+	metaDef
+	Name    string   `yaml:"name" need:"yes"`
+	Expr    string   `yaml:"expr"`
+	Type    string   `yaml:"type"`
+	Length  int      `yaml:"length"`
+	At      string   `yaml:"at" enum:"read"`
+	Default ast.Node `yaml:"default"`
 }
 
 type serviceDef struct {

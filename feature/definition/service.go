@@ -87,8 +87,7 @@ func (b *builder) refs(f loadedFile, d *refDef, at string) []feature.FeatureRef 
 		}
 		return nil
 	}
-	k := b.project.Catalog
-	v := k.View(view)
+	v := b.served(view)
 	if v == nil {
 		b.unknownView(f, view, place)
 		return nil
@@ -100,13 +99,26 @@ func (b *builder) refs(f loadedFile, d *refDef, at string) []feature.FeatureRef 
 	return b.refFeatures(f, d, v, wanted, at)
 }
 
+// served is the view of that name; of an on-demand view, what services need to
+// know. It is nil when there is neither.
+func (b *builder) served(name string) *feature.View {
+	k := b.project.Catalog
+	if v := k.View(name); v != nil {
+		return v
+	}
+	if v := k.OnDemandView(name); v != nil {
+		return &feature.View{Name: v.Name, Entity: v.Entity, Features: v.Features}
+	}
+	return nil
+}
+
 func (b *builder) unknownView(f loadedFile, view, at string) {
 	k := b.project.Catalog
-	all := namesOf(k.Views, func(v *feature.View) string { return v.Name })
+	all := k.ViewNames()
 	switch {
 	case k.Source(view) != nil:
 		f.at(at, 0, view+" is a source, not a view", "services serve views")
-	case b.sure("views", all) && b.sure("on_demand_views", nil):
+	case b.sure("views", all) && b.sure("on_demand_views", all):
 		f.at(at, 0, "unknown view "+view, didYouMean(view, all))
 	}
 }

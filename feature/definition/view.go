@@ -35,11 +35,15 @@ func (b *builder) view(f loadedFile, d *viewDef, path string) {
 	if plan := c.run(); plan != nil {
 		b.project.Plans[v.Name] = plan
 	}
+	unsure := &doubt{all: slices.Contains(featureNames(v), "") || f.bad[path+".features"], names: make(map[string]bool)}
 	for i := range d.Features {
 		if c.certain(i) {
 			b.compiled(f, &d.Features[i], &v.Features[i], fmt.Sprintf("%s.features[%d]", path, i))
+		} else {
+			unsure.names[v.Features[i].Name] = true
 		}
 	}
+	b.viewDoubts[v.Name] = unsure
 }
 
 func (b *builder) viewTimes(f loadedFile, d *viewDef, path string) {
