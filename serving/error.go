@@ -17,6 +17,7 @@ const (
 	CodeUnknownView      Code = "unknown_view"
 	CodeUnknownService   Code = "unknown_service"
 	CodeMissingEntity    Code = "missing_entity"
+	CodeMissingContext   Code = "missing_context"
 	CodeTooManyEntities  Code = "too_many_entities"
 	CodeTooManyFeatures  Code = "too_many_features"
 	CodeTooLarge         Code = "too_large"
@@ -33,7 +34,7 @@ const (
 func Codes() []Code {
 	return []Code{
 		CodeOK, CodeInvalidRequest, CodeUnknownFeature, CodeUnknownView, CodeUnknownService, CodeMissingEntity,
-		CodeTooManyEntities, CodeTooManyFeatures, CodeTooLarge, CodeNotFound, CodeMethodNotAllowed,
+		CodeMissingContext, CodeTooManyEntities, CodeTooManyFeatures, CodeTooLarge, CodeNotFound, CodeMethodNotAllowed,
 		CodeUnavailable, CodeOverloaded, CodeDeadlineExceeded, CodeCanceled, CodeInternal,
 	}
 }
@@ -50,7 +51,7 @@ func (c Code) HTTPStatus() int {
 		return http.StatusBadRequest
 	case CodeUnknownFeature, CodeUnknownView, CodeUnknownService, CodeNotFound:
 		return http.StatusNotFound
-	case CodeMissingEntity, CodeTooManyEntities, CodeTooManyFeatures:
+	case CodeMissingEntity, CodeMissingContext, CodeTooManyEntities, CodeTooManyFeatures:
 		return http.StatusUnprocessableEntity
 	case CodeTooLarge:
 		return http.StatusRequestEntityTooLarge

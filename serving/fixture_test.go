@@ -55,7 +55,7 @@ func load(t testing.TB, yaml string) *definition.Project {
 func newService(t testing.TB, store serving.Store, change func(*serving.Settings)) *serving.Service {
 	t.Helper()
 	p := load(t, rides)
-	s := serving.Settings{Catalog: p.Catalog, Plans: p.Plans, Store: store, Clock: func() time.Time { return noon }}
+	s := serving.Settings{Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand, Store: store, Clock: func() time.Time { return noon }}
 	if change != nil {
 		change(&s)
 	}

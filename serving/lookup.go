@@ -14,9 +14,10 @@ import (
 // state is what answering one request takes. It is pooled per Read, because
 // readers, queries and answers are shaped by it.
 type state struct {
-	groups []groupState
-	cells  []cell // per output, one per distinct key of its group
-	starts []int  // where an output's cells begin
+	groups   []groupState
+	cells    []cell // per output, one per distinct key of its group
+	starts   []int  // where an output's cells begin
+	onDemand []onDemandState
 }
 
 // groupState is the part of a state that belongs to one group.
@@ -49,6 +50,9 @@ func (r *Read) newState() (*state, error) {
 			s.query.Views = append(s.query.Views, feature.ViewQuery{View: w.plan.View.StoredName(), Columns: reader.Columns()})
 		}
 	}
+	if err := r.newOnDemandStates(st); err != nil {
+		return nil, err
+	}
 	return st, nil
 }
 
@@ -63,6 +67,9 @@ func (r *Read) state() (*state, error) {
 const maxPooledBytes = 8 << 20
 
 func (r *Read) release(st *state) {
+	for i := range st.onDemand {
+		clear(st.onDemand[i].columns) // some are the request's
+	}
 	text := 0
 	for i := range st.groups {
 		text += st.groups[i].arena.Bytes()
@@ -132,6 +139,9 @@ func (s *Service) read(ctx context.Context, req *Request, st *state, now time.Ti
 
 func (s *Service) readGroup(ctx context.Context, req *Request, st *state, i int, now time.Time) error {
 	g := &st.groups[i]
+	if len(g.query.Views) == 0 {
+		return nil // its on-demand views need nothing stored
+	}
 	g.collectKeys(req, req.read.groups[i].keys)
 	if len(g.query.Keys) == 0 {
 		return nil

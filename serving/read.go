@@ -13,12 +13,15 @@ import (
 // Read is a compiled list of features: what to read for it, what a request has
 // to bring, and in which order answers come. It is immutable and shared.
 type Read struct {
-	columns []feature.Field
-	outputs []Output
-	names   []string // "view:feature", parallel to outputs
-	byView  []int
-	aliases []string
-	groups  []group
+	columns  []feature.Field
+	context  []ContextField
+	outputs  []Output
+	names    []string // "view:feature", parallel to outputs
+	byView   []int
+	aliases  []string
+	groups   []group
+	onDemand []onDemand
+	hidden   []hiddenOutput
 
 	repeatedShort, repeatedFull []string
 
@@ -31,15 +34,16 @@ type Output struct {
 	Feature string
 	Type    feature.Type
 
-	alias   int // index in Read.aliases
-	group   int
-	view    int // index in the group's views
-	nth     int // among the view's wanted features
-	ttl     time.Duration
-	mode    feature.TTLMode
-	dflt    *feature.Column
-	origin  Origin // of a value that is there
-	missing int    // index of its stored column in the view's query; -1 if computed
+	alias    int // index in Read.aliases
+	onDemand int // index in Read.onDemand, -1 for a view; then group and view mean nothing
+	group    int
+	view     int // index in the group's views
+	nth      int // among the view's wanted features
+	ttl      time.Duration
+	mode     feature.TTLMode
+	dflt     *feature.Column
+	origin   Origin // of a value that is there
+	missing  int    // index of its stored column in the view's query; -1 if computed
 }
 
 // group is the part of a read that one store read answers: views of one entity
@@ -75,9 +79,14 @@ func (r *Read) ByView() []int { return r.byView }
 // compile makes the Read of refs, which name existing views and features
 // unless a definition is wrong.
 func (s *snapshot) compile(refs []feature.FeatureRef) (*Read, error) {
-	c := readCompiler{snap: s, read: new(Read)}
+	c := readCompiler{snap: s, read: new(Read), owners: make(map[string]string)}
 	for _, ref := range refs {
 		if err := c.add(ref); err != nil {
+			return nil, err
+		}
+	}
+	for i := range c.read.onDemand {
+		if err := c.addInputs(i); err != nil {
 			return nil, err
 		}
 	}
@@ -95,34 +104,40 @@ func (s *snapshot) compile(refs []feature.FeatureRef) (*Read, error) {
 }
 
 type readCompiler struct {
-	snap *snapshot
-	read *Read
+	snap   *snapshot
+	read   *Read
+	owners map[string]string // alias -> view
 }
 
 func (c *readCompiler) add(ref feature.FeatureRef) error {
-	v := c.snap.catalog.View(ref.View)
-	if v == nil {
+	v, ok := c.snap.served(ref.View)
+	if !ok {
 		return fmt.Errorf("there is no view %s", ref.View)
 	}
-	at := featureIndex(v, ref.Feature)
+	at := featureIndex(v.features, ref.Feature)
 	if at < 0 {
 		return fmt.Errorf("view %s has no feature %s", ref.View, ref.Feature)
 	}
-	e := c.snap.catalog.Entity(v.Entity)
+	e := c.snap.catalog.Entity(v.entity)
 	if e == nil {
-		return fmt.Errorf("there is no entity %s", v.Entity)
+		return fmt.Errorf("there is no entity %s", v.entity)
 	}
-	o := Output{
-		View: ref.As, Feature: ref.Feature, Type: v.Features[at].Type,
-		ttl: v.TTL, mode: v.TTLMode, dflt: v.Features[at].Default,
-	}
+	o := Output{View: ref.As, Feature: ref.Feature, Type: v.features[at].Type, dflt: v.features[at].Default, onDemand: -1}
 	if o.View == "" {
 		o.View = ref.View
 	}
 	r := c.read
 	o.alias = indexOrAppend(&r.aliases, o.View)
+	if _, taken := c.owners[o.View]; !taken {
+		c.owners[o.View] = ref.View
+	}
 	o.group = c.group(e, ref.Keys)
-	o.view, o.nth = c.want(&r.groups[o.group], ref)
+	if v.view != nil {
+		o.ttl, o.mode = v.view.TTL, v.view.TTLMode
+		o.view, o.nth = c.want(&r.groups[o.group], ref.View, ref.Feature)
+	} else {
+		o.onDemand, o.nth = c.wantOnDemand(v.onDemand, o.group, o.alias, ref.Feature)
+	}
 	r.outputs = append(r.outputs, o)
 	r.names = append(r.names, o.View+":"+o.Feature)
 	return nil
@@ -146,30 +161,43 @@ func (c *readCompiler) group(e *feature.Entity, mapping map[string]string) int {
 	return len(c.read.groups) - 1
 }
 
-func (c *readCompiler) want(g *group, ref feature.FeatureRef) (view, nth int) {
-	plan := c.snap.plans[ref.View]
-	view = slices.IndexFunc(g.views, func(w wantedView) bool { return w.plan == plan })
-	if view < 0 {
-		view = len(g.views)
-		g.views = append(g.views, wantedView{plan: plan})
+func (c *readCompiler) want(g *group, name, feat string) (view, nth int) {
+	view = c.wantView(g, name)
+	return view, indexOrAppend(&g.views[view].features, feat)
+}
+
+func (c *readCompiler) wantView(g *group, name string) int {
+	plan := c.snap.plans[name]
+	if i := slices.IndexFunc(g.views, func(w wantedView) bool { return w.plan == plan }); i >= 0 {
+		return i
 	}
-	return view, indexOrAppend(&g.views[view].features, ref.Feature)
+	g.views = append(g.views, wantedView{plan: plan})
+	return len(g.views) - 1
 }
 
 // finish fills in what only the readers of a state know.
 func (c *readCompiler) finish(st *state) {
 	for i := range c.read.outputs {
-		o := &c.read.outputs[i]
-		reader := st.groups[o.group].readers[o.view]
-		o.origin, o.missing = OriginComputed, -1
-		if reader.Computed(o.nth) {
-			continue
-		}
-		o.origin = OriginStored
-		o.missing = slices.IndexFunc(reader.Columns(), func(s feature.StoredColumn) bool {
-			return s.Name == o.Feature && !s.Hidden
-		})
+		c.read.outputs[i].finish(st)
 	}
+	for i := range c.read.hidden {
+		c.read.hidden[i].finish(st)
+	}
+}
+
+func (o *Output) finish(st *state) {
+	o.origin, o.missing = OriginComputed, -1
+	if o.onDemand >= 0 {
+		return
+	}
+	reader := st.groups[o.group].readers[o.view]
+	if reader.Computed(o.nth) {
+		return
+	}
+	o.origin = OriginStored
+	o.missing = slices.IndexFunc(reader.Columns(), func(s feature.StoredColumn) bool {
+		return s.Name == o.Feature && !s.Hidden
+	})
 }
 
 func orderByView(r *Read) []int {

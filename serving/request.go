@@ -8,12 +8,16 @@ import (
 	"millrace/feature"
 )
 
-// Request is what one lookup asks: a Read, and its entity columns. It is reused
+// Request is what one lookup asks: a Read, its entity columns and its data. It is reused
 // by Reset and belongs to one goroutine at a time.
 type Request struct {
 	// Columns are parallel to Read.Columns and hold Rows rows each. Their
 	// strings must live until the Response is released.
 	Columns []feature.Column
+	// Context is the request data, parallel to Read.Context, with Rows rows each.
+	// The columns themselves must live until the Response is released: a feature
+	// may be nothing but one of them.
+	Context []feature.Column
 	Rows    int
 	Timeout time.Duration // 0 takes the service's
 
@@ -24,14 +28,24 @@ type Request struct {
 // Reset makes r an empty request for read.
 func (r *Request) Reset(read *Read) {
 	r.read, r.Rows, r.Timeout = read, 0, 0
-	for len(r.Columns) < len(read.columns) {
-		r.Columns = append(r.Columns, feature.Column{})
-	}
-	r.Columns = r.Columns[:len(read.columns)]
+	r.Columns = resized(r.Columns, len(read.columns))
 	for i := range r.Columns {
 		r.Columns[i].Reset(read.columns[i].Type)
 	}
+	r.Context = resized(r.Context, len(read.context))
+	for i := range r.Context {
+		r.Context[i].Reset(read.context[i].Type)
+	}
 	r.maxAge = append(r.maxAge[:0], make([]time.Duration, len(read.aliases))...)
+}
+
+// resized is cs with n columns; those beyond keep their storage.
+func resized(cs []feature.Column, n int) []feature.Column {
+	cs = cs[:cap(cs)]
+	for len(cs) < n {
+		cs = append(cs, feature.Column{})
+	}
+	return cs[:n]
 }
 
 // Read returns what Reset set.
@@ -64,6 +78,12 @@ func (r *Request) check(l *Limits) *Error {
 		if r.Columns[i].Len() != r.Rows {
 			return Errorf(CodeInvalidRequest, "entity column %s has %d rows, not %d", r.read.columns[i].Name, r.Columns[i].Len(), r.Rows).
 				At("entities."+r.read.columns[i].Name, fmt.Sprintf("give %d values", r.Rows))
+		}
+	}
+	for i := range r.Context {
+		if r.Context[i].Len() != r.Rows {
+			return Errorf(CodeInvalidRequest, "request field %s has %d rows, not %d", r.read.context[i].Name, r.Context[i].Len(), r.Rows).
+				At("context."+r.read.context[i].Name, fmt.Sprintf("give %d values", r.Rows))
 		}
 	}
 	return nil

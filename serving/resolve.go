@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"millrace/feature"
+	"millrace/transforms"
 )
 
 // maxDetails bounds how many faults of a request are listed.
@@ -18,28 +19,46 @@ func (s *snapshot) resolve(names []string) ([]feature.FeatureRef, *Error) {
 	var fault *Error
 	for i, name := range names {
 		view, feat, one := strings.Cut(name, ":")
-		v := s.catalog.View(view)
-		if v == nil {
+		v, ok := s.served(view)
+		if !ok {
 			fault = fault.with(CodeUnknownView, s.unknownView(i, view))
 			continue
 		}
 		if one {
-			at := featureIndex(v, feat)
+			at := featureIndex(v.features, feat)
 			if at < 0 {
 				fault = fault.with(CodeUnknownFeature, unknownFeature(i, v, feat))
 				continue
 			}
-			refs = append(refs, feature.FeatureRef{View: v.Name, Feature: v.Features[at].Name})
+			refs = append(refs, feature.FeatureRef{View: v.name, Feature: v.features[at].Name})
 			continue
 		}
-		for k := range v.Features {
-			refs = append(refs, feature.FeatureRef{View: v.Name, Feature: v.Features[k].Name})
+		for k := range v.features {
+			refs = append(refs, feature.FeatureRef{View: v.name, Feature: v.features[k].Name})
 		}
 	}
 	if fault != nil {
 		return nil, fault
 	}
 	return refs, nil
+}
+
+// served is what features are asked of: a view, or an on-demand view.
+type served struct {
+	name, entity string
+	features     []feature.Feature
+	view         *feature.View            // nil if on demand
+	onDemand     *transforms.OnDemandPlan // nil otherwise
+}
+
+func (s *snapshot) served(name string) (served, bool) {
+	if v := s.catalog.View(name); v != nil {
+		return served{name: v.Name, entity: v.Entity, features: v.Features, view: v}, true
+	}
+	if v := s.catalog.OnDemandView(name); v != nil {
+		return served{name: v.Name, entity: v.Entity, features: v.Features, onDemand: s.onDemand[v.Name]}, true
+	}
+	return served{}, false
 }
 
 // with adds a fault; the first one decides the code and message.
@@ -54,31 +73,27 @@ func (e *Error) with(code Code, d Detail) *Error {
 }
 
 func (s *snapshot) unknownView(i int, name string) Detail {
-	known := make([]string, len(s.catalog.Views))
-	for k, v := range s.catalog.Views {
-		known[k] = v.Name
-	}
 	return Detail{
 		Field: fmt.Sprintf("features[%d]", i), Name: strings.Clone(name),
-		Message: "there is no view " + Shown(name), Suggestion: Nearest(name, known),
+		Message: "there is no view " + Shown(name), Suggestion: Nearest(name, s.catalog.ViewNames()),
 	}
 }
 
-func unknownFeature(i int, v *feature.View, name string) Detail {
-	known := make([]string, len(v.Features))
-	for k := range v.Features {
-		known[k] = v.Features[k].Name
+func unknownFeature(i int, v served, name string) Detail {
+	known := make([]string, len(v.features))
+	for k := range v.features {
+		known[k] = v.features[k].Name
 	}
 	d := Detail{
 		Field: fmt.Sprintf("features[%d]", i), Name: strings.Clone(name),
-		Message: fmt.Sprintf("view %s has no feature %s", v.Name, Shown(name)),
+		Message: fmt.Sprintf("view %s has no feature %s", v.name, Shown(name)),
 	}
 	if near := Nearest(name, known); near != "" {
-		d.Suggestion = v.Name + ":" + near
+		d.Suggestion = v.name + ":" + near
 	}
 	return d
 }
 
-func featureIndex(v *feature.View, name string) int {
-	return slices.IndexFunc(v.Features, func(f feature.Feature) bool { return f.Name == name })
+func featureIndex(features []feature.Feature, name string) int {
+	return slices.IndexFunc(features, func(f feature.Feature) bool { return f.Name == name })
 }

@@ -30,8 +30,8 @@ type Value struct {
 	Row         int
 	Status      Status
 	Origin      Origin
-	HasTime     bool // the entity has a row of the view
-	EventMicros int64
+	HasTime     bool  // the entity has a row of the view, or of one that the value is computed from
+	EventMicros int64 // of that row; the oldest of several
 }
 
 // Release gives back what the response points into. It is harmless to repeat.
@@ -45,6 +45,9 @@ func (r *Response) Release() {
 // Value returns the value of an output for a row of the request.
 func (r *Response) Value(output, row int) Value {
 	o := &r.read.outputs[output]
+	if o.onDemand >= 0 {
+		return r.onDemandValue(o, row)
+	}
 	g := &r.st.groups[o.group]
 	key := g.slots[row]
 	if key < 0 {
@@ -80,6 +83,9 @@ func (r *Response) fill(req *Request, st *state, nowMicros int64) {
 	st.cells = st.cells[:0]
 	for i := range r.read.outputs {
 		o := &r.read.outputs[i]
+		if o.onDemand >= 0 {
+			continue
+		}
 		limit := o.limit(req.maxAge[o.alias])
 		st.starts[i] = len(st.cells)
 		g := &st.groups[o.group]
@@ -89,6 +95,7 @@ func (r *Response) fill(req *Request, st *state, nowMicros int64) {
 			st.cells = append(st.cells, c)
 		}
 	}
+	r.computeOnDemand(req)
 }
 
 // ageLimit is how old a value may be, and what becomes of older ones.

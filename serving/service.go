@@ -46,7 +46,7 @@ type Events struct {
 	// Done is called once per request with its end and duration.
 	Done func(code Code, took time.Duration)
 	// Values is called once per lookup and status that occurred, with the number
-	// of values of distinct entities.
+	// of values of distinct entities, and of rows for on-demand views.
 	Values func(status Status, n int)
 	// StoreRead is called once per store read with the number of distinct
 	// entities and its duration; concurrently when a lookup makes several.
@@ -61,12 +61,13 @@ type Events struct {
 
 // Settings are what New needs.
 type Settings struct {
-	Catalog *feature.Catalog
-	Plans   map[string]*transforms.Plan // by view name
-	Store   Store
-	Limits  Limits
-	Clock   func() time.Time // "now" of ages and read expressions; default time.Now
-	Events  Events
+	Catalog  *feature.Catalog
+	Plans    map[string]*transforms.Plan         // by view name
+	OnDemand map[string]*transforms.OnDemandPlan // by on-demand view name
+	Store    Store
+	Limits   Limits
+	Clock    func() time.Time // "now" of ages and read expressions; default time.Now
+	Events   Events
 	// Unavailable tells a store that cannot answer now, which is worth a retry,
 	// from a fault inside; nil takes every error of the store for the former.
 	Unavailable func(error) bool
@@ -88,8 +89,10 @@ type Service struct {
 type snapshot struct {
 	catalog  *feature.Catalog
 	plans    map[string]*transforms.Plan
+	onDemand map[string]*transforms.OnDemandPlan
 	services map[string]*Read
 	adhoc    *otter.Cache[string, *Read]
+	request  map[string]bool // names of fields of request sources
 }
 
 // maxCachedFeatures bounds the compiled reads of ad-hoc feature lists, by the
@@ -111,19 +114,20 @@ func New(s Settings) (*Service, error) {
 		store: s.Store, limits: s.Limits.withDefaults(), clock: s.Clock, events: s.Events, unavailable: s.Unavailable,
 	}
 	svc.slots = make(chan struct{}, svc.limits.Concurrency)
-	if err := svc.Swap(s.Catalog, s.Plans); err != nil {
+	if err := svc.Swap(s.Catalog, s.Plans, s.OnDemand); err != nil {
 		return nil, err
 	}
 	return svc, nil
 }
 
 // Swap makes c what later requests are answered from; those under way finish
-// with what they began with. On error nothing changed.
-func (s *Service) Swap(c *feature.Catalog, plans map[string]*transforms.Plan) error {
+// with what they began with. plans and onDemand are by name of view and
+// on-demand view. On error nothing changed.
+func (s *Service) Swap(c *feature.Catalog, plans map[string]*transforms.Plan, onDemand map[string]*transforms.OnDemandPlan) error {
 	if c == nil {
 		return errors.New("serve a catalog: there is none")
 	}
-	snap, err := newSnapshot(c, plans)
+	snap, err := newSnapshot(c, plans, onDemand)
 	if err != nil {
 		return fmt.Errorf("serve catalog version %d: %w", c.Version, err)
 	}
@@ -131,11 +135,22 @@ func (s *Service) Swap(c *feature.Catalog, plans map[string]*transforms.Plan) er
 	return nil
 }
 
-func newSnapshot(c *feature.Catalog, plans map[string]*transforms.Plan) (*snapshot, error) {
-	snap := &snapshot{catalog: c, plans: plans, services: make(map[string]*Read, len(c.Services))}
+func newSnapshot(c *feature.Catalog, plans map[string]*transforms.Plan, onDemand map[string]*transforms.OnDemandPlan) (*snapshot, error) {
+	snap := &snapshot{catalog: c, plans: plans, onDemand: onDemand, services: make(map[string]*Read, len(c.Services))}
 	for _, v := range c.Views {
 		if plans[v.Name] == nil {
 			return nil, fmt.Errorf("view %s has no plan", v.Name)
+		}
+	}
+	for _, v := range c.OnDemandViews {
+		if onDemand[v.Name] == nil {
+			return nil, fmt.Errorf("on-demand view %s has no plan", v.Name)
+		}
+	}
+	snap.request = make(map[string]bool)
+	for _, src := range c.Sources {
+		for _, f := range src.Fields {
+			snap.request[f.Name] = snap.request[f.Name] || src.Kind == feature.SourceRequest
 		}
 	}
 	for _, svc := range c.Services {

@@ -110,6 +110,16 @@ func BenchmarkAnswer(b *testing.B) {
 	}
 }
 
+func BenchmarkOnDemand(b *testing.B) {
+	h := newHandler(b, constant{}, withRequest(onDemandWide()), serving.Events{})
+	for _, rows := range []int{1, 100} {
+		ids := strings.TrimSuffix(strings.Repeat("1,2,", (rows+1)/2), ",")
+		b.Run(fmt.Sprintf("40×%d", rows), func(b *testing.B) {
+			benchmark(b, h, "/v1/lookup", `{"service":"quotes","entities":{"driver_id":[`+ids+`]},"context":{"pickup_km":2}}`)
+		})
+	}
+}
+
 func benchmark(b *testing.B, h http.Handler, path, text string) {
 	r := httptest.NewRequest(http.MethodPost, path, nil)
 	r.ContentLength = int64(len(text))
@@ -119,6 +129,66 @@ func benchmark(b *testing.B, h http.Handler, path, text string) {
 	for b.Loop() {
 		from.Reset(text)
 		h.ServeHTTP(w, r)
+	}
+}
+
+// onDemandWide computes twenty features of each kind of value.
+func onDemandWide() string {
+	var features strings.Builder
+	for i := range 20 {
+		fmt.Fprintf(&features, "      - {name: o%d, expr: wide_view.f%d * pickup_km + wide_view.f%d}\n", i, i, 20+i%15)
+		fmt.Fprintf(&features, "      - {name: t%d, expr: \"wide_view.f%d || coalesce(coupon, '-')\"}\n", i, 35+i%15)
+	}
+	return wide() + `  - {name: quotes, features: [quote]}
+  - {name: quote_one, features: ["quote:o0"]}
+on_demand_views:
+  - name: quote
+    sources: [wide_view, quote_request]
+    features:
+` + features.String()
+}
+
+// withRequest adds a request source to the definitions of wide.
+func withRequest(yaml string) string {
+	return strings.Replace(yaml, "sources:\n", `sources:
+  - name: quote_request
+    request: {}
+    fields: [{name: pickup_km, type: float64}, {name: coupon, type: string, optional: true}]
+`, 1)
+}
+
+// The cost in allocations is that of a request, not of its values; nor of the
+// contexts that rows bring.
+func TestAllocationsOfOnDemandViews(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector empties pools at random")
+	}
+	h := newHandler(t, constant{}, withRequest(onDemandWide()), serving.Events{})
+	allocations := func(path, text string) float64 {
+		r := httptest.NewRequest(http.MethodPost, path, nil)
+		from, w := new(body), &discard{header: make(http.Header)}
+		r.Body = from
+		return testing.AllocsPerRun(50, func() {
+			from.Reset(text)
+			h.ServeHTTP(w, r)
+		})
+	}
+	ids, contexts, kms := "1", `{"pickup_km":1}`, "1"
+	for i := range 100 {
+		ids += fmt.Sprintf(",%d", 2+i%60) // some twice
+		contexts += `,{"pickup_km":2.5,"coupon":"X"}`
+		kms += ",2.5"
+	}
+	few := allocations("/v1/lookup", `{"service":"quote_one","entities":{"driver_id":[1]},"context":{"pickup_km":1}}`)
+	for name, lots := range map[string]float64{
+		"context":  allocations("/v1/lookup", `{"service":"quotes","entities":{"driver_id":[`+ids+`]},"context":{"pickup_km":1}}`),
+		"contexts": allocations("/v1/lookup", `{"service":"quotes","include":["status","event_time"],"entities":{"driver_id":[`+ids+`]},"contexts":[`+contexts+`]}`),
+		"feast":    allocations("/get-online-features", `{"feature_service":"quotes","entities":{"driver_id":[`+ids+`],"pickup_km":[`+kms+`]}}`),
+	} {
+		t.Logf("%s: %g allocations for 4,040 values, %g for one", name, lots, few)
+		if lots > few+20 {
+			t.Errorf("%s: %g allocations for a value, %g for 4,040", name, few, lots)
+		}
 	}
 }
 

@@ -15,15 +15,23 @@ import (
 // larger float does not say which integer was meant.
 const maxExactFloat = 1 << 53
 
-// setValue sets a row of a join-key column to a JSON value, being lenient where
-// only one meaning is possible: integers as text or as 1001.0, times as text,
-// or as seconds if Feast's clients send them. It reports false for a value that
-// does not fit. Strings alias v.
+// setValue sets a row of a column of join keys or request data to a JSON value,
+// being lenient where only one meaning is possible: numbers as text, integers
+// as 1001.0, times as text, or as seconds if Feast's clients send them. It
+// reports false for a value that does not fit. Strings alias v.
 func (c *call) setValue(dst *feature.Column, row int, v *fastjson.Value) bool {
-	switch v.Type() {
-	case fastjson.TypeNull:
+	if v.Type() == fastjson.TypeNull {
 		dst.SetNull(row)
 		return true
+	}
+	if dst.Type.IsList() {
+		return c.setList(dst, row, v)
+	}
+	if dst.Type.Kind == feature.KindJSON {
+		return c.setJSON(dst, row, v)
+	}
+	switch v.Type() {
+	case fastjson.TypeNull:
 	case fastjson.TypeString:
 		text, err := v.StringBytes()
 		return err == nil && c.setText(dst, row, asString(text))
@@ -40,7 +48,52 @@ func (c *call) setValue(dst *feature.Column, row int, v *fastjson.Value) bool {
 	return false
 }
 
+func (c *call) setList(dst *feature.Column, row int, v *fastjson.Value) bool {
+	if v.Type() != fastjson.TypeArray {
+		return false
+	}
+	list := v.GetArray()
+	if n := dst.Type.Length; n > 0 && len(list) != int(n) {
+		return false
+	}
+	start := dst.Elems.Len()
+	for _, x := range list {
+		if !c.setValue(dst.Elems, dst.Elems.AppendNull(), x) {
+			return false
+		}
+	}
+	dst.SetList(row, start)
+	return true
+}
+
+// setJSON keeps the text of any JSON; Feast's clients send it as a string.
+func (c *call) setJSON(dst *feature.Column, row int, v *fastjson.Value) bool {
+	if c.enc.feast && v.Type() == fastjson.TypeString {
+		text := v.GetStringBytes()
+		dst.SetString(row, asString(text))
+		return fastjson.ValidateBytes(text) == nil
+	}
+	c.scratch = v.MarshalTo(c.scratch[:0])
+	dst.SetString(row, c.arena.Copy(c.scratch))
+	return true
+}
+
+func setFloat(dst *feature.Column, row int, f float64) bool {
+	if dst.Type.Kind == feature.KindFloat32 {
+		f = float64(float32(f))
+	}
+	if math.IsInf(f, 0) || math.IsNaN(f) {
+		return false // too great, or a word that is no JSON number
+	}
+	dst.SetFloat(row, f)
+	return true
+}
+
 func setNumber(dst *feature.Column, row int, v *fastjson.Value, feast bool) bool {
+	if dst.Type.Layout() == feature.LayoutFloat {
+		f, err := v.Float64()
+		return err == nil && setFloat(dst, row, f)
+	}
 	n, err := v.Int64()
 	if err != nil {
 		f, err := v.Float64()
@@ -94,7 +147,10 @@ func (c *call) setText(dst *feature.Column, row int, text string) bool {
 		}
 		dst.SetString(row, c.arena.Copy(b))
 		return true
-	case feature.KindInvalid, feature.KindFloat32, feature.KindFloat64, feature.KindJSON:
+	case feature.KindFloat32, feature.KindFloat64:
+		f, err := strconv.ParseFloat(text, 64)
+		return err == nil && setFloat(dst, row, f)
+	case feature.KindInvalid, feature.KindJSON:
 	}
 	return false
 }

@@ -30,7 +30,7 @@ services: [{name: eta_v1, features: [driver_trips]}]
 		fmt.Println(err)
 		return
 	}
-	svc, err := serving.New(serving.Settings{Catalog: project.Catalog, Plans: project.Plans, Store: store})
+	svc, err := serving.New(serving.Settings{Catalog: project.Catalog, Plans: project.Plans, OnDemand: project.OnDemand, Store: store})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -37,6 +37,9 @@ func feast(c *call) *serving.Error {
 	if c.req.Rows == 0 {
 		return serving.Errorf(serving.CodeInvalidRequest, "the entity columns are empty").At("entities", "give at least one row")
 	}
+	if err := c.feastContext(entities, body); err != nil {
+		return err
+	}
 	if err := c.run(); err != nil {
 		return err
 	}

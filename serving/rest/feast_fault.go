@@ -43,6 +43,10 @@ func failFeast(c *call, e *serving.Error) int {
 		c.feastError("feast.errors", "FeatureViewNotFoundException", "Feature view "+firstName(e)+" does not exist in project "+project)
 	case serving.CodeUnknownService:
 		c.feastError("feast.errors", "FeatureServiceNotFoundException", "Feature service "+firstName(e)+" does not exist in project "+project)
+	case serving.CodeMissingContext:
+		c.feastError("feast.errors", "RequestDataNotFoundInEntityRowsException",
+			"Required request data source features ['"+strings.Join(detailNames(e), "', '")+"'] not found in the entity rows")
+		return http.StatusNotFound
 	case serving.CodeInvalidRequest, serving.CodeUnknownFeature, serving.CodeMissingEntity, serving.CodeTooManyEntities, serving.CodeTooManyFeatures:
 		c.feastError("builtins", "ValueError", sentence(e))
 		return http.StatusUnprocessableEntity
@@ -67,6 +71,14 @@ func firstName(e *serving.Error) string {
 		return ""
 	}
 	return serving.Shown(e.Details[0].Name)
+}
+
+func detailNames(e *serving.Error) []string {
+	names := make([]string, len(e.Details))
+	for i, d := range e.Details {
+		names[i] = d.Name
+	}
+	return names
 }
 
 // sentence is the message with the first detail's field and suggestion.

@@ -37,7 +37,7 @@ func newHandler(t testing.TB, store serving.Store, yaml string, events serving.E
 		t.Fatal(err)
 	}
 	svc, err := serving.New(serving.Settings{
-		Catalog: p.Catalog, Plans: p.Plans, Store: store, Events: events,
+		Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand, Store: store, Events: events,
 		Clock: func() time.Time { return time.Unix(1_800_000_000, 0) },
 	})
 	if err != nil {

@@ -69,7 +69,9 @@ type call struct {
 	body     []byte
 	parser   fastjson.Parser
 	arena    feature.Arena
+	scratch  []byte
 	features []string
+	places   []place // where request data may stand
 	req      serving.Request
 	resp     serving.Response
 	enc      encoder
@@ -118,6 +120,7 @@ func (c *call) end() bool {
 	c.resp.Release()
 	c.svc, c.request, c.header = nil, nil, nil
 	clear(c.features)
+	clear(c.places)
 	worth := cap(c.body) <= maxPooledBytes && cap(c.enc.out) <= maxPooledBytes && c.arena.Bytes() <= maxPooledBytes
 	c.arena.Reset()
 	return worth

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -53,6 +54,9 @@ func lookup(c *call) *serving.Error {
 		return err
 	}
 	if err := c.entities(body.Get("entities")); err != nil {
+		return err
+	}
+	if err := c.context(body); err != nil {
 		return err
 	}
 	if err := c.run(); err != nil {
@@ -278,6 +282,9 @@ func (c *call) queryEntities(query url.Values) *serving.Error {
 	for _, f := range c.req.Read().Columns() {
 		rows = max(rows, len(query[f.Name]))
 	}
+	for _, f := range c.req.Read().Context() {
+		rows = max(rows, len(query[f.Name]))
+	}
 	if limit := c.svc.Limits().MaxEntities; rows > limit {
 		return tooMany(rows, limit)
 	}
@@ -285,15 +292,10 @@ func (c *call) queryEntities(query url.Values) *serving.Error {
 	for i, f := range c.req.Read().Columns() {
 		texts := query[f.Name]
 		if len(texts) == 0 {
-			var given []string
-			for name := range query {
-				given = append(given, name)
-			}
-			return missingAmong(given, f.Name, f.Name)
+			return missingAmong(slices.Sorted(maps.Keys(query)), f.Name, f.Name)
 		}
-		if len(texts) != 1 && len(texts) != rows {
-			return serving.Errorf(serving.CodeInvalidRequest, "parameter %s is given %d times, another one %d times", f.Name, len(texts), rows).
-				At(f.Name, "give one value, or as many as there are rows")
+		if err := countTexts(f.Name, len(texts), rows); err != nil {
+			return err
 		}
 		c.req.Columns[i].Resize(rows)
 		for row := range rows {
@@ -302,5 +304,14 @@ func (c *call) queryEntities(query url.Values) *serving.Error {
 			}
 		}
 	}
-	return nil
+	return c.queryContext(query)
+}
+
+// countTexts refuses a parameter that is given neither once nor once per row.
+func countTexts(name string, n, rows int) *serving.Error {
+	if n == 1 || n == rows {
+		return nil
+	}
+	return serving.Errorf(serving.CodeInvalidRequest, "parameter %s is given %d times, another one %d times", name, n, rows).
+		At(name, "give one value, or as many as there are rows")
 }

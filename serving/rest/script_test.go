@@ -148,7 +148,7 @@ func (s *script) request(words []string, rest string) string {
 func (s *script) serve(w http.ResponseWriter, r *http.Request) {
 	if s.handler == nil {
 		svc, err := serving.New(serving.Settings{
-			Catalog: s.project.Catalog, Plans: s.project.Plans, Store: s.store, Limits: s.limits,
+			Catalog: s.project.Catalog, Plans: s.project.Plans, OnDemand: s.project.OnDemand, Store: s.store, Limits: s.limits,
 			Clock: func() time.Time { return s.now },
 		})
 		s.must(err)

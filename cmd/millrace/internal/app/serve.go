@@ -22,7 +22,7 @@ import (
 // NewServer makes the read API over a store.
 func NewServer(c *config.Config, p *definition.Project, store Store, m *telemetry.Metrics, log *slog.Logger) (http.Handler, error) {
 	svc, err := serving.New(serving.Settings{
-		Catalog: p.Catalog, Plans: p.Plans,
+		Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand,
 		Store:  rowcodec.NewReader(store, sinks.NewSchemas(store)),
 		Limits: serving.Limits{MaxEntities: c.Serve.MaxEntities, MaxBodyBytes: int64(c.Serve.MaxBody), Concurrency: c.Serve.Concurrency, Timeout: c.Serve.Timeout.Std()},
 		Clock:  time.Now,
