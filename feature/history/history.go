@@ -27,6 +27,8 @@ type Applied struct {
 	By        string               `json:"by"`
 	Files     []File               `json:"files"`
 	Views     map[string]ViewState `json:"views"` // removed ones stay, for their numbers
+
+	OnDemandViews map[string]OnDemandState `json:"on_demand_views,omitempty"`
 }
 
 // File is a file of definitions as text.
@@ -47,6 +49,13 @@ type ViewState struct {
 	Stored     map[string]string `json:"stored"`  // expression of every stored column
 	Read       map[string]string `json:"read"`    // expression of every feature at read
 	Free       string            `json:"free"`    // what never touches stored data
+}
+
+// OnDemandState is what the next version is compared with. Nothing of an
+// on-demand view is stored, so it has no numbers, and every change is free.
+type OnDemandState struct {
+	Entity   string            `json:"entity"`
+	Features map[string]string `json:"features"` // expression, type and default of each
 }
 
 // ErrNothingApplied means that no definitions were applied to the store.

@@ -26,6 +26,7 @@ sources:
       - {name: km, type: float64, path: trip.km}
       - {name: at, type: timestamp}
     event_time: at
+  - {name: r, request: {}, fields: [{name: pickup_km, type: float64}]}
 views:
   - name: v
     entity: driver
@@ -35,6 +36,8 @@ views:
       - {name: last_fare, expr: fare}
       - {name: rate, expr: fare / km}
       - {name: age, expr: epoch(now()), at: read}
+on_demand_views:
+  - {name: q, entity: driver, sources: [r], features: [{name: quote, expr: pickup_km * 3}]}
 services:
   - {name: s, features: [v]}
 `
@@ -86,6 +89,12 @@ func TestWhatAChangeMeans(t *testing.T) {
 		{"ttl", []string{"where: km > 0", "where: km > 0\n    ttl: 1d"}, 1, "ttl", false},
 		{"a default", []string{"expr: fare}", "expr: fare, default: 1}"}, 1, "defaults", false},
 		{"a service", []string{"{name: s,", "{name: s2,"}, 1, "services", false},
+		{"an on-demand feature", []string{"pickup_km * 3", "pickup_km * 2"}, 1, "free      on-demand view q: quote changes", false},
+		{"a default on demand", []string{"pickup_km * 3", "pickup_km * 3, default: 1"}, 1, "quote changes", false},
+		{"white space on demand", []string{"pickup_km * 3", "pickup_km  *  3"}, 1, "services, sources or texts change", false},
+		{"a new on-demand feature", []string{"[{name: quote", "[{name: km, expr: pickup_km}, {name: quote"}, 1, "free      on-demand view q: km is new", false},
+		{"another name on demand", []string{"{name: q,", "{name: q2,"}, 1, "removed   on-demand view q: is no longer served", false},
+		{"a new on-demand view", []string{"{name: q,", "{name: q2,"}, 1, "new       on-demand view q2: 1 features of driver, computed at read from r; nothing is stored", false},
 		{"where", []string{"km > 0", "km > 1"}, 0, "changing where", true},
 		{"event time", []string{"    event_time: at\n", ""}, 0, "changing event_time", true},
 		{"a field's path", []string{"path: trip.km", "path: km"}, 0, "changing field km", true},

@@ -27,15 +27,19 @@ const (
 
 // Change is one thing that a new version does.
 type Change struct {
-	View string // "" for the project as a whole
-	Kind ChangeKind
-	Text string
+	View     string // "" for the project as a whole
+	OnDemand bool   // View is an on-demand view
+	Kind     ChangeKind
+	Text     string
 }
 
 // String prints the change for people.
 func (c Change) String() string {
-	if c.View == "" {
+	switch {
+	case c.View == "":
 		return fmt.Sprintf("%-9s %s", c.Kind, c.Text)
+	case c.OnDemand:
+		return fmt.Sprintf("%-9s on-demand view %s: %s", c.Kind, c.View, c.Text)
 	}
 	return fmt.Sprintf("%-9s view %s: %s", c.Kind, c.View, c.Text)
 }
@@ -50,11 +54,12 @@ var ErrNeedsGeneration = errors.New("needs a new generation of the view's data, 
 func Next(prev *Applied, p *definition.Project) (*Applied, []Change, error) {
 	next := &Applied{Version: 1, Project: p.Catalog.Project, Views: make(map[string]ViewState)}
 	var old map[string]ViewState
+	var oldOnDemand map[string]OnDemandState
 	if prev != nil {
 		if prev.Project != p.Catalog.Project {
 			return nil, nil, fmt.Errorf("the store holds project %s, the definitions are of project %s: choose another keyspace or data folder", prev.Project, p.Catalog.Project)
 		}
-		next.Version, old = prev.Version+1, prev.Views
+		next.Version, old, oldOnDemand = prev.Version+1, prev.Views, prev.OnDemandViews
 	}
 	for _, f := range p.Files {
 		next.Files = append(next.Files, File{Name: f.Name, Text: string(f.Data)})
@@ -69,6 +74,7 @@ func Next(prev *Applied, p *definition.Project) (*Applied, []Change, error) {
 		faults = append(faults, err)
 	}
 	changes = append(changes, removals(old, next)...)
+	changes = append(changes, nextOnDemand(oldOnDemand, next, p.Catalog.OnDemandViews)...)
 	if err := errors.Join(faults...); err != nil {
 		return nil, nil, err
 	}
