@@ -98,7 +98,7 @@ func (c *readCompiler) wantContext(in transforms.OnDemandInput) int {
 
 func (c *readCompiler) wantHidden(o *onDemand, in transforms.OnDemandInput) int {
 	v, r := c.snap.catalog.View(in.Source), c.read
-	f := &v.Features[featureIndex(v.Features, in.Name)]
+	f := &v.Features[featureIndex(v, in.Name)]
 	h := hiddenOutput{also: -1, Output: Output{
 		View: v.Name, Feature: f.Name, Type: f.Type, ttl: v.TTL, mode: v.TTLMode, dflt: f.Default,
 		alias: o.alias, onDemand: -1, group: o.group,

@@ -14,6 +14,7 @@ import (
 // to bring, and in which order answers come. It is immutable and shared.
 type Read struct {
 	columns  []feature.Field
+	renamed  []bool // parallel to columns
 	context  []ContextField
 	outputs  []Output
 	names    []string // "view:feature", parallel to outputs
@@ -63,6 +64,11 @@ type wantedView struct {
 // it must bring them in. A name occurs twice only if entities disagree on its
 // type. Not to be changed.
 func (r *Read) Columns() []feature.Field { return r.columns }
+
+// Renamed reports whether the i-th column is wanted only in place of a join key
+// of another name: `keys: {driver_id: backup_driver_id}`. It stands for one
+// more entity of a row, which a row need not have.
+func (r *Read) Renamed(i int) bool { return r.renamed[i] }
 
 // Outputs lists the features in the order in which they were asked for. Not to
 // be changed.
@@ -114,7 +120,7 @@ func (c *readCompiler) add(ref feature.FeatureRef) error {
 	if !ok {
 		return fmt.Errorf("there is no view %s", ref.View)
 	}
-	at := featureIndex(v.features, ref.Feature)
+	at := indexOf(v.features, ref.Feature)
 	if at < 0 {
 		return fmt.Errorf("view %s has no feature %s", ref.View, ref.Feature)
 	}
@@ -147,10 +153,15 @@ func (c *readCompiler) add(ref feature.FeatureRef) error {
 func (c *readCompiler) group(e *feature.Entity, mapping map[string]string) int {
 	keys := make([]int, len(e.JoinKeys))
 	for i, k := range e.JoinKeys {
-		if column, ok := mapping[k.Name]; ok {
+		column, own := mapping[k.Name], k.Name
+		if column != "" {
 			k.Name = column
 		}
 		keys[i] = indexOrAppend(&c.read.columns, k)
+		if keys[i] == len(c.read.renamed) {
+			c.read.renamed = append(c.read.renamed, true)
+		}
+		c.read.renamed[keys[i]] = c.read.renamed[keys[i]] && k.Name != own
 	}
 	for i := range c.read.groups {
 		if g := &c.read.groups[i]; g.entity == e.Name && slices.Equal(g.keys, keys) {

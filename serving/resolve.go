@@ -25,7 +25,7 @@ func (s *snapshot) resolve(names []string) ([]feature.FeatureRef, *Error) {
 			continue
 		}
 		if one {
-			at := featureIndex(v.features, feat)
+			at := indexOf(v.features, feat)
 			if at < 0 {
 				fault = fault.with(CodeUnknownFeature, unknownFeature(i, v, feat))
 				continue
@@ -94,6 +94,8 @@ func unknownFeature(i int, v served, name string) Detail {
 	return d
 }
 
-func featureIndex(features []feature.Feature, name string) int {
+func featureIndex(v *feature.View, name string) int { return indexOf(v.Features, name) }
+
+func indexOf(features []feature.Feature, name string) int {
 	return slices.IndexFunc(features, func(f feature.Feature) bool { return f.Name == name })
 }

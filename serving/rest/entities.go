@@ -24,6 +24,10 @@ func (c *call) columnar(o *fastjson.Object) *serving.Error {
 	for i, f := range c.req.Read().Columns() {
 		v := o.Get(f.Name)
 		if v == nil {
+			if c.mayLack(i, o) {
+				c.req.Columns[i].Resize(rows)
+				continue
+			}
 			return missingColumn(o, "entities."+f.Name, f.Name)
 		}
 		if err := c.column(&c.req.Columns[i], f, v); err != nil {
@@ -99,6 +103,9 @@ func (c *call) rows(list []*fastjson.Value) *serving.Error {
 			}
 			v := o.Get(f.Name)
 			if v == nil {
+				if c.mayLack(i, o) {
+					continue
+				}
 				return missingColumn(o, fmt.Sprintf("entities[%d].%s", row, f.Name), f.Name)
 			}
 			if !c.setValue(dst, row, v) {
@@ -107,6 +114,24 @@ func (c *call) rows(list []*fastjson.Value) *serving.Error {
 		}
 	}
 	return nil
+}
+
+// mayLack reports whether entity column i may be left out of o, which is null
+// then. It may not if it seems to be there under a misspelt name.
+func (c *call) mayLack(i int, o *fastjson.Object) bool {
+	if !c.req.Read().Renamed(i) {
+		return false
+	}
+	misspelt := false
+	o.Visit(func(key []byte, _ *fastjson.Value) { misspelt = misspelt || c.meansColumn(i, asString(key)) })
+	return !misspelt
+}
+
+// meansColumn reports whether a name that nothing wants is near to that of
+// entity column i.
+func (c *call) meansColumn(i int, name string) bool {
+	columns := c.req.Read().Columns()
+	return !nameIn(columns, name) && !c.svc.IsRequestField(name) && serving.Nearest(columns[i].Name, []string{name}) != ""
 }
 
 func wrongType(field string, f feature.Field) *serving.Error {

@@ -292,7 +292,12 @@ func (c *call) queryEntities(query url.Values) *serving.Error {
 	for i, f := range c.req.Read().Columns() {
 		texts := query[f.Name]
 		if len(texts) == 0 {
-			return missingAmong(slices.Sorted(maps.Keys(query)), f.Name, f.Name)
+			given := slices.Sorted(maps.Keys(query))
+			if c.req.Read().Renamed(i) && !slices.ContainsFunc(given, func(name string) bool { return c.meansColumn(i, name) }) {
+				c.req.Columns[i].Resize(rows)
+				continue
+			}
+			return missingAmong(given, f.Name, f.Name)
 		}
 		if err := countTexts(f.Name, len(texts), rows); err != nil {
 			return err
