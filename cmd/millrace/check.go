@@ -23,8 +23,8 @@ func newCheck(g *globals) *cobra.Command {
 				return err
 			}
 			k := p.Catalog
-			fmt.Fprintf(cmd.OutOrStdout(), "project %s: %d entities, %d sources, %d views, %d services: no errors\n",
-				k.Project, len(k.Entities), len(k.Sources), len(k.Views), len(k.Services))
+			fmt.Fprintf(cmd.OutOrStdout(), "project %s: %d entities, %d sources, %d views, %d on-demand views, %d services: no errors\n",
+				k.Project, len(k.Entities), len(k.Sources), len(k.Views), len(k.OnDemandViews), len(k.Services))
 			return nil
 		},
 	}

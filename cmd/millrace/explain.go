@@ -3,10 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"millrace/feature"
+	"millrace/feature/definition"
 	"millrace/transforms"
 )
 
@@ -14,7 +15,7 @@ func newExplain(g *globals) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "explain VIEW",
-		Short: "Show a view's plan: which half computes what, and what is stored",
+		Short: "Show the plan of a view or on-demand view: what computes what, and what is stored",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.load()
@@ -25,11 +26,10 @@ func newExplain(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			plan, ok := p.Plans[args[0]]
-			if !ok {
-				return fmt.Errorf("explain %s: project %s has no such view%s", args[0], p.Catalog.Project, viewList(p.Catalog.Views))
+			e, err := explain(p, args[0])
+			if err != nil {
+				return err
 			}
-			e := transforms.Explain(plan)
 			if asJSON {
 				out := json.NewEncoder(cmd.OutOrStdout())
 				out.SetIndent("", "  ")
@@ -44,15 +44,17 @@ func newExplain(g *globals) *cobra.Command {
 	return c
 }
 
-func viewList(views []*feature.View) string {
-	text := ""
-	for i, v := range views {
-		if i == 0 {
-			text = "; it has "
-		} else {
-			text += ", "
-		}
-		text += v.Name
+// explain describes a view or an on-demand view, as text or JSON.
+func explain(p *definition.Project, name string) (fmt.Stringer, error) {
+	if plan, ok := p.Plans[name]; ok {
+		return transforms.Explain(plan), nil
 	}
-	return text
+	if plan, ok := p.OnDemand[name]; ok {
+		return transforms.ExplainOnDemand(plan), nil
+	}
+	known := "; it has none"
+	if names := p.Catalog.ViewNames(); len(names) > 0 {
+		known = "; it has " + strings.Join(names, ", ")
+	}
+	return nil, fmt.Errorf("explain %s: project %s has no such view%s", name, p.Catalog.Project, known)
 }

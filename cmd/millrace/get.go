@@ -24,7 +24,8 @@ func newGet(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "get SERVICE|VIEW|VIEW:FEATURE… KEY=VALUE…",
 		Short: "Look features up: a table on a terminal, JSON on a pipe",
-		Example: "  millrace get eta_v1 driver_id=1001\n" +
+		Long:  "Look features up: a table on a terminal, JSON on a pipe. Join keys and request data are both written KEY=VALUE.",
+		Example: "  millrace get eta_v1 driver_id=1001 pickup_km=3.2\n" +
 			"  millrace get driver_trips:last_fare driver_trips:tier driver_id=1001",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -87,10 +88,13 @@ func get(cmd *cobra.Command, server string, args []string) error {
 // are a POST.
 func getRequest(args []string) (path string, body []byte, err error) {
 	var names []string
-	entity, query := map[string]string{}, url.Values{}
+	entity, query := map[string]any{}, url.Values{}
 	for _, a := range args {
 		if key, value, ok := strings.Cut(a, "="); ok {
 			entity[key] = value
+			if strings.HasPrefix(value, "[") || strings.HasPrefix(value, "{") {
+				entity[key] = json.RawMessage(value) // a list, or json
+			}
 			query.Set(key, value)
 		} else {
 			names = append(names, a)
