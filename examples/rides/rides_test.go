@@ -12,7 +12,7 @@ func TestDefinitionsCompile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := len(p.Catalog.Service("eta_v1").Features); got != 6 {
-		t.Errorf("eta_v1 serves %d features, want 6", got)
+	if got := len(p.Catalog.Service("eta_v1").Features); got != 8 {
+		t.Errorf("eta_v1 serves %d features, want 8", got)
 	}
 }

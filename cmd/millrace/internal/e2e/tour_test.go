@@ -43,10 +43,13 @@ func TestTour(t *testing.T) {
 		switch {
 		case strings.Contains(block, "/v1/lookup"):
 			expect(t, out, `"driver_trips:last_fare":`)
+			expect(t, out, `"quote:expected_fare":`)
 		case strings.Contains(block, "get-online-features"):
 			expect(t, out, `"PRESENT"`)
+			expect(t, out, `"quote__expected_fare"`)
 		case strings.Contains(block, "explain"):
 			expect(t, out, "computed at read")
+			expect(t, out, "arrives with the request")
 		case wantsFault:
 			expect(t, out, "did you mean nullif?")
 			expect(t, out, `unknown type "flot64"`)
