@@ -24,10 +24,25 @@ sources:
     push: {}
     fields: [{name: driver_id, type: int64}, {name: fare, type: float64}, {name: b, type: bool}, {name: t, type: timestamp},
              {name: y, type: bytes}, {name: s, type: string}, {name: i, type: int32}]
+  - name: data
+    request: {}
+    fields: [{name: km, type: float64}, {name: n, type: int32, optional: true}, {name: list, type: "list<float32>", optional: true},
+             {name: extra, type: json, optional: true}, {name: since, type: timestamp, optional: true}, {name: raw, type: bytes, optional: true}]
 views:
   - {name: trip, entity: driver, source: trips, ttl: 1h, features: [{name: fare, default: 1}, {name: twice, expr: fare * 2, at: read}]}
   - {name: odd_view, entity: odd, source: trips, features: [{name: fare}]}
-services: [{name: all, features: [trip, odd_view]}]
+on_demand_views:
+  - name: quote
+    sources: [trip, data]
+    features:
+      - {name: cost, expr: trip.twice * km + n}
+      - {name: list}
+      - {name: extra}
+      - {name: since}
+      - {name: raw}
+services:
+  - {name: all, features: [trip, odd_view]}
+  - {name: quotes, features: [quote, {view: quote, as: second, keys: {driver_id: second_id}}]}
 `
 
 func newHandler(t testing.TB, store serving.Store, yaml string, events serving.Events) http.Handler {
@@ -56,6 +71,9 @@ func FuzzBodies(f *testing.F) {
 		`{"features":["trip:fare"],"entities":{"driver_id":[9007199254740993,1e300,-0]},"full_feature_names":true}`,
 		`{"feature_service":"all","entities":{"driver_id":[1],"b":["true"],"t":[1795512599],"y":[""],"s":["\ud800"],"i":["-5"]}}`,
 		`{"features":["trip@latest:fare","odd_view@latest:fare"],"entities":{"\u0064river_id":[1]},"features":null}`,
+		`{"service":"quotes","entities":[{"driver_id":1,"km":1},{"driver_id":2,"second_id":1}],"contexts":[{"n":1.0,"list":[1,null]},{"km":"2","extra":{"a":[]}}]}`,
+		`{"service":"quotes","entities":{"driver_id":[1,1],"list":[[1],[]]},"context":{"km":1e3,"since":"2026-01-01T00:00:00Z","raw":"AQ=="}}`,
+		`{"feature_service":"quotes","full_feature_names":true,"entities":{"driver_id":[1],"km":[2],"extra":["{}"]},"request_context":{"n":[1],"since":5},"context":{"raw":""}}`,
 		strings.Repeat("[", 1000), `{"a":1}{`, `nan`, "\x00", ``, `{"entities":{"driver_id":[]},"features":[]}`,
 	} {
 		f.Add(body, true)
@@ -82,6 +100,7 @@ func FuzzBodies(f *testing.F) {
 func FuzzQueries(f *testing.F) {
 	f.Add("all", "driver_id=1&b=true&t=2026-01-01T00:00:00Z&y=&s=x&i=7&include=status")
 	f.Add("trip", "driver_id=1&driver_id=2&max_age=trip:10m&include=age_ms,event_time")
+	f.Add("quotes", "driver_id=1&km=1&km=2&list=[1,2]&extra={}&n=1&raw=&second_id=1")
 	f.Add("%2e", "&&=;%")
 	f.Add(".", "0")
 	h := newHandler(f, servingtest.NewStore(), wideKeys, serving.Events{})

@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -132,6 +133,32 @@ func TestErrorsCarryNoKeysOrValues(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Request data of one request never shows in the answer to another, nor that of
+// one row in another row.
+func TestConcurrentRequestDataIsOnesOwn(t *testing.T) {
+	store := servingtest.NewStore()
+	if err := store.Put("trip@1", "1", time.Unix(1_800_000_000, 0), `{"fare": 2}`); err != nil {
+		t.Fatal(err)
+	}
+	h := newHandler(t, store, wideKeys, serving.Events{})
+	var all sync.WaitGroup
+	for id := range 8 {
+		all.Go(func() {
+			text := string(rune('1' + id))
+			body := `{"features":["quote:cost","quote:extra"],"entities":[{"driver_id":1},{"driver_id":1}],"contexts":[{"km":` + text +
+				`,"n":0,"extra":"` + text + `"},{"km":0,"n":` + text + `,"extra":null}]}`
+			want := fmt.Sprintf(`"values":[%d,"%s"]},{"entity":{"driver_id":1},"values":[%s,null]}`, 4*(id+1), text, text)
+			for range 50 {
+				if w := post(h, "/v1/lookup", body); !strings.Contains(w.Body.String(), want) {
+					t.Errorf("answered %s, not %s", w.Body, want)
+				}
+				post(h, "/v1/lookup", `{"features":["quote:cost"],"entities":[{"driver_id":1}],"context":{"km":"`+text+`"`)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // Each request is reported once, with the code of its end.
