@@ -38,7 +38,8 @@ func TestOnDemandViews(t *testing.T) {
 		status           int
 	}{
 		{
-			"/v1/lookup", `{"service": "quote_v1", "entities": [{"driver_id": 7, "backup_driver_id": 8}, {"driver_id": 8, "backup_driver_id": 7}], "contexts": [{"pickup_km": 2}, {"pickup_km": 3, "coupon": "!"}]}`,
+			"/v1/lookup",
+			`{"service": "quote_v1", "entities": {"driver_id": [7, 8], "backup_driver_id": [8, 7]}, "contexts": [{"pickup_km": 2}, {"pickup_km": 3, "coupon": "!"}]}`,
 			`"values":[1,5,"completed",true,null]},{"entity":{"driver_id":8,"backup_driver_id":7},"values":[null,null,null,false,7.5]}`, 200,
 		},
 		{"/v1/lookup", `{"features": ["quote:label"], "entities": [{"driver_id": 7}], "context": {"coupon": "?"}}`, `"values":["completed?"]`, 200},
