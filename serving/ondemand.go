@@ -33,6 +33,8 @@ type onDemand struct {
 	features []string
 	inputs   []onDemandInput // parallel to its reader's Inputs
 	of       [][]int         // per feature, indices of inputs
+	views    [][]int         // per feature, the views of the group that it is computed from
+	defaults []bool          // per feature, whether it has a default
 }
 
 type onDemandInput struct {
@@ -49,14 +51,18 @@ type hiddenOutput struct {
 }
 
 // wantOnDemand finds or makes the on-demand view of a plan, group and alias.
-func (c *readCompiler) wantOnDemand(plan *transforms.OnDemandPlan, group, alias int, feat string) (at, nth int) {
+func (c *readCompiler) wantOnDemand(plan *transforms.OnDemandPlan, group, alias int, f *feature.Feature) (at, nth int) {
 	all := &c.read.onDemand
 	at = slices.IndexFunc(*all, func(o onDemand) bool { return o.plan == plan && o.group == group && o.alias == alias })
 	if at < 0 {
 		at = len(*all)
 		*all = append(*all, onDemand{plan: plan, group: group, alias: alias})
 	}
-	return at, indexOrAppend(&(*all)[at].features, feat)
+	o := &(*all)[at]
+	if nth = indexOrAppend(&o.features, f.Name); nth == len(o.defaults) {
+		o.defaults = append(o.defaults, f.Default != nil)
+	}
+	return at, nth
 }
 
 // addInputs asks for what on-demand view i is computed from.
@@ -65,9 +71,6 @@ func (c *readCompiler) addInputs(i int) error {
 	reader, err := o.plan.NewReader(o.features)
 	if err != nil {
 		return fmt.Errorf("prepare on-demand view %s: %w", o.plan.View.Name, err)
-	}
-	for n := range o.features {
-		o.of = append(o.of, reader.InputsOf(n))
 	}
 	for _, in := range reader.Inputs() {
 		at := onDemandInput{kind: in.Kind}
@@ -81,6 +84,15 @@ func (c *readCompiler) addInputs(i int) error {
 			at.view = c.read.hidden[at.index].view
 		}
 		o.inputs = append(o.inputs, at)
+	}
+	for n := range o.features {
+		var views []int
+		for _, in := range reader.InputsOf(n) {
+			if o.inputs[in].kind != transforms.InputRequest {
+				indexOrAppend(&views, o.inputs[in].view)
+			}
+		}
+		o.of, o.views = append(o.of, reader.InputsOf(n)), append(o.views, views)
 	}
 	return nil
 }
@@ -128,14 +140,7 @@ type onDemandState struct {
 	own     []feature.Column  // inputs, a row per row of the request
 	columns []*feature.Column // what the reader is given: own, or columns that need no copy
 	keys    [][]cell          // per input that is a feature, its cells by distinct key
-	cells   []rowCell         // per feature, one per row of the request
-}
-
-// rowCell is what is known of one on-demand feature for one row.
-type rowCell struct {
-	cell
-	timed       bool
-	eventMicros int64
+	cells   []cell            // per feature, one per row of the request
 }
 
 func (r *Read) newOnDemandStates(st *state) error {
@@ -247,47 +252,56 @@ func (h *hiddenOutput) at(cells []cell, key int32) cell {
 	return cells[key]
 }
 
-// cell decides status, origin and time of feature n on a row. A null that may
-// come from an input that failed is a failure: a failure is not an absence.
-func (o *onDemand) cell(s *onDemandState, g *groupState, n, row int) rowCell {
-	c := rowCell{cell: cell{status: StatusPresent, origin: OriginComputed}}
-	failed := s.reader.Failed(n, row)
-	null := s.reader.Column(n).IsNull(row)
-	for _, at := range o.of[n] {
-		in := o.inputs[at]
-		if in.kind == transforms.InputRequest {
-			continue
-		}
-		key := g.slots[row]
-		if key < 0 {
-			continue
-		}
-		if in.kind == transforms.InputFeature {
-			failed = failed || null && s.keys[at][key].status == StatusError
-		}
-		if l := &g.loaded[in.view]; l.Found.Get(int(key)) && (!c.timed || l.Origins[key].EventMicros < c.eventMicros) {
-			c.timed, c.eventMicros = true, l.Origins[key].EventMicros
-		}
-	}
+// cell decides status and origin of feature n on a row. A null that may come
+// from an input that failed is a failure: a failure is not an absence.
+func (o *onDemand) cell(s *onDemandState, g *groupState, n, row int) cell {
 	switch {
-	case failed:
-		c.cell = cell{status: StatusError}
-	case null:
-		c.status = StatusNull
+	case s.reader.Failed(n, row):
+		return cell{status: StatusError}
+	case !s.reader.Column(n).IsNull(row):
+		return cell{status: StatusPresent, origin: OriginComputed}
 	}
-	return c
+	for _, at := range o.of[n] {
+		if o.inputs[at].kind != transforms.InputFeature {
+			continue
+		}
+		if key := g.slots[row]; key >= 0 && s.keys[at][key].status == StatusError {
+			return cell{status: StatusError}
+		}
+	}
+	if o.defaults[n] {
+		return cell{status: StatusNull, origin: OriginDefault}
+	}
+	return cell{status: StatusNull, origin: OriginComputed}
 }
 
 // onDemandValue is the value of an on-demand feature for a row of the request.
 func (r *Response) onDemandValue(o *Output, row int) Value {
-	s := &r.st.onDemand[o.onDemand]
+	s, d := &r.st.onDemand[o.onDemand], &r.read.onDemand[o.onDemand]
 	c := s.cells[o.nth*r.Rows+row]
-	v := Value{Status: c.status, Origin: c.origin, Row: row, HasTime: c.timed, EventMicros: c.eventMicros}
-	switch {
-	case c.status == StatusNull && o.dflt != nil:
-		v.Column, v.Row, v.Origin = o.dflt, 0, OriginDefault
-	case c.origin == OriginComputed:
+	v := Value{Status: c.status, Origin: c.origin, Row: row}
+	v.HasTime, v.EventMicros = r.st.groups[d.group].oldest(d.views[o.nth], row)
+	switch c.origin {
+	case OriginStored, OriginComputed:
 		v.Column = s.reader.Column(o.nth)
+	case OriginDefault:
+		v.Column, v.Row = o.dflt, 0
+	case OriginNone:
 	}
 	return v
+}
+
+// oldest is the least event time among the rows of views for a row of the
+// request; false if there are none.
+func (g *groupState) oldest(views []int, row int) (found bool, micros int64) {
+	if len(views) == 0 || g.slots[row] < 0 {
+		return false, 0 // slots of a group without views are not made
+	}
+	key := int(g.slots[row])
+	for _, v := range views {
+		if l := &g.loaded[v]; l.Found.Get(key) && (!found || l.Origins[key].EventMicros < micros) {
+			found, micros = true, l.Origins[key].EventMicros
+		}
+	}
+	return found, micros
 }

@@ -142,7 +142,7 @@ func (c *readCompiler) add(ref feature.FeatureRef) error {
 		o.ttl, o.mode = v.view.TTL, v.view.TTLMode
 		o.view, o.nth = c.want(&r.groups[o.group], ref.View, ref.Feature)
 	} else {
-		o.onDemand, o.nth = c.wantOnDemand(v.onDemand, o.group, o.alias, ref.Feature)
+		o.onDemand, o.nth = c.wantOnDemand(v.onDemand, o.group, o.alias, &v.features[at])
 	}
 	r.outputs = append(r.outputs, o)
 	r.names = append(r.names, o.View+":"+o.Feature)

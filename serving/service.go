@@ -96,7 +96,7 @@ type snapshot struct {
 }
 
 // maxCachedFeatures bounds the compiled reads of ad-hoc feature lists, by the
-// features in them.
+// features in them, those included that on-demand views are computed from.
 const maxCachedFeatures = 100_000
 
 // New returns a service over a catalog, or why the catalog cannot be served.
@@ -162,7 +162,7 @@ func newSnapshot(c *feature.Catalog, plans map[string]*transforms.Plan, onDemand
 	}
 	cache, err := otter.New(&otter.Options[string, *Read]{
 		MaximumWeight: maxCachedFeatures,
-		Weigher:       func(_ string, r *Read) uint32 { return uint32(len(r.outputs)) },
+		Weigher:       func(_ string, r *Read) uint32 { return uint32(len(r.outputs) + len(r.hidden)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of reads: %w", err)
