@@ -1,0 +1,21 @@
+package expr
+
+// textFunctions are the functions of text.
+var textFunctions = map[string]function{
+	"lower":       text1("lower(text)", textTo("lower", lower)),
+	"upper":       text1("upper(text)", textTo("upper", upper)),
+	"trim":        trims("trim", trimBlank, trimSet),
+	"ltrim":       trims("ltrim", trimLeftBlank, trimLeftSet),
+	"rtrim":       trims("rtrim", trimRightBlank, trimRightSet),
+	"length":      overloaded("length(text)", on(i64, kernelLength, str)),
+	"substring":   overloaded("substring(text, from[, length])", on(str, kernelSubstring, str, i64), on(str, kernelSubstring, str, i64, i64)),
+	"replace":     overloaded("replace(text, from, to)", on(str, kernelReplace, str, str, str)),
+	"starts_with": textTest("starts_with", hasPrefix),
+	"ends_with":   textTest("ends_with", hasSuffix),
+	"contains":    textTest("contains", containsText),
+	"strpos":      overloaded("strpos(text, part)", on(i64, kernelPosition, str, str)),
+	"split_part":  overloaded("split_part(text, separator, n)", on(str, kernelSplitPart, str, str, i64)),
+	"md5":         text1("md5(text)", textTo("md5", md5Hex)),
+	"concat":      built("concat(x, …)", (*checker).concat),
+	"concat_ws":   built("concat_ws(separator, x, …)", (*checker).concatWS),
+}
