@@ -221,7 +221,7 @@ func (c *checker) extreme(n *Node, args []*Expr, least bool) *Expr {
 		return nil
 	}
 	t := same[0].typ
-	if t.Kind == feature.KindInvalid {
+	if t == (feature.Type{}) {
 		return same[0]
 	}
 	if compareKernel(compareLess, t.Layout()) == nil || t.Kind == feature.KindJSON {

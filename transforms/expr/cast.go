@@ -20,6 +20,8 @@ func cast(e *Expr, t feature.Type, try bool, at *Node) *Expr {
 		return nullOf(t)
 	case e.typ.IsList() && t.IsList() && t.Length == 0 && e.typ.Kind == t.Kind && e.typ.Depth == t.Depth:
 		return apply(kernelCoalesce, t, at, e) // forgets the fixed length
+	case e.typ.Kind == feature.KindInvalid && e.typ.Depth <= t.Depth && t.Length == 0:
+		return apply(kernelFillType, t, at, e)
 	case e.typ.IsList() || t.IsList():
 		return nil
 	}

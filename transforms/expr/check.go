@@ -102,6 +102,8 @@ func (c *checker) check(n *Node) *Expr {
 		return c.negate(n, c.like(n, args))
 	case nodeCast:
 		return c.cast(n, args[0])
+	case nodeList:
+		return c.list(n, args)
 	case nodeNull, nodeBool, nodeInt, nodeFloat, nodeString, nodeName:
 	}
 	return nil
@@ -347,7 +349,7 @@ func (c *checker) compare(n, na, nb *Node, a, b *Expr, how comparison) *Expr {
 		return nil
 	}
 	t, bools := both[0].typ, feature.Of(feature.KindBool)
-	if t.Kind == feature.KindInvalid {
+	if t == (feature.Type{}) {
 		return nullOf(bools)
 	}
 	k := compareKernel(how, t.Layout())

@@ -70,7 +70,7 @@ func Literal(c *feature.Column) *Expr {
 func Cast(e *Expr, t feature.Type) *Expr { return cast(e, t, false, nil) }
 
 // untyped reports whether e is a null that takes the type of its surroundings.
-func (e *Expr) untyped() bool { return e.typ.Kind == feature.KindInvalid }
+func (e *Expr) untyped() bool { return e.typ == feature.Type{} }
 
 func (e *Expr) is(k feature.Kind) bool { return e.typ == feature.Of(k) }
 
@@ -111,8 +111,8 @@ func widenCost(t, u feature.Type) (int, bool) {
 	switch {
 	case t == u:
 		return 0, true
-	case t.Kind == feature.KindInvalid:
-		return 1, true
+	case t.Kind == feature.KindInvalid: // null, and lists of it such as []
+		return 1, t.Depth == 0 || t.Depth <= u.Depth && u.Length == 0
 	case t.IsList() || u.IsList():
 		return 0, false
 	}

@@ -178,8 +178,7 @@ func runNullif(c *call) {
 // blendAll starts the output as a copy of r.
 func (c *call) blendAll(r *register) {
 	if c.out.col.Type.IsList() {
-		c.out.col.Reset(c.out.col.Type)
-		c.out.col.Resize(c.n)
+		c.startLists()
 	}
 	mask := c.scratch()
 	mask.Fill(c.n)

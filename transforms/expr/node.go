@@ -24,6 +24,7 @@ const (
 	nodeDistinct // left, right
 	nodeLike     // operand, pattern; text is "like" or "ilike"
 	nodeCast     // operand; text is the type's name; try for try_cast
+	nodeList     // the elements
 )
 
 // Node is a parsed expression whose names have not been resolved. It is
@@ -94,13 +95,13 @@ func (n *Node) print(b *strings.Builder) {
 		n.infix(b, n.not()+n.text, n.args[1:])
 	case nodeCall:
 		b.WriteString(n.text)
-		printList(b, n.args)
+		printList(b, '(', n.args, ')')
 	case nodeCase:
 		n.printCase(b)
 	case nodeIn:
 		n.args[0].operand(b)
 		b.WriteString(" " + n.not() + "in ")
-		printList(b, n.args[1:])
+		printList(b, '(', n.args[1:], ')')
 	case nodeBetween:
 		n.infix(b, n.not()+"between", n.args[1:2])
 		b.WriteString(" and ")
@@ -112,6 +113,8 @@ func (n *Node) print(b *strings.Builder) {
 		n.infix(b, "is "+n.not()+"distinct from", n.args[1:])
 	case nodeCast:
 		n.printCast(b)
+	case nodeList:
+		printList(b, '[', n.args, ']')
 	}
 }
 
@@ -130,7 +133,7 @@ func (n *Node) infix(b *strings.Builder, operator string, right []*Node) {
 
 func (n *Node) operand(b *strings.Builder) {
 	switch n.kind {
-	case nodeNull, nodeBool, nodeInt, nodeFloat, nodeString, nodeName, nodeCall, nodeCast:
+	case nodeNull, nodeBool, nodeInt, nodeFloat, nodeString, nodeName, nodeCall, nodeCast, nodeList:
 		n.print(b)
 	case nodeUnary, nodeBinary, nodeCase, nodeIn, nodeBetween, nodeIsNull, nodeDistinct, nodeLike:
 		b.WriteByte('(')
@@ -139,15 +142,15 @@ func (n *Node) operand(b *strings.Builder) {
 	}
 }
 
-func printList(b *strings.Builder, args []*Node) {
-	b.WriteByte('(')
+func printList(b *strings.Builder, start byte, args []*Node, end byte) {
+	b.WriteByte(start)
 	for i, a := range args {
 		if i > 0 {
 			b.WriteString(", ")
 		}
 		a.print(b)
 	}
-	b.WriteByte(')')
+	b.WriteByte(end)
 }
 
 func (n *Node) printCase(b *strings.Builder) {

@@ -236,7 +236,7 @@ func (p *parser) membership(left *Node, word string, negated bool) *Node {
 		if p.is(")") {
 			p.unexpected("at least one value")
 		}
-		n.args = append(n.args, p.list()...)
+		n.args = append(n.args, p.list(")")...)
 	case "between":
 		n.kind = nodeBetween
 		low := p.expression(powerIn + 1)
@@ -249,16 +249,16 @@ func (p *parser) membership(left *Node, word string, negated bool) *Node {
 	return p.node(left.off, n)
 }
 
-// list reads expressions up to the closing parenthesis; the opening one is taken.
-func (p *parser) list() []*Node {
+// list reads expressions up to the closing symbol; the opening one is taken.
+func (p *parser) list(end string) []*Node {
 	var all []*Node
-	if p.accept(")") {
+	if p.accept(end) {
 		return nil
 	}
 	for p.err == nil {
 		all = append(all, p.expression(0))
 		if !p.accept(",") {
-			p.expect(")", "")
+			p.expect(end, "")
 			break
 		}
 	}
@@ -291,6 +291,9 @@ func (p *parser) symbol(t token) *Node {
 		n := p.expression(0)
 		p.expect(")", "")
 		return n
+	case "[":
+		p.take()
+		return p.node(t.off, Node{kind: nodeList, args: p.list("]")})
 	case "-", "+":
 		p.take()
 		operand := p.expression(powerSign)
@@ -403,7 +406,7 @@ func (p *parser) call() *Node {
 		literal := &Node{kind: nodeString, text: part.text, off: part.off, end: part.end}
 		return p.node(name.off, Node{kind: nodeCall, text: "date_part", args: []*Node{literal, of}})
 	}
-	args := p.list()
+	args := p.list(")")
 	return p.node(name.off, Node{kind: nodeCall, text: name.text, args: args})
 }
 
