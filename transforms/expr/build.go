@@ -63,6 +63,9 @@ func (c *checker) in(n *Node, args []*Expr) *Expr {
 		}
 		args[i+1] = literal
 	}
+	if !c.comparable(n, args...) {
+		return nil
+	}
 	all, ok := c.unify(n.args, args, "cannot compare")
 	if !ok {
 		return nil
@@ -72,13 +75,10 @@ func (c *checker) in(n *Node, args []*Expr) *Expr {
 	if x.untyped() {
 		return nullOf(bools)
 	}
-	if compareKernel(compareEqual, x.typ.Layout()) == nil || x.typ.Kind == feature.KindJSON {
-		return c.fail(n, "only is null and is not null work on them", "values of %s cannot be compared", x.typ)
-	}
 	var constants []*feature.Column
 	var result *Expr
 	for _, e := range all[1:] {
-		if v := constantValue(e); v != nil {
+		if v := constantValue(e); v != nil && !x.typ.IsList() {
 			constants = append(constants, v)
 			continue
 		}
@@ -132,6 +132,11 @@ func (c *checker) call(n *Node, args []*Expr) *Expr {
 	if f.build != nil {
 		return f.build(c, n, args)
 	}
+	return c.choose(n, f, args)
+}
+
+// choose takes the overload that costs the least widening, of equals the first.
+func (c *checker) choose(n *Node, f function, args []*Expr) *Expr {
 	best, bestCost := -1, 0
 	for i, o := range f.overloads {
 		if cost, ok := o.cost(args); ok && (best < 0 || cost < bestCost) {
@@ -216,6 +221,9 @@ func (c *checker) extreme(n *Node, args []*Expr, least bool) *Expr {
 	if !c.atLeast(n, args, 1, n.text+"(x, y)") {
 		return nil
 	}
+	if !c.comparable(n, args...) {
+		return nil
+	}
 	same, ok := c.unify(n.args, args, "cannot compare")
 	if !ok {
 		return nil
@@ -223,9 +231,6 @@ func (c *checker) extreme(n *Node, args []*Expr, least bool) *Expr {
 	t := same[0].typ
 	if t == (feature.Type{}) {
 		return same[0]
-	}
-	if compareKernel(compareLess, t.Layout()) == nil || t.Kind == feature.KindJSON {
-		return c.fail(n, "", "values of %s cannot be compared", t)
 	}
 	return apply(extremeKernel(least), t, n, same...)
 }
@@ -267,6 +272,11 @@ func (c *checker) texts(n *Node, args []*Expr) ([]*Expr, bool) {
 func (c *checker) concat(n *Node, args []*Expr) *Expr {
 	if !c.atLeast(n, args, 1, "concat(x, y)") {
 		return nil
+	}
+	for _, e := range args {
+		if e.typ.IsList() {
+			return c.listConcat(n, args)
+		}
 	}
 	texts, ok := c.texts(n, args)
 	if !ok {

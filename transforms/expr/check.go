@@ -74,6 +74,9 @@ func (c *checker) check(n *Node) *Expr {
 	case nodeName:
 		return c.name(n)
 	}
+	if c.tooLoose(n) {
+		return nil
+	}
 	args, ok := c.checkAll(n.args)
 	if !ok {
 		if n.kind == nodeCall {
@@ -104,6 +107,10 @@ func (c *checker) check(n *Node) *Expr {
 		return c.cast(n, args[0])
 	case nodeList:
 		return c.list(n, args)
+	case nodeSubscript:
+		return c.subscript(n, args)
+	case nodeSlice:
+		return c.slice(n, args)
 	case nodeNull, nodeBool, nodeInt, nodeFloat, nodeString, nodeName:
 	}
 	return nil
@@ -235,6 +242,8 @@ func (c *checker) binary(n *Node, a, b *Expr) *Expr {
 		return c.connect(n, a, b)
 	case "||":
 		return c.join(n, a, b)
+	case "->", "->>":
+		return c.arrow(n, a, b)
 	}
 	if how, ok := direct[n.text]; ok {
 		return c.compare(n, n.args[0], n.args[1], a, b, how)
@@ -258,6 +267,9 @@ func (c *checker) connect(n *Node, a, b *Expr) *Expr {
 }
 
 func (c *checker) join(n *Node, a, b *Expr) *Expr {
+	if a.typ.IsList() || b.typ.IsList() {
+		return c.joinLists(n, []*Expr{a, b}, kernelListJoin)
+	}
 	text := feature.Of(feature.KindString)
 	a = c.want(n.args[0], a, text, "the left side of ||")
 	b = c.want(n.args[1], b, text, "the right side of ||")
@@ -344,6 +356,9 @@ func (c *checker) compare(n, na, nb *Node, a, b *Expr, how comparison) *Expr {
 	if !okA || !okB {
 		return nil
 	}
+	if !c.comparable(n, a, b) {
+		return nil
+	}
 	both, ok := c.unify([]*Node{na, nb}, []*Expr{a, b}, "cannot compare")
 	if !ok {
 		return nil
@@ -352,11 +367,7 @@ func (c *checker) compare(n, na, nb *Node, a, b *Expr, how comparison) *Expr {
 	if t == (feature.Type{}) {
 		return nullOf(bools)
 	}
-	k := compareKernel(how, t.Layout())
-	if k == nil || t.Kind == feature.KindJSON {
-		return c.fail(n, "only is null and is not null work on them", "values of %s cannot be compared", t)
-	}
-	return apply(k, bools, n, both...)
+	return apply(compareKernel(how, t.Layout()), bools, n, both...)
 }
 
 // compareSwapped makes `b how a` of n, which was written a > b or a >= b, and

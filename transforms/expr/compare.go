@@ -33,7 +33,9 @@ func compareKernel(how comparison, layout feature.Layout) *kernel {
 		k.run = func(c *call) { compareFloats(c, how) }
 	case feature.LayoutString:
 		k.run = func(c *call) { compareStrings(c, how) }
-	case feature.LayoutNone, feature.LayoutList:
+	case feature.LayoutList:
+		k.run = func(c *call) { compareLists(c, how) }
+	case feature.LayoutNone:
 		return nil
 	}
 	return k
@@ -261,7 +263,9 @@ func better(best, next *feature.Column, row int, least bool) bool {
 		return floatLess(best.Floats[row], next.Floats[row])
 	case feature.LayoutString:
 		return best.Strings[row] < next.Strings[row]
-	case feature.LayoutNone, feature.LayoutList:
+	case feature.LayoutList:
+		return compareRows(best, row, next, row) < 0
+	case feature.LayoutNone:
 	}
 	return false
 }

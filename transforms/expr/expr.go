@@ -113,6 +113,8 @@ func widenCost(t, u feature.Type) (int, bool) {
 		return 0, true
 	case t.Kind == feature.KindInvalid: // null, and lists of it such as []
 		return 1, t.Depth == 0 || t.Depth <= u.Depth && u.Length == 0
+	case t.IsList() && u.IsList() && u.Length == 0:
+		return widenCost(t.Elem(), u.Elem())
 	case t.IsList() || u.IsList():
 		return 0, false
 	}
@@ -136,9 +138,9 @@ func common(t, u feature.Type) (feature.Type, bool) {
 	if _, ok := widenCost(u, t); ok {
 		return t, true
 	}
-	if t.IsList() && u.IsList() && t.Depth == u.Depth && t.Kind == u.Kind {
-		t.Length = 0
-		return t, true
+	if t.IsList() && u.IsList() {
+		elem, ok := common(t.Elem(), u.Elem())
+		return feature.ListOf(elem), ok
 	}
 	return feature.Type{}, false
 }

@@ -70,7 +70,7 @@ func built(usage string, build func(c *checker, n *Node, args []*Expr) *Expr) fu
 
 // functions is the table: one map for each family, in a file of its own. Adding a
 // function is adding an entry there.
-var functions = merged(numberFunctions, textFunctions, timeFunctions, choiceFunctions)
+var functions = merged(numberFunctions, textFunctions, timeFunctions, choiceFunctions, listFunctions, jsonFunctions)
 
 func merged(families ...map[string]function) map[string]function {
 	all := make(map[string]function)
@@ -84,6 +84,13 @@ func merged(families ...map[string]function) map[string]function {
 var aliases = map[string]string{
 	"ceiling": "ceil", "power": "pow", "substr": "substring", "ifnull": "coalesce", "instr": "strpos",
 	"prefix": "starts_with", "suffix": "ends_with", "len": "length", "char_length": "length",
+	"list_element": "list_extract", "array_extract": "list_extract", "array_slice": "list_slice",
+	"list_has": "list_contains", "array_has": "list_contains", "array_contains": "list_contains",
+	"list_indexof": "list_position", "array_position": "list_position", "array_indexof": "list_position",
+	"list_cat": "list_concat", "array_cat": "list_concat", "array_concat": "list_concat",
+	"array_append": "list_append", "array_push_back": "list_append", "array_prepend": "list_prepend",
+	"list_dot_product": "list_inner_product", "list_negative_dot_product": "list_negative_inner_product",
+	"json_extract_path": "json_extract", "json_extract_path_text": "json_extract_string",
 	"extract": "date_part", "datepart": "date_part", "datetrunc": "date_trunc", "lcase": "lower", "ucase": "upper",
 }
 

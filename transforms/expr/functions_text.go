@@ -7,15 +7,21 @@ var textFunctions = map[string]function{
 	"trim":        trims("trim", trimBlank, trimSet),
 	"ltrim":       trims("ltrim", trimLeftBlank, trimLeftSet),
 	"rtrim":       trims("rtrim", trimRightBlank, trimRightSet),
-	"length":      overloaded("length(text)", on(i64, kernelLength, str)),
+	"length":      built("length(text)", (*checker).lengthOf),
 	"substring":   overloaded("substring(text, from[, length])", on(str, kernelSubstring, str, i64), on(str, kernelSubstring, str, i64, i64)),
 	"replace":     overloaded("replace(text, from, to)", on(str, kernelReplace, str, str, str)),
 	"starts_with": textTest("starts_with", hasPrefix),
 	"ends_with":   textTest("ends_with", hasSuffix),
-	"contains":    textTest("contains", containsText),
+	"contains":    built("contains(text, part)", (*checker).containsIn),
 	"strpos":      overloaded("strpos(text, part)", on(i64, kernelPosition, str, str)),
 	"split_part":  overloaded("split_part(text, separator, n)", on(str, kernelSplitPart, str, str, i64)),
 	"md5":         text1("md5(text)", textTo("md5", md5Hex)),
 	"concat":      built("concat(x, …)", (*checker).concat),
 	"concat_ws":   built("concat_ws(separator, x, …)", (*checker).concatWS),
 }
+
+// Of functions that are of lists too, the part that is of text.
+var (
+	textLength   = overloaded("length(text)", on(i64, kernelLength, str))
+	textContains = textTest("contains", containsText)
+)

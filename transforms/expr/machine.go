@@ -50,6 +50,7 @@ type call struct {
 	cause  int32 // of the kernel's first message
 	set    *constSet
 	mask   feature.Bitmap // scratch, one bit per row
+	inner  *call          // of kernels that run another one over elements
 }
 
 // NewMachine makes a machine for one goroutine.
@@ -131,7 +132,7 @@ func (m *Machine) load(i int, in *Input) {
 		loadTimes(&r.own, in.NowMicros)
 	case exprColumn:
 		if n.slot >= 0 && n.slot < len(in.Columns) {
-			if c := in.Columns[n.slot]; c != nil && c.Len() == m.rows && c.Type.Layout() == n.typ.Layout() {
+			if c := in.Columns[n.slot]; c != nil && c.Len() == m.rows && sameLayout(c.Type, n.typ) {
 				r.col = c
 				return
 			}
@@ -141,6 +142,12 @@ func (m *Machine) load(i int, in *Input) {
 		r.own.Resize(m.rows)
 	case exprConst, exprApply:
 	}
+}
+
+// sameLayout reports whether columns of both types keep their values in the same
+// slices, those of elements too.
+func sameLayout(t, u feature.Type) bool {
+	return t.Depth == u.Depth && feature.Of(t.Kind).Layout() == feature.Of(u.Kind).Layout()
 }
 
 func loadTimes(c *feature.Column, micros []int64) {

@@ -13,18 +13,20 @@ const (
 	nodeInt
 	nodeFloat
 	nodeString
-	nodeName     // a column or feature, dots included
-	nodeUnary    // text is "-", "+" or "not"
-	nodeBinary   // text is the operator
-	nodeCall     // text is the function's name in lower case
-	nodeCase     // [operand,] when, then, …, [else]
-	nodeIn       // operand, then the list
-	nodeBetween  // operand, low, high
-	nodeIsNull   // operand
-	nodeDistinct // left, right
-	nodeLike     // operand, pattern; text is "like" or "ilike"
-	nodeCast     // operand; text is the type's name; try for try_cast
-	nodeList     // the elements
+	nodeName      // a column or feature, dots included
+	nodeUnary     // text is "-", "+" or "not"
+	nodeBinary    // text is the operator
+	nodeCall      // text is the function's name in lower case
+	nodeCase      // [operand,] when, then, …, [else]
+	nodeIn        // operand, then the list
+	nodeBetween   // operand, low, high
+	nodeIsNull    // operand
+	nodeDistinct  // left, right
+	nodeLike      // operand, pattern; text is "like" or "ilike"
+	nodeCast      // operand; text is the type's name; try for try_cast
+	nodeList      // the elements
+	nodeSubscript // operand, index
+	nodeSlice     // operand, first, last
 )
 
 // Node is a parsed expression whose names have not been resolved. It is
@@ -115,6 +117,8 @@ func (n *Node) print(b *strings.Builder) {
 		n.printCast(b)
 	case nodeList:
 		printList(b, '[', n.args, ']')
+	case nodeSubscript, nodeSlice:
+		n.printSubscript(b)
 	}
 }
 
@@ -133,7 +137,7 @@ func (n *Node) infix(b *strings.Builder, operator string, right []*Node) {
 
 func (n *Node) operand(b *strings.Builder) {
 	switch n.kind {
-	case nodeNull, nodeBool, nodeInt, nodeFloat, nodeString, nodeName, nodeCall, nodeCast, nodeList:
+	case nodeNull, nodeBool, nodeInt, nodeFloat, nodeString, nodeName, nodeCall, nodeCast, nodeList, nodeSubscript, nodeSlice:
 		n.print(b)
 	case nodeUnary, nodeBinary, nodeCase, nodeIn, nodeBetween, nodeIsNull, nodeDistinct, nodeLike:
 		b.WriteByte('(')
@@ -172,6 +176,17 @@ func (n *Node) printCase(b *strings.Builder) {
 		args[0].operand(b)
 	}
 	b.WriteString(" end")
+}
+
+func (n *Node) printSubscript(b *strings.Builder) {
+	n.args[0].operand(b)
+	b.WriteByte('[')
+	n.args[1].print(b)
+	if n.kind == nodeSlice {
+		b.WriteByte(':')
+		n.args[2].print(b)
+	}
+	b.WriteByte(']')
 }
 
 func (n *Node) printCast(b *strings.Builder) {

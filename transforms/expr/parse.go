@@ -21,7 +21,8 @@ var reserved = map[string]bool{
 
 // Binding powers, from loose to tight, as in DuckDB's grammar.
 const (
-	powerOr = iota + 1
+	powerArrow = iota + 1 // also the left side of ->>, whose right side is tight
+	powerOr
 	powerAnd
 	powerNot
 	powerIs
@@ -32,16 +33,17 @@ const (
 	powerMultiply
 	powerSign
 	powerCast
+	powerSubscript
 )
 
 var infixPower = map[string]int{
-	"or": powerOr, "and": powerAnd, "is": powerIs,
+	"->": powerArrow, "->>": powerArrow, "or": powerOr, "and": powerAnd, "is": powerIs,
 	"=": powerCompare, "==": powerCompare, "<>": powerCompare, "!=": powerCompare,
 	"<": powerCompare, "<=": powerCompare, ">": powerCompare, ">=": powerCompare,
 	"in": powerIn, "between": powerIn, "like": powerIn, "ilike": powerIn, "not": powerIn,
 	"||": powerJoin, "+": powerAdd, "-": powerAdd,
 	"*": powerMultiply, "/": powerMultiply, "//": powerMultiply, "%": powerMultiply,
-	"::": powerCast,
+	"::": powerCast, "[": powerSubscript,
 }
 
 // Parse reads one expression. Errors are *Error with offsets in text.
@@ -130,8 +132,6 @@ func (p *parser) unexpected(want string) {
 	switch {
 	case t.kind == tokenWord && reserved[t.text]:
 		hint = `a column of that name goes in double quotes: "` + t.raw + `"`
-	case t.kind == tokenSymbol && t.text == "[":
-		hint = "lists cannot be taken apart here"
 	case want == ")":
 		hint = "close the parenthesis"
 	}
@@ -187,6 +187,10 @@ func (p *parser) infix(left *Node, power int) *Node {
 		return p.membership(left, p.take().text, true)
 	case "in", "between", "like", "ilike":
 		return p.membership(left, t.text, false)
+	case "[":
+		return p.subscript(left)
+	case "->>":
+		power = powerJoin
 	case "::":
 		name := p.typeName()
 		return p.node(left.off, Node{kind: nodeCast, text: name, args: []*Node{left}})
@@ -247,6 +251,29 @@ func (p *parser) membership(left *Node, word string, negated bool) *Node {
 		n.args = append(n.args, p.expression(powerIn+1))
 	}
 	return p.node(left.off, n)
+}
+
+// subscript reads the index of left or the bounds of a slice, and the closing
+// bracket. Bounds that are not written are the first and the last element.
+func (p *parser) subscript(left *Node) *Node {
+	n := Node{kind: nodeSubscript, args: []*Node{left, p.bound(":", "1")}}
+	if p.accept(":") {
+		n.kind = nodeSlice
+		n.args = append(n.args, p.bound("]", "-1"))
+	}
+	if p.is(":") {
+		p.unexpected("]")
+		p.err.Hint = "slices have no step"
+	}
+	p.expect("]", "")
+	return p.node(left.off, n)
+}
+
+func (p *parser) bound(end, missing string) *Node {
+	if at := p.peek(); p.is(end) {
+		return &Node{kind: nodeInt, text: missing, off: at.off, end: at.off}
+	}
+	return p.expression(0)
 }
 
 // list reads expressions up to the closing symbol; the opening one is taken.
@@ -391,6 +418,12 @@ func (p *parser) typeName() string {
 		p.take()
 		p.take()
 		name = "list<" + name + ">"
+	}
+	if p.is("[") {
+		p.unexpected("the end of the type")
+		if p.err.Hint == "" {
+			p.err.Hint = "types have no length; to take an element, put the cast in parentheses"
+		}
 	}
 	return name
 }
