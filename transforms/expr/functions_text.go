@@ -18,4 +18,7 @@ var textFunctions = map[string]function{
 	"md5":         text1("md5(text)", textTo("md5", md5Hex)),
 	"concat":      built("concat(x, …)", (*checker).concat),
 	"concat_ws":   built("concat_ws(separator, x, …)", (*checker).concatWS),
+
+	"regexp_matches": built("regexp_matches(text, 'pattern')", (*checker).regexpMatches),
+	"regexp_extract": built("regexp_extract(text, 'pattern'[, group])", (*checker).regexpExtract),
 }
