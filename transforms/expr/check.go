@@ -271,6 +271,9 @@ func (c *checker) join(n *Node, a, b *Expr) *Expr {
 		return c.joinLists(n, []*Expr{a, b}, kernelListJoin)
 	}
 	text := feature.Of(feature.KindString)
+	if a.is(feature.KindBytes) && b.is(feature.KindBytes) {
+		text = a.typ
+	}
 	a = c.want(n.args[0], a, text, "the left side of ||")
 	b = c.want(n.args[1], b, text, "the right side of ||")
 	if a == nil || b == nil {

@@ -70,7 +70,7 @@ func built(usage string, build func(c *checker, n *Node, args []*Expr) *Expr) fu
 
 // functions is the table: one map for each family, in a file of its own. Adding a
 // function is adding an entry there.
-var functions = merged(numberFunctions, textFunctions, timeFunctions, choiceFunctions, listFunctions, jsonFunctions)
+var functions = merged(numberFunctions, textFunctions, timeFunctions, choiceFunctions, ownFunctions, listFunctions, jsonFunctions)
 
 func merged(families ...map[string]function) map[string]function {
 	all := make(map[string]function)

@@ -1,5 +1,7 @@
 package expr
 
+import "millrace/feature"
+
 // textFunctions are the functions of text.
 var textFunctions = map[string]function{
 	"lower":       text1("lower(text)", textTo("lower", lower)),
@@ -18,6 +20,13 @@ var textFunctions = map[string]function{
 	"md5":         text1("md5(text)", textTo("md5", md5Hex)),
 	"concat":      built("concat(x, …)", (*checker).concat),
 	"concat_ws":   built("concat_ws(separator, x, …)", (*checker).concatWS),
+
+	"octet_length": overloaded("octet_length(bytes)", on(i64, kernelByteLength, feature.KindBytes)),
+	"encode":       overloaded("encode(text)", on(feature.KindBytes, kernelEncode, str)),
+	"decode":       overloaded("decode(bytes)", on(str, kernelDecode, feature.KindBytes)),
+
+	"regexp_matches": built("regexp_matches(text, 'pattern')", (*checker).regexpMatches),
+	"regexp_extract": built("regexp_extract(text, 'pattern'[, group])", (*checker).regexpExtract),
 }
 
 // Of functions that are of lists too, the part that is of text.
