@@ -9,7 +9,7 @@ import (
 
 // fromJSON casts JSON to what is not text.
 func fromJSON(name string, to feature.Type, try bool) *kernel {
-	return parsing(name, "the JSON is no "+to.String(), func(c *call, row int, s string) bool {
+	return parsing(name, "JSON is not of type "+to.String(), func(c *call, row int, s string) bool {
 		return c.setFromJSON(c.out.col, row, trimJSON(s), try)
 	})
 }

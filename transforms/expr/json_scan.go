@@ -60,37 +60,50 @@ func inQuotes(v string) string {
 
 // value reads one value.
 func (c *jsonCursor) value() string {
-	start, depth := c.at, 0
-	for c.at < len(c.text) {
-		switch c.text[c.at] {
+	start := c.at
+	if start < len(c.text) {
+		switch c.text[start] {
 		case '"':
-			c.at = endOfString(c.text, c.at)
+			c.at = endOfString(c.text, start)
 		case '{', '[':
-			depth++
-			c.at++
-			continue
-		case '}', ']':
-			depth--
-			c.at++
+			c.at = endOfContainer(c.text, start)
 		default:
-			c.scalar()
-		}
-		if depth <= 0 {
-			break
+			c.at = endOfScalar(c.text, start)
 		}
 	}
 	return c.text[start:c.at]
 }
 
-// scalar steps over a number or a word, or, inside a container, whatever stands
-// between values.
-func (c *jsonCursor) scalar() {
-	for c.at++; c.at < len(c.text); c.at++ {
-		switch c.text[c.at] {
+// endOfContainer returns where the object or array that begins at i ends.
+func endOfContainer(s string, i int) int {
+	depth := 0
+	for i < len(s) {
+		switch s[i] {
+		case '"':
+			i = endOfString(s, i)
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+		i++
+	}
+	return len(s)
+}
+
+// endOfScalar returns where the number or word that begins at i ends; it is one
+// byte long at least.
+func endOfScalar(s string, i int) int {
+	for i++; i < len(s); i++ {
+		switch s[i] {
 		case ',', ':', '{', '}', '[', ']', '"', ' ', '\n', '\r', '\t':
-			return
+			return i
 		}
 	}
+	return len(s)
 }
 
 // endOfString returns where the string that begins at i ends, quote included.
@@ -300,9 +313,7 @@ func endOfToken(s string, i int) int {
 	case ',', ':', '{', '}', '[', ']', ' ', '\n', '\r', '\t':
 		return i + 1
 	}
-	c := jsonCursor{text: s, at: i}
-	c.scalar()
-	return c.at
+	return endOfScalar(s, i)
 }
 
 // appendRequoted writes a JSON string with the escapes that appendQuoted makes.
