@@ -84,7 +84,7 @@ func merged(families ...map[string]function) map[string]function {
 var aliases = map[string]string{
 	"ceiling": "ceil", "power": "pow", "substr": "substring", "ifnull": "coalesce", "instr": "strpos",
 	"prefix": "starts_with", "suffix": "ends_with", "len": "length", "char_length": "length",
-	"extract": "date_part", "datepart": "date_part", "datetrunc": "date_trunc", "lcase": "lower", "ucase": "upper",
+	"extract": "date_part", "datepart": "date_part", "datetrunc": "date_trunc", "date_diff": "datediff", "lcase": "lower", "ucase": "upper",
 }
 
 func functionNames() []string {
