@@ -1,10 +1,6 @@
 package expr
 
-import (
-	"strings"
-
-	"millrace/feature"
-)
+import "millrace/feature"
 
 // What needs more than a table of overloads: forms that unify their operands,
 // and calls.
@@ -301,33 +297,4 @@ func (c *checker) clock(n *Node, args []*Expr, leaf *Expr) *Expr {
 		return c.fail(n, "write "+n.text+"()", "%s takes no arguments", n.text)
 	}
 	return leaf
-}
-
-// datePart builds date_part and date_trunc, whose part is a literal so that its
-// name is checked here and looked up never.
-func (c *checker) datePart(n *Node, args []*Expr) *Expr {
-	name, usage := "date_trunc", "write date_trunc('day', time)"
-	if !strings.Contains(n.text, "trunc") {
-		name, usage = "date_part", "write date_part('hour', time)"
-	}
-	if len(args) != 2 || n.args[0].kind != nodeString {
-		return c.fail(n, usage, "%s takes the name of a part in quotes and a time", n.text)
-	}
-	part, literal := strings.ToLower(n.args[0].text), n.args[0]
-	at := c.want(n.args[1], args[1], feature.Of(feature.KindTimestamp), "the time of "+name)
-	if at == nil {
-		return nil
-	}
-	if name == "date_part" && part == "epoch" {
-		return apply(kernelEpoch, feature.Of(feature.KindFloat64), n, at)
-	}
-	k := dateKernel(name, part)
-	if k == nil {
-		parts := partNames(name == "date_trunc")
-		return c.fail(literal, didYouMean(part, parts, "parts are "+strings.Join(parts, ", ")), "%s has no part %s", name, quoteText(literal.text))
-	}
-	if name == "date_part" {
-		return apply(k, feature.Of(feature.KindInt64), n, at)
-	}
-	return apply(k, at.typ, n, at)
 }

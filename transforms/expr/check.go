@@ -26,6 +26,9 @@ func Check(n *Node, scope Scope) (*Expr, error) {
 	}
 	c := &checker{scope: scope}
 	e := c.check(n)
+	if e != nil && e.isInterval() {
+		c.fail(n, "write epoch(…) for its seconds, or datediff('day', start, end)", "an interval cannot be the result")
+	}
 	if e != nil && len(c.errs) == 0 {
 		return e, nil
 	}
@@ -48,8 +51,24 @@ type checker struct {
 }
 
 func (c *checker) fail(n *Node, hint, format string, args ...any) *Expr {
+	for i, a := range args {
+		if t, ok := a.(feature.Type); ok {
+			args[i] = typeName(t)
+		}
+	}
 	c.errs = append(c.errs, errorAt(n.off, n.end, hint, format, args...))
 	return nil
+}
+
+// typeName is how messages call a type, also those that only expressions have.
+func typeName(t feature.Type) string {
+	switch {
+	case t == feature.Of(kindInterval):
+		return "interval"
+	case t.Kind == feature.KindInvalid:
+		return strings.Replace(t.String(), t.Kind.String(), "null", 1)
+	}
+	return t.String()
 }
 
 func (c *checker) checkAll(nodes []*Node) ([]*Expr, bool) {
@@ -84,6 +103,9 @@ func (c *checker) check(n *Node) *Expr {
 		}
 		return c.negatedMinimum(n)
 	}
+	if slices.ContainsFunc(args, (*Expr).isInterval) {
+		return c.withIntervals(n, args)
+	}
 	switch n.kind {
 	case nodeUnary:
 		return c.unary(n, args[0])
@@ -105,6 +127,8 @@ func (c *checker) check(n *Node) *Expr {
 		return c.negate(n, c.like(n, args))
 	case nodeCast:
 		return c.cast(n, args[0])
+	case nodeInterval:
+		return c.interval(n, args[0])
 	case nodeList:
 		return c.list(n, args)
 	case nodeSubscript:
@@ -288,13 +312,20 @@ func (c *checker) arithmetic(n *Node, a, b *Expr) *Expr {
 	if a.untyped() && b.untyped() {
 		a = nullOf(feature.Of(feature.KindInt32))
 	}
+	if n.text == "-" && isTime(a.typ) && isTime(b.typ) {
+		return timeDifference(n, a, b)
+	}
 	t, ok := common(a.typ, b.typ)
 	if !ok || !isNumeric(t) {
 		bad, e := n.args[0], a
 		if isNumeric(a.typ) {
 			bad, e = n.args[1], b
 		}
-		return c.fail(n, numberHint(bad, e), "cannot %s %s and %s", operatorVerbs[n.text], a.typ, b.typ)
+		hint := numberHint(bad, e)
+		if isTime(a.typ) || isTime(b.typ) {
+			hint = "write time + interval 1 day, or epoch(time) for its seconds"
+		}
+		return c.fail(n, hint, "cannot %s %s and %s", operatorVerbs[n.text], a.typ, b.typ)
 	}
 	if n.text == "/" && (t.Kind == feature.KindInt32 || t.Kind == feature.KindInt64) {
 		t = feature.Of(feature.KindFloat64)

@@ -25,15 +25,16 @@ const (
 // Expr is a typed expression, a node of a graph without cycles. It is immutable
 // and may be shared, by other expressions and by goroutines.
 type Expr struct {
-	kind   exprKind
-	typ    feature.Type
-	slot   int             // of a column
-	name   string          // of a column
-	value  *feature.Column // of a constant, one row
-	kernel *kernel         // of an application
-	set    *constSet       // what an `in` with constants looks for
-	args   []*Expr
-	at     *Node // what was written, for failures; nil for leaves and made-up nodes
+	kind     exprKind
+	typ      feature.Type
+	slot     int             // of a column
+	name     string          // of a column
+	value    *feature.Column // of a constant, one row
+	kernel   *kernel         // of an application
+	set      *constSet       // what an `in` with constants looks for
+	interval *interval       // of an expression that is an interval, which is nothing else
+	args     []*Expr
+	at       *Node // what was written, for failures; nil for leaves and made-up nodes
 }
 
 // Type returns the type of e's values. A bare null has the zero Type.

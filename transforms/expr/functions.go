@@ -91,7 +91,7 @@ var aliases = map[string]string{
 	"array_append": "list_append", "array_push_back": "list_append", "array_prepend": "list_prepend",
 	"list_dot_product": "list_inner_product", "list_negative_dot_product": "list_negative_inner_product",
 	"json_extract_path": "json_extract", "json_extract_path_text": "json_extract_string",
-	"extract": "date_part", "datepart": "date_part", "datetrunc": "date_trunc", "lcase": "lower", "ucase": "upper",
+	"extract": "date_part", "datepart": "date_part", "datetrunc": "date_trunc", "date_diff": "datediff", "lcase": "lower", "ucase": "upper",
 }
 
 func functionNames() []string {

@@ -27,6 +27,7 @@ const (
 	nodeList      // the elements
 	nodeSubscript // operand, index
 	nodeSlice     // operand, first, last
+	nodeInterval  // a number; text is the unit, or with none the operand is text that has them
 )
 
 // Node is a parsed expression whose names have not been resolved. It is
@@ -115,6 +116,8 @@ func (n *Node) print(b *strings.Builder) {
 		n.infix(b, "is "+n.not()+"distinct from", n.args[1:])
 	case nodeCast:
 		n.printCast(b)
+	case nodeInterval:
+		n.printInterval(b)
 	case nodeList:
 		printList(b, '[', n.args, ']')
 	case nodeSubscript, nodeSlice:
@@ -139,7 +142,7 @@ func (n *Node) operand(b *strings.Builder) {
 	switch n.kind {
 	case nodeNull, nodeBool, nodeInt, nodeFloat, nodeString, nodeName, nodeCall, nodeCast, nodeList, nodeSubscript, nodeSlice:
 		n.print(b)
-	case nodeUnary, nodeBinary, nodeCase, nodeIn, nodeBetween, nodeIsNull, nodeDistinct, nodeLike:
+	case nodeUnary, nodeBinary, nodeCase, nodeIn, nodeBetween, nodeIsNull, nodeDistinct, nodeLike, nodeInterval:
 		b.WriteByte('(')
 		n.print(b)
 		b.WriteByte(')')
@@ -196,6 +199,18 @@ func (n *Node) printCast(b *strings.Builder) {
 	b.WriteString("cast(")
 	n.args[0].print(b)
 	b.WriteString(" as " + n.text + ")")
+}
+
+func (n *Node) printInterval(b *strings.Builder) {
+	b.WriteString("interval ")
+	if n.args[0].kind == nodeString {
+		n.args[0].print(b)
+	} else {
+		printList(b, '(', n.args, ')')
+	}
+	if n.text != "" {
+		b.WriteString(" " + n.text)
+	}
 }
 
 func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

@@ -353,6 +353,9 @@ func (p *parser) word(t token) *Node {
 		p.unexpected("an expression")
 		return &Node{}
 	}
+	if t.text == "interval" && p.startsInterval() {
+		return p.interval(t)
+	}
 	if p.tokenIs(p.at+1, "(") {
 		return p.call()
 	}
