@@ -71,6 +71,13 @@ func typeName(t feature.Type) string {
 	return t.String()
 }
 
+func (c *checker) operands(n *Node) ([]*Expr, bool) {
+	if c.tooLoose(n) {
+		return nil, false
+	}
+	return c.checkAll(n.args)
+}
+
 func (c *checker) checkAll(nodes []*Node) ([]*Expr, bool) {
 	all, ok := make([]*Expr, len(nodes)), true
 	for i, n := range nodes {
@@ -93,10 +100,7 @@ func (c *checker) check(n *Node) *Expr {
 	case nodeName:
 		return c.name(n)
 	}
-	if c.tooLoose(n) {
-		return nil
-	}
-	args, ok := c.checkAll(n.args)
+	args, ok := c.operands(n)
 	if !ok {
 		if n.kind == nodeCall {
 			c.lookup(n) // an unknown function is an error of its own
@@ -129,12 +133,8 @@ func (c *checker) check(n *Node) *Expr {
 		return c.cast(n, args[0])
 	case nodeInterval:
 		return c.interval(n, args[0])
-	case nodeList:
-		return c.list(n, args)
-	case nodeSubscript:
-		return c.subscript(n, args)
-	case nodeSlice:
-		return c.slice(n, args)
+	case nodeList, nodeSubscript, nodeSlice:
+		return c.bracket(n, args)
 	case nodeNull, nodeBool, nodeInt, nodeFloat, nodeString, nodeName:
 	}
 	return nil

@@ -52,7 +52,7 @@ func parseDollar(rest string) (steps []jsonStep, wrong string) {
 		var step jsonStep
 		size := 0
 		switch {
-		case strings.HasPrefix(rest, ".."), rest == ".*", strings.HasPrefix(rest, ".*.") || strings.HasPrefix(rest, ".*["), strings.HasPrefix(rest, "[*]"), strings.HasPrefix(rest, `."*"`):
+		case isWildcard(rest):
 			return nil, noWildcards
 		case rest[0] == '.':
 			step, size = dollarKey(rest[1:])
@@ -65,6 +65,13 @@ func parseDollar(rest string) (steps []jsonStep, wrong string) {
 		steps, rest = append(steps, step), rest[1+size:]
 	}
 	return steps, ""
+}
+
+func isWildcard(rest string) bool {
+	if after, ok := strings.CutPrefix(rest, ".*"); ok {
+		return after == "" || after[0] == '.' || after[0] == '['
+	}
+	return strings.HasPrefix(rest, "..") || strings.HasPrefix(rest, "[*]") || strings.HasPrefix(rest, `."*"`)
 }
 
 // dollarKey reads a key up to the next dot or bracket, or in quotes; the size is

@@ -6,6 +6,17 @@ import (
 	"millrace/feature"
 )
 
+// bracket is what is written in brackets: a list, an element, a slice.
+func (c *checker) bracket(n *Node, args []*Expr) *Expr {
+	switch n.kind { //nolint:exhaustive // the rest has no brackets
+	case nodeSubscript:
+		return c.subscript(n, args)
+	case nodeSlice:
+		return c.slice(n, args)
+	}
+	return c.list(n, args)
+}
+
 // wantList reports an argument that is no list.
 func (c *checker) wantList(n *Node, e *Expr, whose string) bool {
 	if e.typ.IsList() || e.untyped() {

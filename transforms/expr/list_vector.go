@@ -45,14 +45,15 @@ var (
 	cosineDistance32, cosineDistance64   = vectorKernel("list cosine distance", cosineDistanceOf[float32]), vectorKernel("list cosine distance", cosineDistanceOf[float64])
 )
 
-// Products are converted to T before they are added, so that no platform fuses
-// the two operations.
+// times multiplies. The conversion rounds the product, so that no platform fuses
+// it with the addition that follows.
+func times[T float](x, y T) T { return T(x * y) } //nolint:unconvert // see above
 
 func distanceOf[T float](a, b []float64) (float64, bool) {
 	var sum T
 	for i, v := range a {
 		d := T(v) - T(b[i])
-		sum += T(d * d)
+		sum += times(d, d)
 	}
 	return float64(T(math.Sqrt(float64(sum)))), true
 }
@@ -60,7 +61,7 @@ func distanceOf[T float](a, b []float64) (float64, bool) {
 func productOf[T float](a, b []float64) (float64, bool) {
 	var sum T
 	for i, v := range a {
-		sum += T(T(v) * T(b[i]))
+		sum += times(T(v), T(b[i]))
 	}
 	return float64(sum), true
 }
@@ -77,12 +78,12 @@ func similarityOf[T float](a, b []float64) (float64, bool) {
 	var product, left, right T
 	for i, v := range a {
 		x, y := T(v), T(b[i])
-		product += T(x * y)
-		left += T(x * x)
-		right += T(y * y)
+		product += times(x, y)
+		left += times(x, x)
+		right += times(y, y)
 	}
-	cosine := product / T(math.Sqrt(float64(T(left*right))))
-	if cosine != cosine {
+	cosine := product / T(math.Sqrt(float64(left*right)))
+	if math.IsNaN(float64(cosine)) {
 		return -1, len(a) > 0
 	}
 	return float64(max(-1, min(cosine, 1))), len(a) > 0
