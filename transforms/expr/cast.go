@@ -23,6 +23,9 @@ func cast(e *Expr, t feature.Type, try bool, at *Node) *Expr {
 	case t.Length != 0:
 		return nil
 	}
+	if path := e.path(); path != nil && t != feature.Of(feature.KindString) {
+		return apply(fromJSON(path, t, try), t, at, e.args[0])
+	}
 	k := castOf(e.typ, t, try)
 	if k == nil {
 		return nil
@@ -45,7 +48,7 @@ func tryKernel(k *kernel) *kernel {
 func castKernel(from, to feature.Kind) *kernel {
 	name := "cast " + from.String() + " " + to.String()
 	if from == feature.KindJSON && to != feature.KindString {
-		return fromJSON(name, feature.Of(to), false)
+		return fromJSON(new(jsonPath), feature.Of(to), false)
 	}
 	switch to {
 	case feature.KindBool:

@@ -7,22 +7,25 @@ import (
 	"millrace/feature"
 )
 
-// fromJSON casts JSON to what is not text.
-func fromJSON(name string, to feature.Type, try bool) *kernel {
-	return parsing(name, "JSON is not of type "+to.String(), func(c *call, row int, s string) bool {
-		return c.setFromJSON(c.out.col, row, trimJSON(s), try)
-	})
-}
-
-func fromJSONList(to feature.Type, try bool) *kernel {
-	k := fromJSON("cast json "+to.String(), to, try)
+// fromJSON casts JSON, or what path finds in it, to what is not text. Nothing
+// found is null.
+func fromJSON(path *jsonPath, to feature.Type, try bool) *kernel {
+	name := "cast json " + to.String() + " " + path.text
 	if try {
-		k.name = "try " + k.name
+		name = "try " + name
 	}
-	inner := k.run
+	k := parsing(name, "JSON is not of type "+to.String(), func(c *call, row int, s string) bool {
+		v, ok := follow(s, path.steps)
+		if !ok {
+			c.out.col.SetNull(row)
+			return true
+		}
+		return c.setFromJSON(c.out.col, row, v, try)
+	})
+	each := k.run
 	k.run = func(c *call) {
 		c.dropElements()
-		inner(c)
+		each(c)
 	}
 	return k
 }

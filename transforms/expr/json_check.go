@@ -35,8 +35,8 @@ func (c *checker) look(n *Node, j, path *Expr, l jsonLook) *Expr {
 	case whole && l.atIndex != nil:
 		at := cast(path, feature.Of(feature.KindInt64), false, n)
 		if v := constantValue(at); v != nil && !v.IsNull(0) {
-			steps := []jsonStep{{index: v.Ints[0], hasIndex: true}}
-			return apply(pathKernel(l.name, indexPath(v.Ints[0]), steps, l.result), l.out, n, j)
+			step := jsonStep{index: v.Ints[0], hasIndex: true}
+			return l.follow(n, j, &jsonPath{text: strconv.FormatInt(step.index, 10), steps: []jsonStep{step}})
 		}
 		return apply(l.atIndex, l.out, n, j, at)
 	case !path.is(feature.KindString):
@@ -53,12 +53,32 @@ func (c *checker) look(n *Node, j, path *Expr, l jsonLook) *Expr {
 	if wrong != "" {
 		return c.fail(n.args[1], pathHint, "%s", wrong)
 	}
-	return apply(pathKernel(l.name, v.Strings[0], steps, l.result), l.out, n, j)
+	return l.follow(n, j, &jsonPath{text: quoteText(v.Strings[0]), steps: steps})
+}
+
+// follow goes path in j. When j is what a path has found itself, the two become
+// one, which spares writing what lies between.
+func (l jsonLook) follow(n *Node, j *Expr, path *jsonPath) *Expr {
+	if between := j.path(); between != nil {
+		path, j = path.after(between), j.args[0]
+	}
+	k := pathKernel(l.name, path, l.result)
+	if l.out.Kind == feature.KindJSON {
+		k.path = path
+	}
+	return apply(k, l.out, n, j)
+}
+
+// path returns the way that e goes in its operand; nil when e is something else
+// than JSON that a path has found.
+func (e *Expr) path() *jsonPath {
+	if e.kind != exprApply {
+		return nil
+	}
+	return e.kernel.path
 }
 
 const pathHint = "write 'key', '$.key.list[0]' or '/key/list/0'"
-
-func indexPath(index int64) string { return "$[" + strconv.FormatInt(index, 10) + "]" }
 
 // wantJSON returns e as JSON; text is read as JSON, as in DuckDB.
 func (c *checker) wantJSON(n *Node, e *Expr) *Expr {
@@ -79,7 +99,7 @@ func (c *checker) jsonArrayLength(n *Node, args []*Expr) *Expr {
 		if j == nil {
 			return nil
 		}
-		return apply(pathKernel(l.name, "$", nil, l.result), l.out, n, j)
+		return l.follow(n, j, new(jsonPath))
 	case 2:
 		return c.look(n, args[0], args[1], l)
 	}

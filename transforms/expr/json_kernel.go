@@ -71,11 +71,11 @@ func resultLength(c *call, row int, value string, ok bool) {
 
 // pathKernel follows a path that is known at check. The path is part of the name
 // because it is part of what the kernel does.
-func pathKernel(name, path string, steps []jsonStep, result jsonResult) *kernel {
-	return &kernel{name: name + " " + quoteText(path), run: func(c *call) {
+func pathKernel(name string, path *jsonPath, result jsonResult) *kernel {
+	return &kernel{name: name + " " + path.text, run: func(c *call) {
 		for i, s := range c.strings(0) {
 			if c.valid(i) {
-				value, ok := follow(s, steps)
+				value, ok := follow(s, path.steps)
 				result(c, i, value, ok)
 			}
 		}

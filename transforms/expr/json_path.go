@@ -2,6 +2,7 @@ package expr
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,6 +14,21 @@ type jsonStep struct {
 	index    int64 // from 0, from the end below 0
 	hasKey   bool
 	hasIndex bool
+}
+
+// jsonPath is a way through JSON that is known at check.
+type jsonPath struct {
+	text  string // equal for equal paths
+	steps []jsonStep
+}
+
+// after returns the path that goes the way of first, if there is one, and then
+// that of p.
+func (p *jsonPath) after(first *jsonPath) *jsonPath {
+	if first == nil {
+		return p
+	}
+	return &jsonPath{text: first.text + " " + p.text, steps: append(slices.Clone(first.steps), p.steps...)}
 }
 
 // parsePath reads a path by DuckDB's rules: '$.a.b[0]', a pointer '/a/b/0', or

@@ -23,7 +23,7 @@ func castLists(from, to feature.Type, try bool) *kernel {
 		}
 		return toJSON(from)
 	case from == feature.Of(feature.KindJSON):
-		return fromJSONList(to, try)
+		return fromJSON(new(jsonPath), to, try)
 	}
 	return nil
 }

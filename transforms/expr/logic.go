@@ -24,7 +24,8 @@ type kernel struct {
 	name  string // equal for kernels that do the same to operands of the same types
 	nulls nullRule
 	run   func(c *call)
-	why   []string // messages that fail can name
+	why   []string  // messages that fail can name
+	path  *jsonPath // of a kernel that takes JSON out of JSON
 }
 
 func (c *call) valid(row int) bool { return c.out.col.Valid.Get(row) }
