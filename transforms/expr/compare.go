@@ -63,24 +63,48 @@ func compareInts(c *call, how comparison) {
 	}
 }
 
-// compareFloats orders NaN after everything and equal to itself.
+// compareFloats orders NaN after everything and equal to itself. It compares as
+// the processor does, without branches, and again where it met a NaN.
 func compareFloats(c *call, how comparison) {
 	out, a, b := c.out.col.Bools[:c.n], c.floats(0), c.floats(1)
+	nan := false
 	switch how {
 	case compareEqual:
 		for i := range out {
-			out[i] = floatsEqual(a[i], b[i])
+			out[i] = a[i] == b[i]
+			nan = nan || a[i] != a[i] // only NaN = NaN differs
 		}
 	case compareUnequal:
 		for i := range out {
-			out[i] = !floatsEqual(a[i], b[i])
+			out[i] = a[i] != b[i]
+			nan = nan || a[i] != a[i]
 		}
 	case compareLess:
 		for i := range out {
-			out[i] = floatLess(a[i], b[i])
+			out[i] = a[i] < b[i]
+			nan = nan || b[i] != b[i]
 		}
 	case compareLessEqual:
 		for i := range out {
+			out[i] = a[i] <= b[i]
+			nan = nan || b[i] != b[i]
+		}
+	}
+	if nan {
+		compareWithNaN(out, a, b, how)
+	}
+}
+
+func compareWithNaN(out []bool, a, b []float64, how comparison) {
+	for i := range out {
+		switch how {
+		case compareEqual:
+			out[i] = floatsEqual(a[i], b[i])
+		case compareUnequal:
+			out[i] = !floatsEqual(a[i], b[i])
+		case compareLess:
+			out[i] = floatLess(a[i], b[i])
+		case compareLessEqual:
 			out[i] = !floatLess(b[i], a[i])
 		}
 	}

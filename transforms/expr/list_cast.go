@@ -40,18 +40,21 @@ func castOf(from, to feature.Type, try bool) *kernel {
 	return k
 }
 
-// eachElement runs a kernel of one operand over the elements of all lists. A row
+// eachElement runs a kernel of one operand, null where that is null, over the elements of all lists. A row
 // fails when an element of its list does.
 func eachElement(inner *kernel) *kernel {
 	return &kernel{name: "each " + inner.name, why: inner.why, run: func(c *call) {
 		if c.inner == nil {
-			c.inner = &call{kernel: inner, out: new(register), args: []*register{new(register)}, arena: c.arena, cause: c.cause}
+			elements := []*register{new(register)}
+			c.inner = &call{out: new(register), args: elements, nullable: elements, arena: c.arena, cause: c.cause}
 		}
 		sub, in, out := c.inner, c.args[0].col, c.out.col
 		sub.n = in.Elems.Len()
 		out.Elems.Resize(sub.n)
 		sub.args[0].col, sub.out.col = in.Elems, out.Elems
-		sub.run()
+		sub.out.failing = false
+		sub.spread()
+		inner.run(sub)
 		for i, s := range c.spans(0) {
 			if !c.valid(i) {
 				continue
