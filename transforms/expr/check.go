@@ -175,6 +175,14 @@ func (c *checker) name(n *Node) *Expr {
 		return e
 	}
 	known := c.scope.Names()
+	full := endingIn(known, "."+n.text)
+	switch len(full) {
+	case 0:
+	case 1:
+		return c.fail(n, "did you mean "+full[0]+"?", "unknown name %s", n.text)
+	default:
+		return c.fail(n, "write "+strings.Join(full[:min(len(full), maxListed)], " or "), "the name %s is ambiguous", n.text)
+	}
 	other := "no names are known here"
 	switch {
 	case n.quoted:
@@ -185,6 +193,16 @@ func (c *checker) name(n *Node) *Expr {
 		other = "known names are " + strings.Join(known, ", ")
 	}
 	return c.fail(n, didYouMean(n.text, known, other), "unknown name %s", n.text)
+}
+
+func endingIn(names []string, end string) []string {
+	var all []string
+	for _, name := range names {
+		if strings.HasSuffix(name, end) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // castHint proposes the cast that would make n a t.

@@ -93,10 +93,11 @@ func intervalUnit(name string) *unit {
 	return nil
 }
 
-func unitNames() []string {
+// unitNames lists the first so many names of each unit.
+func unitNames(each int) []string {
 	var names []string
 	for _, u := range units {
-		names = append(names, u.names[0])
+		names = append(names, u.names[:each]...)
 	}
 	return names
 }
@@ -170,7 +171,7 @@ func (s *scanner) intervalTerm() (sum [3]int64, problem string) {
 	s.rest = s.rest[len(word):]
 	u := secondsUnit(word, s.rest)
 	if u == nil {
-		hint := didYouMean(word, unitNames(), "units are "+strings.Join(unitNames(), ", "))
+		hint := didYouMean(word, unitNames(2), "units are "+strings.Join(unitNames(1), ", "))
 		return sum, strconv.Quote(word) + " is no unit; " + hint
 	}
 	return u.times(sign*n, sign*fraction)

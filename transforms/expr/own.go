@@ -27,6 +27,9 @@ func (c *checker) bucketize(n *Node, args []*Expr) *Expr {
 	set, elems := &constSet{}, edges.Elems
 	for i := int(edges.Spans[0].Start); i < int(edges.Spans[0].End); i++ {
 		if elems.IsNull(i) || !set.push(constantValue(cast(Literal(rowOf(elems, i)), t, false, at))) {
+			if at.kind == nodeList {
+				at = at.args[i]
+			}
 			return c.fail(at, "", "the edges of bucketize must rise from one to the next")
 		}
 	}

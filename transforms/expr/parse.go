@@ -10,6 +10,7 @@ const (
 	MaxTextBytes = 64 << 10
 	MaxNesting   = 200  // parentheses, calls, case and operators inside one another
 	maxDepth     = 1000 // of the tree; a chain of additions is deep without nesting
+	maxParts     = 10_000
 )
 
 // reserved words cannot be names unless quoted.
@@ -72,6 +73,7 @@ type parser struct {
 	tokens  []token
 	at      int
 	nesting int
+	parts   int
 	err     *Error
 }
 
@@ -141,6 +143,9 @@ func (p *parser) unexpected(want string) {
 // node completes n, whose text reaches from off to the last token taken.
 func (p *parser) node(off int, n Node) *Node {
 	n.off, n.end = off, off
+	if p.parts++; p.parts > maxParts {
+		p.fail(errorAt(n.off, n.end, "split it into several features", "the expression has more than %d parts", maxParts))
+	}
 	if p.at > 0 {
 		n.end = max(off, p.tokens[p.at-1].end)
 	}
