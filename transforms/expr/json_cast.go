@@ -188,14 +188,17 @@ func (c *call) jsonFloat(v string, narrow bool) (float64, bool) {
 
 // toJSON casts values to JSON. Infinities and NaN have no JSON.
 func toJSON(from feature.Type) *kernel {
-	return &kernel{name: "cast " + from.String() + " json", why: []string{"a number that JSON cannot hold"}, run: func(c *call) {
+	return &kernel{name: "cast " + from.String() + " json", why: []string{"a number that JSON cannot hold", textTooLong}, run: func(c *call) {
 		in, out := c.args[0].col, c.out.col.Strings[:c.n]
 		for i := range out {
 			if !c.valid(i) {
 				continue
 			}
 			text, ok := appendJSON(c.arena.Tail(32), in, i)
-			if out[i] = c.arena.Keep(text); !ok {
+			switch out[i] = c.arena.Keep(text); {
+			case len(text) > maxMadeBytes:
+				c.fail(i, 1)
+			case !ok:
 				c.fail(i, 0)
 			}
 		}
@@ -235,7 +238,7 @@ func appendJSON(b []byte, in *feature.Column, row int) (text []byte, ok bool) {
 
 func appendJSONList(b []byte, elems *feature.Column, s feature.Span) (text []byte, ok bool) {
 	b, ok = append(b, '['), true
-	for e := s.Start; e < s.End && ok; e++ {
+	for e := s.Start; e < s.End && ok && len(b) <= maxMadeBytes; e++ {
 		if e > s.Start {
 			b = append(b, ',')
 		}

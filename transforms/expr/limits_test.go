@@ -53,3 +53,31 @@ func TestMadeTextIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestMadeListIsBounded: so does what makes lists longer, and texts of lists.
+func TestMadeListIsBounded(t *testing.T) {
+	l, s := new(feature.Column), new(feature.Column)
+	l.Reset(feature.ListOf(feature.Of(feature.KindInt64)))
+	l.Elems.Resize(300_000)
+	l.SetList(l.AppendNull(), 0)
+	s.Reset(feature.Of(feature.KindString))
+	s.SetString(s.AppendNull(), strings.Repeat("a", 5<<20))
+	tab := table{names: []string{"l", "s"}, columns: []*feature.Column{l, s}, rows: 1}
+	for text, want := range map[string]string{
+		"len(l || l || l)":                                  "",
+		"len(l || l || l || l)":                             "list longer than 1048576 elements",
+		"len(list_concat(l, l, null, l, l))":                "list longer than 1048576 elements",
+		"length(cast([s, s, s] as string))":                 "",
+		"length(cast([s, s, s, s] as string))":              "text longer than 16 MiB",
+		"length(cast([[s, s], [s, s, s, s, s]] as string))": "text longer than 16 MiB",
+		"json_array_length(cast([s, s, s] as json))":        "",
+		"json_array_length(cast([s, s, s, s, s] as json))":  "text longer than 16 MiB",
+	} {
+		m := mustCompile(t, tab, text).NewMachine()
+		m.Run(tab.input())
+		f, failed := m.Failure(0, 0)
+		if got, _, _ := strings.Cut(f.Message, " in "); failed != (want != "") || got != want {
+			t.Errorf("%s: failed %v %s", text, failed, f.Message)
+		}
+	}
+}

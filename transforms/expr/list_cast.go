@@ -16,7 +16,7 @@ func castLists(from, to feature.Type, try bool) *kernel {
 			return eachElement(inner)
 		}
 	case to == feature.Of(feature.KindString):
-		return printing("cast "+from.String()+" string", appendListText)
+		return listToText(from)
 	case to == feature.Of(feature.KindJSON):
 		if try {
 			return tryKernel(toJSON(from))
@@ -70,11 +70,27 @@ func eachElement(inner *kernel) *kernel {
 	}}
 }
 
-// appendListText writes a list as DuckDB shows it: [1, NULL, 'a, b'].
+func listToText(from feature.Type) *kernel {
+	return &kernel{name: "cast " + from.String() + " string", why: []string{textTooLong}, run: func(c *call) {
+		in, out := c.args[0].col, c.out.col.Strings[:c.n]
+		for i := range out {
+			if !c.valid(i) {
+				continue
+			}
+			text := appendListText(c.arena.Tail(32), in, i)
+			if out[i] = c.arena.Keep(text); len(text) > maxMadeBytes {
+				c.fail(i, 0)
+			}
+		}
+	}}
+}
+
+// appendListText writes a list as DuckDB shows it: [1, NULL, 'a, b']. It stops
+// soon after the text has become too long.
 func appendListText(b []byte, c *feature.Column, row int) []byte {
 	b = append(b, '[')
 	s := c.Spans[row]
-	for e := s.Start; e < s.End; e++ {
+	for e := s.Start; e < s.End && len(b) <= maxMadeBytes; e++ {
 		if e > s.Start {
 			b = append(b, ", "...)
 		}

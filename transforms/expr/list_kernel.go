@@ -37,9 +37,13 @@ var (
 			}
 		}
 	}}
-	kernelListPosition  = &kernel{name: "list position", nulls: nullsOwn, run: runListPosition}
-	kernelListJoin      = &kernel{name: "list ||", run: runListConcat}
-	kernelListConcat    = &kernel{name: "list concat", nulls: nullsOwn, run: func(c *call) { c.out.col.Valid.Fill(c.n); runListConcat(c); c.spreadFailures() }}
+	kernelListPosition = &kernel{name: "list position", nulls: nullsOwn, run: runListPosition}
+	kernelListJoin     = &kernel{name: "list ||", why: []string{listTooLong}, run: runListConcat}
+	kernelListConcat   = &kernel{name: "list concat", nulls: nullsOwn, why: []string{listTooLong}, run: func(c *call) {
+		c.out.col.Valid.Fill(c.n)
+		c.spreadFailures()
+		runListConcat(c)
+	}}
 	kernelListSumInts   = &kernel{name: "list sum", why: []string{overflow}, run: runListSumInts}
 	kernelListSumFloats = &kernel{name: "list sum", run: func(c *call) { foldFloats(c, false) }}
 	kernelListAvgInts   = &kernel{name: "list avg", run: runListAvgInts}
@@ -165,6 +169,12 @@ func firstNull(elems *feature.Column, s feature.Span) int {
 	return -1
 }
 
+// maxMadeElements bounds the lists that are joined, as maxMadeBytes does texts.
+const (
+	maxMadeElements = 1 << 20
+	listTooLong     = "list longer than 1048576 elements"
+)
+
 // runListConcat joins the lists of every valid row; operands that are null count
 // as empty.
 func runListConcat(c *call) {
@@ -172,6 +182,10 @@ func runListConcat(c *call) {
 	out := c.out.col
 	for i := range c.n {
 		if !c.valid(i) {
+			continue
+		}
+		if c.joinedLength(i) > maxMadeElements {
+			c.fail(i, 0)
 			continue
 		}
 		begin := out.Elems.Len()
@@ -185,6 +199,16 @@ func runListConcat(c *call) {
 		}
 		out.SetList(i, begin)
 	}
+}
+
+func (c *call) joinedLength(row int) int {
+	n := 0
+	for _, a := range c.args {
+		if !a.col.IsNull(row) {
+			n += int(a.col.Spans[row].End - a.col.Spans[row].Start)
+		}
+	}
+	return n
 }
 
 // sumInts adds the elements of s that are not null, n of them, in 128 bits.
