@@ -52,19 +52,26 @@ var forms = map[byte][]string{
 		"cast($n as int32)", "cast($n as float32)", "try_cast($n as int64)", "cast($s as float64)", "try_cast($s as int32)", "cast($p as int32)",
 		"length($s)", "strpos($s, $s)", "epoch($t)", "date_part('week', $t)", "case when $p then $n else $n end", "coalesce($n, $n)",
 		"nullif($n, $n)", "greatest($n, $n, $n)", "least($n, $n)", "case $n when $n then $n when $n then $n end",
+		"sin($n)", "acos($n)", "atan2($n, $n)", "bucketize($n, [1, 2.5, 7])", "hash_bucket($s, 7)", "haversine_km($n, $n, $n, $n)",
+		"datediff('week', $t, $t)", "datediff('us', $t, $t)", "epoch($t - $t)", "date_part('day', $t - $t)", "date_part('julian', $t)",
 	},
 	's': {
 		"s", "'a'", "''", "'12'", "'%é_'", "lower($s)", "upper($s)", "trim($s)", "$s || $s", "substring($s, a, 3)", "replace($s, $s, $s)",
 		"split_part($s, 'a', a)", "concat($s, $n, $p, $t)", "concat_ws($s, $s, $n)", "cast($n as string)", "cast($p as string)",
 		"case when $p then $s when $p then $s end", "coalesce($s, $s)", "nullif($s, $s)", "md5($s)", "greatest($s, $s)",
+		"regexp_extract($s, '(a)|b', 1)", "geohash($n, $n, 5)", "cast($t as string)",
 	},
 	'p': {
 		"p", "true", "false", "$n < $n", "$n = $n", "$n >= $n", "$s = $s", "$s <> $s", "$s <= $s", "$t > $t", "$p and $p", "$p or $p", "not $p",
 		"$n is null", "$s is not null", "l is null", "$n is distinct from $n", "$s is not distinct from $s", "$n in (1, 2.5, $n)", "$s in ('a', 's', null)",
 		"$n not between $n and $n", "$s like $s", "$s ilike 'A%'", "isnan($n)", "starts_with($s, $s)", "contains($s, $s)", "cast($n as bool)",
 		"try_cast($s as bool)", "case when $p then $p end", "coalesce($p, $p)", "$p is true", "$p = $p",
+		"regexp_matches($s, '^a')", "$t - $t < interval 3 day", "($t - $t) * a between interval (b) day and interval '1 month'",
 	},
-	't': {"t", "now()", "event_time()", "timestamp '2024-05-01'", "date_trunc('day', $t)", "to_timestamp($n)", "coalesce($t, $t)", "try_cast($s as timestamp)"},
+	't': {
+		"t", "now()", "event_time()", "timestamp '2024-05-01'", "date_trunc('day', $t)", "to_timestamp($n)", "coalesce($t, $t)", "try_cast($s as timestamp)",
+		"$t + interval '1 month 1 day'", "$t - interval ($n) hour", "timezone('Europe/Berlin', $t)", "date_trunc('decade', $t)", "$t + ($t - $t)",
+	},
 }
 
 func drawText(t *rapid.T, kind byte, depth int) string {
