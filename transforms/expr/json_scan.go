@@ -188,10 +188,14 @@ func meansKey(s, key string) bool {
 // appendQuoted writes text as a JSON string.
 func appendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
+	plain := 0 // where what needs no escape begins
 	for i := range len(s) {
-		b = appendJSONByte(b, s[i])
+		if ch := s[i]; ch < ' ' || ch == '"' || ch == '\\' {
+			b = appendJSONByte(append(b, s[plain:i]...), ch)
+			plain = i + 1
+		}
 	}
-	return append(b, '"')
+	return append(append(b, s[plain:]...), '"')
 }
 
 func appendJSONByte(b []byte, ch byte) []byte {
