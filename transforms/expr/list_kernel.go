@@ -95,10 +95,37 @@ func runListSlice(c *call) {
 			continue
 		}
 		begin := out.Elems.Len()
-		for e, end := sliceBounds(first[i], last[i], int64(s.End-s.Start)); e < end; e++ {
-			out.Elems.AppendFrom(in, int(int64(s.Start)+e))
-		}
+		start, end := sliceBounds(first[i], last[i], int64(s.End-s.Start))
+		appendElements(out.Elems, in, int(s.Start)+int(start), int(s.Start)+int(end))
 		out.SetList(i, begin)
+	}
+}
+
+// appendElements adds the rows of in from start up to end. Strings are shared,
+// lists are copied.
+func appendElements(out, in *feature.Column, start, end int) {
+	n := out.Len()
+	out.Resize(n + end - start)
+	switch out.Type.Layout() {
+	case feature.LayoutBool:
+		copy(out.Bools[n:], in.Bools[start:end])
+	case feature.LayoutInt:
+		copy(out.Ints[n:], in.Ints[start:end])
+	case feature.LayoutFloat:
+		copy(out.Floats[n:], in.Floats[start:end])
+	case feature.LayoutString:
+		copy(out.Strings[n:], in.Strings[start:end])
+	case feature.LayoutList:
+		for e := start; e < end; e++ {
+			out.CopyRow(n+e-start, in, e)
+		}
+		return
+	case feature.LayoutNone:
+	}
+	for e := start; e < end; e++ {
+		if !in.IsNull(e) {
+			out.Valid.Set(n + e - start)
+		}
 	}
 }
 
@@ -193,9 +220,7 @@ func runListConcat(c *call) {
 			if a.col.IsNull(i) {
 				continue
 			}
-			for e := a.col.Spans[i].Start; e < a.col.Spans[i].End; e++ {
-				out.Elems.AppendFrom(a.col.Elems, int(e))
-			}
+			appendElements(out.Elems, a.col.Elems, int(a.col.Spans[i].Start), int(a.col.Spans[i].End))
 		}
 		out.SetList(i, begin)
 	}
