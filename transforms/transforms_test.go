@@ -343,3 +343,27 @@ func BenchmarkApply(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(rows)), "ns/row")
 }
+
+// BenchmarkCompile compiles a view of 200 features, some of which name others.
+func BenchmarkCompile(b *testing.B) {
+	texts := []string{
+		"fare / nullif(km, 0) + %d",
+		"case when km < %d then 'short' when km < 100 then 'mid' else 'long' end",
+		"status in ('completed', 'paid', 's%d') and fare > 10",
+		"epoch(event_time() - interval %d hour) / 3600",
+		"bucketize(fare, [1, 5, 20, 100%d])",
+		"regexp_matches(status, '^(a|b)%d')",
+		"greatest(coalesce(f0, 0), fare) * %d",
+		"upper(status) || '-' || cast(qty + %d as string)",
+	}
+	var lines []string
+	for i := range 200 {
+		lines = append(lines, fmt.Sprintf("f%d = %s", i, fmt.Sprintf(texts[i%len(texts)], i)))
+	}
+	v := view("status <> 'x'", lines...)
+	for b.Loop() {
+		if _, problems := transforms.Compile(v, trips, driver); len(problems) > 0 {
+			b.Fatal(problems)
+		}
+	}
+}
