@@ -99,3 +99,13 @@ func featureLines(fs []ExplainedFeature) []string {
 	}
 	return lines
 }
+
+// Inputs lists the stored columns that a read of the named feature loads: its
+// own when it is computed at write, what it is computed from otherwise.
+func (p *Plan) Inputs(name string) []feature.StoredColumn {
+	r, err := p.NewReader([]string{name})
+	if err != nil {
+		return nil // there is no such feature
+	}
+	return r.Columns()
+}
