@@ -367,3 +367,20 @@ func BenchmarkCompile(b *testing.B) {
 		}
 	}
 }
+
+func TestExplainCountsWhatRuns(t *testing.T) {
+	p := compile(t, view("fare > 0", "last = fare", "rate @read = fare / km", "twice @read = rate * 2 + fare / km"))
+	e := transforms.Explain(p)
+	if e.WriteSteps != 1 || e.ReadSteps != 3 {
+		t.Errorf("%d steps at write, %d at read: fare / km is one step for both", e.WriteSteps, e.ReadSteps)
+	}
+	if got := strings.Join(e.Read[1].Inputs, " "); got != "fare km" {
+		t.Errorf("twice loads %q", got)
+	}
+	if got := p.Inputs("last"); len(got) != 1 || got[0].Name != "last" || p.Inputs("nobody") != nil {
+		t.Errorf("last loads %+v", got)
+	}
+	if text := e.String(); !strings.Contains(text, "= rate * 2 + fare / km  (loads fare, km)\n") {
+		t.Errorf("%s", text)
+	}
+}
