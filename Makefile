@@ -66,9 +66,10 @@ generate: ## Make the generated files anew
 	mv docs/definitions.schema.json.part docs/definitions.schema.json
 
 .PHONY: docs
-docs: build ## Check generated files and the examples' definitions
+docs: build ## Check generated files and the examples: their definitions and their tests
 	tools/fresh.sh $(GENERATED) -- $(MAKE) generate
 	@for dir in examples/*/; do echo "check $$dir"; bin/millrace check --definitions "$$dir"; done
+	@for dir in examples/*/tests/; do echo "test $$dir"; bin/millrace test "$$(dirname "$$dir")"; done
 
 .PHONY: ci
 ci: ## What CI runs

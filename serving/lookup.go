@@ -30,6 +30,7 @@ type groupState struct {
 	index   map[string]int32
 	arena   feature.Arena
 	scratch []byte
+	took    time.Duration // of the store read
 	err     error
 }
 
@@ -150,8 +151,9 @@ func (s *Service) readGroup(ctx context.Context, req *Request, st *state, i int,
 	if err := s.store.Read(ctx, &g.query, g.loaded); err != nil {
 		return fmt.Errorf("read entities of %s: %w", g.query.Entity, err)
 	}
+	g.took = s.clock().Sub(begin)
 	if s.events.StoreRead != nil {
-		s.events.StoreRead(len(g.query.Keys), s.clock().Sub(begin))
+		s.events.StoreRead(len(g.query.Keys), g.took)
 	}
 	for v, reader := range g.readers {
 		reader.Run(&g.loaded[v], now.UnixMicro())

@@ -11,7 +11,7 @@ for package in $packages; do
   for target in $targets; do
     found=$((found + 1))
     echo "== $package $target"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package"
+    go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 10x "$package"
   done
 done
 [ "$found" -gt 0 ] || {

@@ -19,44 +19,70 @@ type Explanation struct {
 	Write    []ExplainedFeature `json:"write"`
 	Stored   []ExplainedField   `json:"stored"`
 	Read     []ExplainedFeature `json:"read"`
+
+	WriteSteps int `json:"write_steps"` // kernels that the write half calls per batch
+	ReadSteps  int `json:"-"`           // kernels that a read of all features calls; part of what a read costs
 }
 
 // ExplainedField is a named, typed column.
 type ExplainedField struct {
 	Name   string `json:"name"`
 	Type   string `json:"type"`
+	Path   string `json:"path,omitempty"` // in the record, when it is not the name
 	Hidden bool   `json:"hidden,omitempty"`
 }
 
 // ExplainedFeature is a name and what computes it.
 type ExplainedFeature struct {
-	Name string `json:"name"`
-	Type string `json:"type"`
-	Expr string `json:"expr"`
+	Name   string   `json:"name"`
+	Type   string   `json:"type"`
+	Expr   string   `json:"expr"`
+	Inputs []string `json:"inputs,omitempty"` // of a feature at read: the stored columns it loads
 }
 
 // Explain describes a plan.
 func Explain(p *Plan) Explanation {
 	e := Explanation{View: p.View.Name, Entity: p.Entity.Name, Source: p.Source.Name, Revision: p.View.Revision, Where: p.View.Where}
 	for i, k := range p.View.Keys {
-		e.Keys = append(e.Keys, ExplainedFeature{k.JoinKey, p.Entity.JoinKeys[i].Type.String(), k.Expr})
+		e.Keys = append(e.Keys, ExplainedFeature{Name: k.JoinKey, Type: p.Entity.JoinKeys[i].Type.String(), Expr: k.Expr})
 	}
 	for _, f := range p.Fields {
-		e.Fields = append(e.Fields, ExplainedField{Name: f.Name, Type: f.Type.String()})
+		x := ExplainedField{Name: f.Name, Type: f.Type.String()}
+		if declared, _ := p.Source.Field(f.Name); declared.Path != f.Name {
+			x.Path = declared.Path
+		}
+		e.Fields = append(e.Fields, x)
 	}
 	for _, c := range p.Stored.Columns {
 		e.Stored = append(e.Stored, ExplainedField{Name: c.Name, Type: c.Type.String(), Hidden: c.Hidden})
 	}
 	for i := range p.View.Features {
 		f := &p.View.Features[i]
-		x := ExplainedFeature{f.Name, f.Type.String(), f.Expr}
+		x := ExplainedFeature{Name: f.Name, Type: f.Type.String(), Expr: f.Expr}
 		if f.At == feature.PhaseRead {
+			for _, c := range p.Inputs(f.Name) {
+				x.Inputs = append(x.Inputs, c.Name)
+			}
 			e.Read = append(e.Read, x)
 		} else {
 			e.Write = append(e.Write, x)
 		}
 	}
+	e.WriteSteps, e.ReadSteps = p.write.Steps(), p.readSteps()
 	return e
+}
+
+// readSteps counts the kernels of a read of all features.
+func (p *Plan) readSteps() int {
+	var names []string
+	for i := range p.View.Features {
+		names = append(names, p.View.Features[i].Name)
+	}
+	r, err := p.NewReader(names)
+	if err != nil || r.program == nil {
+		return 0
+	}
+	return r.program.Steps()
 }
 
 // String lays the plan out for a terminal, in the order in which data flows.
@@ -84,6 +110,9 @@ func fieldLines(fs []ExplainedField) []string {
 	lines := make([]string, 0, len(fs))
 	for _, f := range fs {
 		line := fmt.Sprintf("%-20s %s", f.Name, f.Type)
+		if f.Path != "" {
+			line = fmt.Sprintf("%-20s %-12s at %s", f.Name, f.Type, f.Path)
+		}
 		if f.Hidden {
 			line += "  (hidden: an input of a feature computed at read)"
 		}
@@ -95,7 +124,21 @@ func fieldLines(fs []ExplainedField) []string {
 func featureLines(fs []ExplainedFeature) []string {
 	lines := make([]string, 0, len(fs))
 	for _, f := range fs {
-		lines = append(lines, fmt.Sprintf("%-20s %-12s = %s", f.Name, f.Type, f.Expr))
+		line := fmt.Sprintf("%-20s %-12s = %s", f.Name, f.Type, f.Expr)
+		if len(f.Inputs) > 0 {
+			line += "  (loads " + strings.Join(f.Inputs, ", ") + ")"
+		}
+		lines = append(lines, line)
 	}
 	return lines
+}
+
+// Inputs lists the stored columns that a read of the named feature loads: its
+// own when it is computed at write, what it is computed from otherwise.
+func (p *Plan) Inputs(name string) []feature.StoredColumn {
+	r, err := p.NewReader([]string{name})
+	if err != nil {
+		return nil // there is no such feature
+	}
+	return r.Columns()
 }

@@ -1,7 +1,6 @@
 package transforms
 
 import (
-	"fmt"
 	"strings"
 
 	"millrace/feature"
@@ -77,12 +76,11 @@ func CompileOnDemand(v *feature.OnDemandView, views []*feature.View, requests []
 // `view.feature`, and request fields, plain or as `request.field`. A column
 // becomes an input when it is first named.
 type onDemandScope struct {
-	c      *compiler
-	known  map[string]OnDemandInput // by every name under which it may stand
-	names  []string                 // of known, in the order of the sources
-	shared map[string][]string      // plain names of fields that several request sources have
-	views  []*feature.View
-	ofs    map[string]bool // names of all sources
+	c     *compiler
+	known map[string]OnDemandInput // by every name under which it may stand
+	names []string                 // of known, in the order of the sources
+	views []*feature.View
+	ofs   map[string]bool // names of all sources
 
 	inputs  []OnDemandInput
 	at      map[OnDemandInput]int
@@ -99,7 +97,7 @@ func newOnDemandScope(v *feature.OnDemandView, views []*feature.View, requests [
 		nodes: make([]*expr.Node, n), trees: make([]*expr.Expr, n),
 	}
 	s := &onDemandScope{
-		c: c, known: make(map[string]OnDemandInput), shared: make(map[string][]string), views: views,
+		c: c, known: make(map[string]OnDemandInput), views: views,
 		ofs: make(map[string]bool), at: make(map[OnDemandInput]int), doubt: make([]bool, n),
 	}
 	for _, name := range v.Sources {
@@ -117,20 +115,19 @@ func newOnDemandScope(v *feature.OnDemandView, views []*feature.View, requests [
 }
 
 func (s *onDemandScope) addRequests(requests []*feature.Source) {
-	owners := make(map[string][]string)
+	owners := make(map[string]int)
 	names := make([]string, 0, len(requests))
 	for _, r := range requests {
 		names = append(names, r.Name)
 		for _, f := range r.Fields {
-			owners[f.Name] = append(owners[f.Name], r.Name)
+			owners[f.Name]++
 		}
 	}
 	s.c.src.Name = strings.Join(names, " or ")
 	for _, r := range requests {
 		for _, f := range r.Fields {
 			in := OnDemandInput{Kind: InputRequest, Source: r.Name, Name: f.Name, Type: f.Type, Optional: f.Optional}
-			if all := owners[f.Name]; len(all) > 1 {
-				s.shared[f.Name] = all
+			if owners[f.Name] > 1 { // a plain name would be ambiguous
 				s.add(r.Name+"."+f.Name, in)
 				continue
 			}
@@ -160,7 +157,7 @@ func (s *onDemandScope) check(i int) {
 	if unsure {
 		kept := c.problems[:before]
 		for _, p := range c.problems[before:] {
-			if strings.HasPrefix(p.Message, "unknown ") {
+			if strings.HasPrefix(p.Message, "unknown ") || strings.HasSuffix(p.Message, " is ambiguous") {
 				kept = append(kept, p)
 			}
 		}
@@ -249,26 +246,10 @@ func (s *onDemandScope) TimedViews() []string {
 	return names
 }
 
-// Explain implements expr.Explainer: a field that several request sources
-// have, a view's feature without its view, and a view that is no source.
-func (s *onDemandScope) Explain(name string) (message, hint string) {
-	if all := s.shared[name]; len(all) > 0 {
-		return fmt.Sprintf("unknown name %s: request sources %s all have it", name, strings.Join(all, ", ")),
-			"write " + strings.Join(all, "."+name+" or ") + "." + name
-	}
-	var owners []string
-	for _, v := range s.views {
-		for i := range v.Features {
-			if v.Features[i].Name == name {
-				owners = append(owners, v.Name+"."+name)
-			}
-		}
-	}
-	if len(owners) > 0 {
-		return "unknown name " + name, "write " + strings.Join(owners, " or ")
-	}
+// Hint implements expr.Hinter: the name may be of a view that is no source.
+func (s *onDemandScope) Hint(name string) string {
 	if source, _, dotted := strings.Cut(name, "."); dotted && !s.ofs[source] {
-		return "", "list " + source + " under sources to use it"
+		return "list " + source + " under sources to use it"
 	}
-	return "", ""
+	return ""
 }

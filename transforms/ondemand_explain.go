@@ -13,6 +13,8 @@ type OnDemandExplanation struct {
 	Inputs       []ExplainedField   `json:"inputs"`  // features of views, and event times of their rows
 	Request      []ExplainedRequest `json:"request"` // what a request has to bring
 	Read         []ExplainedFeature `json:"read"`
+
+	ReadSteps int `json:"-"` // kernels that a read of all features calls; part of what a read costs
 }
 
 // ExplainedRequest is a field that arrives with a request.
@@ -36,11 +38,29 @@ func ExplainOnDemand(p *OnDemandPlan) OnDemandExplanation {
 		}
 		e.Inputs = append(e.Inputs, ExplainedField{Name: in.String(), Type: in.Type.String()})
 	}
+	var names []string
 	for i := range p.View.Features {
 		f := &p.View.Features[i]
-		e.Read = append(e.Read, ExplainedFeature{f.Name, f.Type.String(), f.Expr})
+		x := ExplainedFeature{Name: f.Name, Type: f.Type.String(), Expr: f.Expr}
+		for _, in := range p.InputsOf(f.Name) {
+			x.Inputs = append(x.Inputs, in.String())
+		}
+		e.Read = append(e.Read, x)
+		names = append(names, f.Name)
+	}
+	if r, err := p.NewReader(names); err == nil {
+		e.ReadSteps = r.program.Steps()
 	}
 	return e
+}
+
+// InputsOf lists what the named feature is computed from.
+func (p *OnDemandPlan) InputsOf(name string) []OnDemandInput {
+	r, err := p.NewReader([]string{name})
+	if err != nil {
+		return nil // there is no such feature
+	}
+	return r.Inputs()
 }
 
 // String lays the plan out for a terminal, in the order in which data flows.

@@ -74,9 +74,15 @@ func (r *OnDemandReader) Column(i int) *feature.Column { return r.machine.Out(i)
 // Failed reports whether computing the i-th feature failed on a row; its value
 // is then null.
 func (r *OnDemandReader) Failed(i, row int) bool {
-	if !r.machine.AnyFailed(i) {
-		return false
-	}
-	_, failed := r.machine.Failure(i, row)
+	_, failed := r.Failure(i, row)
 	return failed
+}
+
+// Failure says why computing the i-th feature failed on a row, if it did.
+func (r *OnDemandReader) Failure(i, row int) (message string, failed bool) {
+	if !r.machine.AnyFailed(i) {
+		return "", false
+	}
+	f, failed := r.machine.Failure(i, row)
+	return f.Message, failed
 }

@@ -136,11 +136,11 @@ func TestOnDemandProblems(t *testing.T) {
 		want           []string // part: what message or hint holds
 	}{
 		{"unknown feature of a view", "a = trip.fair * km", []string{"features[0].expr: did you mean trip.fare?"}},
-		{"feature without its view", "a = fare", []string{"features[0].expr: write trip.fare"}},
+		{"feature without its view", "a = fare", []string{"features[0].expr: did you mean trip.fare?"}},
 		{"feature of two views", "a = tier", []string{"features[0].expr: write trip.tier or profile.tier"}},
-		{"short for a feature", "rating", []string{"features[0].expr: write profile.rating"}},
+		{"short for a feature", "rating", []string{"features[0].expr: did you mean profile.rating?"}},
 		{"field of two request sources", "a = both", []string{"features[0].expr: write quote_data.both or other_data.both"}},
-		{"name of a field of two", "both", []string{"features[0].expr: quote_data, other_data all have it"}},
+		{"name of a field of two", "both", []string{"features[0].expr: write quote_data.both or other_data.both"}},
 		{"view that is no source", "a = shops.sold", []string{"features[0].expr: list shops under sources"}},
 		{"circle", "a = b; b = c + 1.0; c = a", []string{"features[2].expr: computed from itself"}},
 		{"name of a field", "km = trip.fare", []string{"features[0].expr: has the name of a field"}},
@@ -194,8 +194,8 @@ arrives with the request
   coupon               string       of quote_data  (optional: null when left out)
 
 computed at read
-  expected             float64      = trip.fare * km
-  code                 string       = coalesce(coupon, trip.tier)
+  expected             float64      = trip.fare * km  (loads trip.fare, quote_data.km)
+  code                 string       = coalesce(coupon, trip.tier)  (loads quote_data.coupon, trip.tier)
 `
 	if got != want {
 		t.Errorf("explained as\n%s", got)

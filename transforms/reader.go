@@ -114,10 +114,16 @@ func (r *Reader) Column(i int) *feature.Column {
 // Failed reports whether computing the i-th feature failed on a row; its value
 // is then not to be used.
 func (r *Reader) Failed(i, row int) bool {
+	_, failed := r.Failure(i, row)
+	return failed
+}
+
+// Failure says why computing the i-th feature failed on a row, if it did.
+func (r *Reader) Failure(i, row int) (message string, failed bool) {
 	o := r.outs[i]
 	if o.column >= 0 || !r.machine.AnyFailed(o.output) {
-		return false
+		return "", false
 	}
-	_, failed := r.machine.Failure(o.output, row)
-	return failed
+	f, failed := r.machine.Failure(o.output, row)
+	return f.Message, failed
 }

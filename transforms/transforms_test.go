@@ -343,3 +343,44 @@ func BenchmarkApply(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(rows)), "ns/row")
 }
+
+// BenchmarkCompile compiles a view of 200 features, some of which name others.
+func BenchmarkCompile(b *testing.B) {
+	texts := []string{
+		"fare / nullif(km, 0) + %d",
+		"case when km < %d then 'short' when km < 100 then 'mid' else 'long' end",
+		"status in ('completed', 'paid', 's%d') and fare > 10",
+		"epoch(event_time() - interval %d hour) / 3600",
+		"bucketize(fare, [1, 5, 20, 100%d])",
+		"regexp_matches(status, '^(a|b)%d')",
+		"greatest(coalesce(f0, 0), fare) * %d",
+		"upper(status) || '-' || cast(qty + %d as string)",
+	}
+	var lines []string
+	for i := range 200 {
+		lines = append(lines, fmt.Sprintf("f%d = %s", i, fmt.Sprintf(texts[i%len(texts)], i)))
+	}
+	v := view("status <> 'x'", lines...)
+	for b.Loop() {
+		if _, problems := transforms.Compile(v, trips, driver); len(problems) > 0 {
+			b.Fatal(problems)
+		}
+	}
+}
+
+func TestExplainCountsWhatRuns(t *testing.T) {
+	p := compile(t, view("fare > 0", "last = fare", "rate @read = fare / km", "twice @read = rate * 2 + fare / km"))
+	e := transforms.Explain(p)
+	if e.WriteSteps != 1 || e.ReadSteps != 3 {
+		t.Errorf("%d steps at write, %d at read: fare / km is one step for both", e.WriteSteps, e.ReadSteps)
+	}
+	if got := strings.Join(e.Read[1].Inputs, " "); got != "fare km" {
+		t.Errorf("twice loads %q", got)
+	}
+	if got := p.Inputs("last"); len(got) != 1 || got[0].Name != "last" || p.Inputs("nobody") != nil {
+		t.Errorf("last loads %+v", got)
+	}
+	if text := e.String(); !strings.Contains(text, "= rate * 2 + fare / km  (loads fare, km)\n") {
+		t.Errorf("%s", text)
+	}
+}

@@ -3,20 +3,25 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"millrace/feature"
 	"millrace/feature/definition"
+	"millrace/sinks/rowcodec"
 	"millrace/transforms"
 )
 
 func newExplain(g *globals) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "explain VIEW",
-		Short: "Show the plan of a view or on-demand view: what computes what, and what is stored",
-		Args:  cobra.ExactArgs(1),
+		Use:   "explain [VIEW]",
+		Short: "Show the plan of a view or on-demand view: what computes what, what is stored, what a read costs; without VIEW, what there is",
+		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.load()
 			if err != nil {
@@ -26,17 +31,16 @@ func newExplain(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := explain(p, args[0])
-			if err != nil {
-				return err
+			if len(args) == 0 {
+				return explainProject(cmd.OutOrStdout(), p, asJSON)
 			}
-			if asJSON {
-				out := json.NewEncoder(cmd.OutOrStdout())
-				out.SetIndent("", "  ")
-				return out.Encode(e)
+			if plan, ok := p.Plans[args[0]]; ok {
+				return explainView(cmd.OutOrStdout(), plan, asJSON)
 			}
-			_, err = fmt.Fprint(cmd.OutOrStdout(), e.String())
-			return err //nolint:wrapcheck // the output is gone; nothing to add
+			if plan, ok := p.OnDemand[args[0]]; ok {
+				return explainOnDemand(cmd.OutOrStdout(), plan, asJSON)
+			}
+			return fmt.Errorf("explain %s: project %s has no such view%s", args[0], p.Catalog.Project, viewList(p.Catalog))
 		},
 	}
 	g.addDefinitions(c)
@@ -44,17 +48,183 @@ func newExplain(g *globals) *cobra.Command {
 	return c
 }
 
-// explain describes a view or an on-demand view, as text or JSON.
-func explain(p *definition.Project, name string) (fmt.Stringer, error) {
-	if plan, ok := p.Plans[name]; ok {
-		return transforms.Explain(plan), nil
+// explanation is a plan with what it costs, which only the row's format knows.
+type explanation struct {
+	transforms.Explanation
+
+	Row  rowSize  `json:"row"`
+	Cost readCost `json:"read_cost"`
+}
+
+// rowSize is what a stored row takes.
+type rowSize struct {
+	FixedBytes int          `json:"fixed_bytes"` // of every row
+	Header     int          `json:"header_bytes"`
+	Columns    []columnSize `json:"columns"`
+}
+
+type columnSize struct {
+	Name     string `json:"name"`
+	Bytes    int    `json:"bytes"`
+	Variable bool   `json:"variable,omitempty"` // and the bytes of the value
+}
+
+// readCost is what reading all of a view costs for one entity.
+type readCost struct {
+	StoreReads int `json:"store_reads"` // views of one entity share it
+	FixedBytes int `json:"fixed_bytes"`
+	Steps      int `json:"steps"`
+}
+
+func explain(p *transforms.Plan) explanation {
+	e := explanation{Explanation: transforms.Explain(p)}
+	header, sizes := rowcodec.Sizes(p.Stored)
+	e.Row.Header, e.Row.FixedBytes = header, header
+	for i, s := range sizes {
+		e.Row.Columns = append(e.Row.Columns, columnSize{p.Stored.Columns[i].Name, s.Bytes, s.Variable})
+		e.Row.FixedBytes += s.Bytes
 	}
-	if plan, ok := p.OnDemand[name]; ok {
-		return transforms.ExplainOnDemand(plan), nil
+	e.Cost = readCost{StoreReads: 1, FixedBytes: e.Row.FixedBytes, Steps: e.ReadSteps}
+	return e
+}
+
+// variable names the columns whose values add to the fixed bytes.
+func (r *rowSize) variable() string {
+	var names []string
+	for _, c := range r.Columns {
+		if c.Variable {
+			names = append(names, c.Name)
+		}
 	}
-	known := "; it has none"
-	if names := p.Catalog.ViewNames(); len(names) > 0 {
-		known = "; it has " + strings.Join(names, ", ")
+	return strings.Join(names, ", ")
+}
+
+// String says what a row takes.
+func (r *rowSize) String() string {
+	text := fmt.Sprintf("%d bytes", r.FixedBytes)
+	if names := r.variable(); names != "" {
+		text += " and the values of " + names
 	}
-	return nil, fmt.Errorf("explain %s: project %s has no such view%s", name, p.Catalog.Project, known)
+	return text
+}
+
+func explainView(w io.Writer, p *transforms.Plan, asJSON bool) error {
+	e := explain(p)
+	if asJSON {
+		return writeJSON(w, e)
+	}
+	fmt.Fprint(w, e.String())
+	fmt.Fprintf(w, "\nbytes of a stored row\n  %-20s %d\n", "header and nulls", e.Row.Header)
+	for _, c := range e.Row.Columns {
+		more := ""
+		if c.Variable {
+			more = " + its value"
+		}
+		fmt.Fprintf(w, "  %-20s %d%s\n", c.Name, c.Bytes, more)
+	}
+	fmt.Fprintf(w, "\ncost\n  a record             %s of the write half, one write of %s\n", steps(e.WriteSteps), e.Row.String())
+	_, err := fmt.Fprintf(w, "  a read               one store read per entity, shared with its other views; %s; %s of the read half\n", e.Row.String(), steps(e.ReadSteps))
+	return err //nolint:wrapcheck // the output is gone; nothing to add
+}
+
+func steps(n int) string {
+	if n == 1 {
+		return "1 step"
+	}
+	return fmt.Sprintf("%d steps", n)
+}
+
+// projectExplanation lists what can be explained, and what services cost.
+type projectExplanation struct {
+	Project       string           `json:"project"`
+	Views         []listedView     `json:"views"`
+	OnDemandViews []listedOnDemand `json:"on_demand_views,omitempty"`
+	Services      []listedService  `json:"services"`
+}
+
+type listedView struct {
+	Name       string `json:"name"`
+	Entity     string `json:"entity"`
+	Source     string `json:"source"`
+	AtWrite    int    `json:"features_at_write"`
+	AtRead     int    `json:"features_at_read"`
+	FixedBytes int    `json:"fixed_bytes"` // of a stored row
+	Variable   bool   `json:"variable"`    // values add to them
+}
+
+type listedService struct {
+	Name       string   `json:"name"`
+	Features   int      `json:"features"`
+	Views      []string `json:"views"`
+	StoreReads int      `json:"store_reads"` // for one row of a request
+}
+
+func explainProject(w io.Writer, p *definition.Project, asJSON bool) error {
+	e := projectExplanation{Project: p.Catalog.Project}
+	for _, v := range p.Catalog.Views {
+		x := explain(p.Plans[v.Name])
+		e.Views = append(e.Views, listedView{v.Name, v.Entity, v.Source, len(x.Write), len(x.Read), x.Row.FixedBytes, x.Row.variable() != ""})
+	}
+	for _, v := range p.Catalog.OnDemandViews {
+		e.OnDemandViews = append(e.OnDemandViews, listOnDemand(p.OnDemand[v.Name]))
+	}
+	for _, s := range p.Catalog.Services {
+		e.Services = append(e.Services, listService(p, s))
+	}
+	if asJSON {
+		return writeJSON(w, e)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "VIEW\tENTITY\tSOURCE\tAT WRITE\tAT READ\tROW")
+	for _, v := range e.Views {
+		more := ""
+		if v.Variable {
+			more = " and more"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d bytes%s\n", v.Name, v.Entity, v.Source, v.AtWrite, v.AtRead, v.FixedBytes, more)
+	}
+	if len(e.OnDemandViews) > 0 {
+		fmt.Fprintln(t, "\nON DEMAND\tENTITY\tFEATURES\tVIEWS\tREQUEST DATA")
+	}
+	for _, v := range e.OnDemandViews {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", v.Name, v.Entity, v.Features, strings.Join(v.Views, ", "), strings.Join(v.Request, ", "))
+	}
+	if len(e.Services) > 0 {
+		fmt.Fprintln(t, "\nSERVICE\tFEATURES\tSTORE READS\tVIEWS")
+	}
+	for _, s := range e.Services {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%s\n", s.Name, s.Features, s.StoreReads, strings.Join(s.Views, ", "))
+	}
+	return t.Flush() //nolint:wrapcheck // the output is gone; nothing to add
+}
+
+// listService counts a service's store reads: views of one entity under the
+// same keys share one.
+func listService(p *definition.Project, s *feature.Service) listedService {
+	l := listedService{Name: s.Name, Features: len(s.Features)}
+	reads := make(map[string]bool)
+	for _, f := range s.Features {
+		if !slices.Contains(l.Views, f.View) {
+			l.Views = append(l.Views, f.View)
+		}
+		if entity, ok := entityRead(p, f); ok {
+			reads[entity+fmt.Sprint(f.Keys)] = true // a map prints in the order of its keys
+		}
+	}
+	l.StoreReads = len(reads)
+	return l
+}
+
+func writeJSON(w io.Writer, v any) error {
+	out := json.NewEncoder(w)
+	out.SetIndent("", "  ")
+	return out.Encode(v) //nolint:wrapcheck // the output is gone; nothing to add
+}
+
+func viewList(c *feature.Catalog) string {
+	names := c.ViewNames()
+	if len(names) == 0 {
+		return ""
+	}
+	return "; it has " + strings.Join(names, ", ")
 }

@@ -49,6 +49,31 @@ const maxFile = 1 << 20
 // read decodes the documents of a file; what is wrong is added to errors. It
 // reports whether the file is YAML.
 func read(f File, errors *Errors) ([]loadedFile, bool) {
+	bodies, readable := parse(f, errors)
+	docs := make([]loadedFile, len(bodies))
+	for i, b := range bodies {
+		docs[i] = loadedFile{b.reader, new(fileDef)}
+		b.into(docs[i].def)
+	}
+	return docs, readable
+}
+
+// body is one document of a file, not yet decoded.
+type body struct {
+	*reader
+	node ast.Node
+}
+
+// into decodes the document into the struct that v points to.
+func (b *body) into(v any) {
+	if _, empty := b.node.(*ast.CommentGroupNode); !empty {
+		b.decode(b.node, reflect.ValueOf(v).Elem(), "")
+	}
+}
+
+// parse takes a file apart into its documents. It reports whether the file is
+// YAML.
+func parse(f File, errors *Errors) ([]body, bool) {
 	// Windows' line ends and byte order mark would shift the parser's columns; a
 	// lone carriage return ends a line too.
 	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(string(f.Data), "\ufeff"))
@@ -62,16 +87,11 @@ func read(f File, errors *Errors) ([]loadedFile, bool) {
 		r.syntaxError(err)
 		return nil, false
 	}
-	var docs []loadedFile
+	var docs []body
 	for _, doc := range tree.Docs {
-		if doc.Body == nil {
-			continue
+		if doc.Body != nil {
+			docs = append(docs, body{newReader(f.Name, r.lines, errors), doc.Body})
 		}
-		d := loadedFile{newReader(f.Name, r.lines, errors), new(fileDef)}
-		if _, empty := doc.Body.(*ast.CommentGroupNode); !empty {
-			d.decode(doc.Body, reflect.ValueOf(d.def).Elem(), "")
-		}
-		docs = append(docs, d)
 	}
 	return docs, true
 }

@@ -74,7 +74,7 @@ func TestMistakesInOnDemandViews(t *testing.T) {
 		{"unknown entity", "entity: driver, sources: [web", "entity: drivr, sources: [web", "22:25", "did you mean driver?"},
 		{"no entity", "entity: driver, sources: [web", "sources: [web", "22:5", "add entity: NAME"},
 		{"unknown feature of a view", "driver_trips.last_fare *", "driver_trips.last_fair *", "18:37", "did you mean driver_trips.last_fare?"},
-		{"feature without its view", "driver_trips.last_fare *", "last_fare *", "18:37", "write driver_trips.last_fare"},
+		{"feature without its view", "driver_trips.last_fare *", "last_fare *", "18:37", "did you mean driver_trips.last_fare?"},
 		{"view that is no source", "driver_trips.last_fare *", "item_sales.last_price *", "18:37", "list item_sales under sources"},
 		{"unknown field", "* pickup_km", "* pickup_kn", "18:62", "did you mean pickup_km?"},
 		{"field of two request sources", "[driver_trips, quote_request]", "[driver_trips, quote_request, web_request]", "19:16", "write quote_request.coupon or web_request.coupon"},

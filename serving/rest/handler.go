@@ -21,9 +21,10 @@ type Settings struct{}
 
 // Paths of the API.
 const (
-	pathFeast  = "/get-online-features"
-	pathLookup = "/v1/lookup"
-	pathHealth = "/health"
+	pathFeast   = "/get-online-features"
+	pathLookup  = "/v1/lookup"
+	pathExplain = "/v1/explain"
+	pathHealth  = "/health"
 )
 
 // Handler returns the API over svc. It is safe for concurrent use and adds no
@@ -33,10 +34,11 @@ func Handler(svc *serving.Service, _ Settings) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST "+pathFeast, h.serve(feast, failFeast))
 	mux.Handle("POST "+pathLookup, h.serve(lookup, failNative))
+	mux.Handle("POST "+pathExplain, h.serve(explain, failNative))
 	mux.Handle("GET "+pathLookup+"/{name}", h.serve(lookupQuery, failNative))
 	mux.HandleFunc("GET "+pathHealth, func(http.ResponseWriter, *http.Request) {})
 	for _, p := range []struct{ path, allow string }{
-		{pathFeast, "POST"}, {pathLookup, "POST"}, {pathLookup + "/{name}", "GET"}, {pathHealth, "GET"},
+		{pathFeast, "POST"}, {pathLookup, "POST"}, {pathLookup + "/{name}", "GET"}, {pathExplain, "POST"}, {pathHealth, "GET"},
 	} {
 		mux.Handle(p.path, h.serve(func(c *call) *serving.Error {
 			c.header.Set("Allow", p.allow)
@@ -49,7 +51,7 @@ func Handler(svc *serving.Service, _ Settings) http.Handler {
 
 func noSuchPath(c *call) *serving.Error {
 	e := serving.Errorf(serving.CodeNotFound, "there is no such path")
-	near := serving.Nearest(c.request.URL.Path, []string{pathFeast, pathLookup, pathHealth})
+	near := serving.Nearest(c.request.URL.Path, []string{pathFeast, pathLookup, pathExplain, pathHealth})
 	e.Details = []serving.Detail{{Field: "path", Message: "unknown path", Suggestion: near}}
 	return e
 }

@@ -30,6 +30,18 @@ var includeNames = []string{"status", "event_time", "age_ms", "origin", "complet
 
 // lookup answers POST /v1/lookup.
 func lookup(c *call) *serving.Error {
+	if err := c.readLookup(members); err != nil {
+		return err
+	}
+	if err := c.run(); err != nil {
+		return err
+	}
+	c.encodeLookup()
+	return nil
+}
+
+// readLookup fills c.req from the body, which may have the members known.
+func (c *call) readLookup(known []string) *serving.Error {
 	if err := c.readBody(); err != nil {
 		return err
 	}
@@ -42,7 +54,7 @@ func lookup(c *call) *serving.Error {
 		return serving.Errorf(serving.CodeInvalidRequest, "the body is not an object").
 			At("body", `write {"service": …, "entities": …}`)
 	}
-	if err := refuseUnknown(body.GetObject()); err != nil {
+	if err := refuseUnknown(body.GetObject(), known); err != nil {
 		return err
 	}
 	read, err := c.target(body)
@@ -56,20 +68,13 @@ func lookup(c *call) *serving.Error {
 	if err := c.entities(body.Get("entities")); err != nil {
 		return err
 	}
-	if err := c.context(body); err != nil {
-		return err
-	}
-	if err := c.run(); err != nil {
-		return err
-	}
-	c.encodeLookup()
-	return nil
+	return c.context(body)
 }
 
 var members = []string{"service", "features", "entities", "context", "contexts", "include", "named", "max_age"}
 
 // refuseUnknown finds misspelt members, which would silently change nothing.
-func refuseUnknown(o *fastjson.Object) *serving.Error {
+func refuseUnknown(o *fastjson.Object, members []string) *serving.Error {
 	var fault *serving.Error
 	o.Visit(func(key []byte, _ *fastjson.Value) {
 		if slices.Contains(members, string(key)) {

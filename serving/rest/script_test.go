@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace/feature"
 	"millrace/feature/definition"
 	"millrace/serving"
 	"millrace/serving/rest"
@@ -29,6 +30,7 @@ var rewrite = flag.Bool("rewrite", false, "accept the answers of the scripts in 
 //	== now TIME               what the clock says; on from here
 //	== row VIEW KEY TIME      a stored row, as a JSON object of columns
 //	== deleted VIEW KEY TIME  a deleted row
+//	== from VIEW KEY PARTITION@OFFSET TIME   the record, and its time, that the row came from
 //	== store up|down|silent   how the store answers from here on
 //	== limit N                entities per request
 //	== GET|POST PATH [Header:value]
@@ -90,6 +92,8 @@ func (s *script) run(block string) string {
 		s.must(s.store.Put(words[1]+"@1", words[2], s.time(words[3]), body))
 	case "deleted":
 		s.store.Delete(words[1]+"@1", words[2], s.time(words[3]))
+	case "from":
+		s.from(words[1], words[2], words[3], s.time(words[4]))
 	case "store":
 		s.setStore(words[1])
 	case "limit":
@@ -108,6 +112,14 @@ func (s *script) define(yaml string) {
 	p, err := definition.Load([]definition.File{{Name: "p.yaml", Data: []byte(yaml)}})
 	s.must(err)
 	s.project, s.handler = p, nil
+}
+
+func (s *script) from(view, key, record string, at time.Time) {
+	var partition int32
+	origin := feature.Origin{RecordMillis: at.UnixMilli()}
+	_, err := fmt.Sscanf(record, "%d@%d", &partition, &origin.Offset)
+	s.must(err)
+	s.store.From(view+"@1", key, partition, feature.NewSequence(1, origin))
 }
 
 func (s *script) setStore(how string) {

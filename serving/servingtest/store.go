@@ -26,8 +26,7 @@ type Store struct {
 type cell struct{ view, key string }
 
 type row struct {
-	micros  int64
-	deleted bool
+	origin  feature.StoredOrigin
 	columns map[string]json.RawMessage
 }
 
@@ -37,7 +36,7 @@ func NewStore() *Store { return &Store{rows: make(map[cell]row)} }
 // Put stores the row of a view, by its stored name, and an entity key. columns
 // is a JSON object by stored column; a column it lacks was never stored.
 func (s *Store) Put(view, key string, event time.Time, columns string) error {
-	r := row{micros: event.UnixMicro()}
+	r := row{origin: feature.StoredOrigin{EventMicros: event.UnixMicro()}}
 	if err := json.Unmarshal([]byte(columns), &r.columns); err != nil {
 		return fmt.Errorf("store a row of %s: %w", view, err)
 	}
@@ -51,7 +50,16 @@ func (s *Store) Put(view, key string, event time.Time, columns string) error {
 func (s *Store) Delete(view, key string, event time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rows[cell{view, key}] = row{micros: event.UnixMicro(), deleted: true}
+	s.rows[cell{view, key}] = row{origin: feature.StoredOrigin{EventMicros: event.UnixMicro(), Flags: feature.RowDeleted}}
+}
+
+// From says which record the row of a view and key came from.
+func (s *Store) From(view, key string, partition int32, seq feature.Sequence) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.rows[cell{view, key}]
+	r.origin.Partition, r.origin.Sequence = partition, seq
+	s.rows[cell{view, key}] = r
 }
 
 // Fail makes every Read begin with fault and return its error; nil ends that.
@@ -108,8 +116,8 @@ func (s *Store) load(v *feature.ViewQuery, key string, dst *feature.Loaded, at i
 	if !ok {
 		return nil
 	}
-	dst.Origins[at].EventMicros = r.micros
-	if r.deleted {
+	dst.Origins[at] = r.origin
+	if r.origin.Flags&feature.RowDeleted != 0 {
 		return nil
 	}
 	dst.Found.Set(at)

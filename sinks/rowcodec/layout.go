@@ -47,3 +47,23 @@ func compile(st *feature.Stored, want []feature.StoredColumn) *layout {
 	}
 	return l
 }
+
+// ColumnSize is what a column adds to every row. A value of variable width
+// adds its own bytes to that.
+type ColumnSize struct {
+	Bytes    int
+	Variable bool
+}
+
+// Sizes says what rows of st consist of: the header with the null bitmap, and
+// the columns.
+func Sizes(st *feature.Stored) (headerAndNulls int, columns []ColumnSize) {
+	columns = make([]ColumnSize, len(st.Columns))
+	for i, c := range st.Columns {
+		columns[i] = ColumnSize{Bytes: width(c.Type)}
+		if columns[i].Bytes == 0 {
+			columns[i] = ColumnSize{Bytes: endBytes, Variable: true}
+		}
+	}
+	return headerBytes + bitmapBytes(len(st.Columns)), columns
+}

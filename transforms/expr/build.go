@@ -1,10 +1,6 @@
 package expr
 
-import (
-	"strings"
-
-	"millrace/feature"
-)
+import "millrace/feature"
 
 // What needs more than a table of overloads: forms that unify their operands,
 // and calls.
@@ -63,6 +59,9 @@ func (c *checker) in(n *Node, args []*Expr) *Expr {
 		}
 		args[i+1] = literal
 	}
+	if !c.comparable(n, args...) {
+		return nil
+	}
 	all, ok := c.unify(n.args, args, "cannot compare")
 	if !ok {
 		return nil
@@ -72,13 +71,10 @@ func (c *checker) in(n *Node, args []*Expr) *Expr {
 	if x.untyped() {
 		return nullOf(bools)
 	}
-	if compareKernel(compareEqual, x.typ.Layout()) == nil || x.typ.Kind == feature.KindJSON {
-		return c.fail(n, "only is null and is not null work on them", "values of %s cannot be compared", x.typ)
-	}
 	var constants []*feature.Column
 	var result *Expr
 	for _, e := range all[1:] {
-		if v := constantValue(e); v != nil {
+		if v := constantValue(e); v != nil && !x.typ.IsList() {
 			constants = append(constants, v)
 			continue
 		}
@@ -132,6 +128,11 @@ func (c *checker) call(n *Node, args []*Expr) *Expr {
 	if f.build != nil {
 		return f.build(c, n, args)
 	}
+	return c.choose(n, f, args)
+}
+
+// choose takes the overload that costs the least widening, of equals the first.
+func (c *checker) choose(n *Node, f function, args []*Expr) *Expr {
 	best, bestCost := -1, 0
 	for i, o := range f.overloads {
 		if cost, ok := o.cost(args); ok && (best < 0 || cost < bestCost) {
@@ -216,16 +217,16 @@ func (c *checker) extreme(n *Node, args []*Expr, least bool) *Expr {
 	if !c.atLeast(n, args, 1, n.text+"(x, y)") {
 		return nil
 	}
+	if !c.comparable(n, args...) {
+		return nil
+	}
 	same, ok := c.unify(n.args, args, "cannot compare")
 	if !ok {
 		return nil
 	}
 	t := same[0].typ
-	if t.Kind == feature.KindInvalid {
+	if t == (feature.Type{}) {
 		return same[0]
-	}
-	if compareKernel(compareLess, t.Layout()) == nil || t.Kind == feature.KindJSON {
-		return c.fail(n, "", "values of %s cannot be compared", t)
 	}
 	return apply(extremeKernel(least), t, n, same...)
 }
@@ -268,6 +269,11 @@ func (c *checker) concat(n *Node, args []*Expr) *Expr {
 	if !c.atLeast(n, args, 1, "concat(x, y)") {
 		return nil
 	}
+	for _, e := range args {
+		if e.typ.IsList() {
+			return c.listConcat(n, args)
+		}
+	}
 	texts, ok := c.texts(n, args)
 	if !ok {
 		return nil
@@ -291,33 +297,4 @@ func (c *checker) clock(n *Node, args []*Expr, leaf *Expr) *Expr {
 		return c.fail(n, "write "+n.text+"()", "%s takes no arguments", n.text)
 	}
 	return leaf
-}
-
-// datePart builds date_part and date_trunc, whose part is a literal so that its
-// name is checked here and looked up never.
-func (c *checker) datePart(n *Node, args []*Expr) *Expr {
-	name, usage := "date_trunc", "write date_trunc('day', time)"
-	if !strings.Contains(n.text, "trunc") {
-		name, usage = "date_part", "write date_part('hour', time)"
-	}
-	if len(args) != 2 || n.args[0].kind != nodeString {
-		return c.fail(n, usage, "%s takes the name of a part in quotes and a time", n.text)
-	}
-	part, literal := strings.ToLower(n.args[0].text), n.args[0]
-	at := c.want(n.args[1], args[1], feature.Of(feature.KindTimestamp), "the time of "+name)
-	if at == nil {
-		return nil
-	}
-	if name == "date_part" && part == "epoch" {
-		return apply(kernelEpoch, feature.Of(feature.KindFloat64), n, at)
-	}
-	k := dateKernel(name, part)
-	if k == nil {
-		parts := partNames(name == "date_trunc")
-		return c.fail(literal, didYouMean(part, parts, "parts are "+strings.Join(parts, ", ")), "%s has no part %s", name, quoteText(literal.text))
-	}
-	if name == "date_part" {
-		return apply(k, feature.Of(feature.KindInt64), n, at)
-	}
-	return apply(k, at.typ, n, at)
 }

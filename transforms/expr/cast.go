@@ -1,11 +1,9 @@
 package expr
 
 import (
-	"encoding/json"
 	"math"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"millrace/feature"
 )
@@ -20,15 +18,17 @@ func cast(e *Expr, t feature.Type, try bool, at *Node) *Expr {
 		return nullOf(t)
 	case e.typ.IsList() && t.IsList() && t.Length == 0 && e.typ.Kind == t.Kind && e.typ.Depth == t.Depth:
 		return apply(kernelCoalesce, t, at, e) // forgets the fixed length
-	case e.typ.IsList() || t.IsList():
+	case e.typ.Kind == feature.KindInvalid && e.typ.Depth <= t.Depth && t.Length == 0:
+		return apply(kernelFillType, t, at, e)
+	case t.Length != 0:
 		return nil
 	}
-	k := castKernel(e.typ.Kind, t.Kind)
+	if path := e.path(); path != nil && t != feature.Of(feature.KindString) {
+		return apply(fromJSON(path, t, try), t, at, e.args[0])
+	}
+	k := castOf(e.typ, t, try)
 	if k == nil {
 		return nil
-	}
-	if try && len(k.why) > 0 {
-		k = tryKernel(k)
 	}
 	return apply(k, t, at, e)
 }
@@ -47,6 +47,9 @@ func tryKernel(k *kernel) *kernel {
 
 func castKernel(from, to feature.Kind) *kernel {
 	name := "cast " + from.String() + " " + to.String()
+	if from == feature.KindJSON && to != feature.KindString {
+		return fromJSON(new(jsonPath), feature.Of(to), false)
+	}
 	switch to {
 	case feature.KindBool:
 		return castToBool(name, from)
@@ -65,12 +68,13 @@ func castKernel(from, to feature.Kind) *kernel {
 			return unescapeKernel(name)
 		}
 	case feature.KindJSON:
-		if from == feature.KindString {
-			return parsing(name, "text is not JSON", func(c *call, row int, s string) bool {
-				c.out.col.Strings[row] = s
-				return json.Valid(unsafe.Slice(unsafe.StringData(s), len(s)))
-			})
+		if from != feature.KindString {
+			return toJSON(feature.Of(from))
 		}
+		return parsing(name, "text is not JSON", func(c *call, row int, s string) bool {
+			c.out.col.Strings[row] = s
+			return validJSON(s)
+		})
 	case feature.KindInvalid:
 	}
 	return nil
@@ -195,23 +199,35 @@ func intsToFloats(c *call, narrow bool) {
 
 func castToString(name string, from feature.Kind) *kernel {
 	switch from {
-	case feature.KindBool:
-		return printing(name, func(b []byte, in *feature.Column, row int) []byte { return strconv.AppendBool(b, in.Bools[row]) })
-	case feature.KindInt32, feature.KindInt64:
-		return printing(name, func(b []byte, in *feature.Column, row int) []byte { return strconv.AppendInt(b, in.Ints[row], 10) })
-	case feature.KindFloat32:
-		return printing(name, func(b []byte, in *feature.Column, row int) []byte { return appendFloat(b, in.Floats[row], 32) })
-	case feature.KindFloat64:
-		return printing(name, func(b []byte, in *feature.Column, row int) []byte { return appendFloat(b, in.Floats[row], 64) })
-	case feature.KindTimestamp:
-		return printing(name, func(b []byte, in *feature.Column, row int) []byte { return appendTimestamp(b, in.Ints[row]) })
-	case feature.KindBytes:
-		return printing(name, func(b []byte, in *feature.Column, row int) []byte { return appendEscaped(b, in.Strings[row]) })
+	case feature.KindBool, feature.KindInt32, feature.KindInt64, feature.KindFloat32, feature.KindFloat64, feature.KindTimestamp, feature.KindBytes:
+		return printing(name, appendScalar)
 	case feature.KindJSON:
 		return textTo(name, func(_ *call, s string) string { return s })
 	case feature.KindInvalid, feature.KindString:
 	}
 	return nil
+}
+
+// appendScalar writes a value as its cast to string does.
+func appendScalar(b []byte, in *feature.Column, row int) []byte {
+	switch in.Type.Kind {
+	case feature.KindBool:
+		return strconv.AppendBool(b, in.Bools[row])
+	case feature.KindInt32, feature.KindInt64:
+		return strconv.AppendInt(b, in.Ints[row], 10)
+	case feature.KindFloat32:
+		return appendFloat(b, in.Floats[row], 32)
+	case feature.KindFloat64:
+		return appendFloat(b, in.Floats[row], 64)
+	case feature.KindTimestamp:
+		return appendTimestamp(b, in.Ints[row])
+	case feature.KindBytes:
+		return appendEscaped(b, in.Strings[row])
+	case feature.KindString, feature.KindJSON:
+		return append(b, in.Strings[row]...)
+	case feature.KindInvalid:
+	}
+	return b
 }
 
 // printing writes each valid row into the arena.

@@ -26,6 +26,9 @@ func Check(n *Node, scope Scope) (*Expr, error) {
 	}
 	c := &checker{scope: scope}
 	e := c.check(n)
+	if e != nil && e.isInterval() {
+		c.fail(n, "write epoch(…) for its seconds, or datediff('day', start, end)", "an interval cannot be the result")
+	}
 	if e != nil && len(c.errs) == 0 {
 		return e, nil
 	}
@@ -48,8 +51,34 @@ type checker struct {
 }
 
 func (c *checker) fail(n *Node, hint, format string, args ...any) *Expr {
+	for i, a := range args {
+		if t, ok := a.(feature.Type); ok {
+			args[i] = typeName(t)
+		}
+	}
 	c.errs = append(c.errs, errorAt(n.off, n.end, hint, format, args...))
 	return nil
+}
+
+// typeName is how messages call a type, also those that only expressions have.
+func typeName(t feature.Type) string {
+	switch {
+	case t == feature.Of(kindInterval):
+		return "interval"
+	case t.Kind == feature.KindInvalid:
+		return strings.Replace(t.String(), t.Kind.String(), "null", 1)
+	}
+	return t.String()
+}
+
+func (c *checker) operands(n *Node) ([]*Expr, bool) {
+	if c.tooLoose(n) {
+		return nil, false
+	}
+	if n.kind == nodeCall && n.text == "event_time" && c.rows() != nil {
+		return nil, true // what stands in it is no value, but a view
+	}
+	return c.checkAll(n.args)
 }
 
 func (c *checker) checkAll(nodes []*Node) ([]*Expr, bool) {
@@ -73,17 +102,16 @@ func (c *checker) check(n *Node) *Expr {
 		return c.number(n)
 	case nodeName:
 		return c.name(n)
-	case nodeCall:
-		if scope, ok := c.scope.(RowTimes); ok && n.text == "event_time" {
-			return c.rowTime(n, scope)
-		}
 	}
-	args, ok := c.checkAll(n.args)
+	args, ok := c.operands(n)
 	if !ok {
 		if n.kind == nodeCall {
 			c.lookup(n) // an unknown function is an error of its own
 		}
 		return c.negatedMinimum(n)
+	}
+	if slices.ContainsFunc(args, (*Expr).isInterval) {
+		return c.withIntervals(n, args)
 	}
 	switch n.kind {
 	case nodeUnary:
@@ -106,6 +134,10 @@ func (c *checker) check(n *Node) *Expr {
 		return c.negate(n, c.like(n, args))
 	case nodeCast:
 		return c.cast(n, args[0])
+	case nodeInterval:
+		return c.interval(n, args[0])
+	case nodeList, nodeSubscript, nodeSlice:
+		return c.bracket(n, args)
 	case nodeNull, nodeBool, nodeInt, nodeFloat, nodeString, nodeName:
 	}
 	return nil
@@ -145,18 +177,22 @@ func (c *checker) name(n *Node) *Expr {
 	if e, ok := c.scope.Resolve(n.text); ok && e != nil {
 		return e
 	}
-	known, better := c.scope.Names(), ""
-	if scope, ok := c.scope.(Explainer); ok {
-		message, hint := scope.Explain(n.text)
-		if message != "" {
-			return c.fail(n, hint, "%s", message)
-		}
-		better = hint
+	known := c.scope.Names()
+	full := endingIn(known, "."+n.text)
+	switch len(full) {
+	case 0:
+	case 1:
+		return c.fail(n, "did you mean "+full[0]+"?", "unknown name %s", n.text)
+	default:
+		return c.fail(n, "write "+strings.Join(full[:min(len(full), maxListed)], " or "), "the name %s is ambiguous", n.text)
 	}
 	other := "no names are known here"
+	if scope, ok := c.scope.(Hinter); ok {
+		if hint := scope.Hint(n.text); hint != "" {
+			return c.fail(n, didYouMean(n.text, known, hint), "unknown name %s", n.text)
+		}
+	}
 	switch {
-	case better != "":
-		other = better
 	case n.quoted:
 		other = "text goes in single quotes: " + quoteText(n.text)
 	case len(known) > maxListed:
@@ -165,6 +201,16 @@ func (c *checker) name(n *Node) *Expr {
 		other = "known names are " + strings.Join(known, ", ")
 	}
 	return c.fail(n, didYouMean(n.text, known, other), "unknown name %s", n.text)
+}
+
+func endingIn(names []string, end string) []string {
+	var all []string
+	for _, name := range names {
+		if strings.HasSuffix(name, end) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // castHint proposes the cast that would make n a t.
@@ -246,6 +292,8 @@ func (c *checker) binary(n *Node, a, b *Expr) *Expr {
 		return c.connect(n, a, b)
 	case "||":
 		return c.join(n, a, b)
+	case "->", "->>":
+		return c.arrow(n, a, b)
 	}
 	if how, ok := direct[n.text]; ok {
 		return c.compare(n, n.args[0], n.args[1], a, b, how)
@@ -269,7 +317,13 @@ func (c *checker) connect(n *Node, a, b *Expr) *Expr {
 }
 
 func (c *checker) join(n *Node, a, b *Expr) *Expr {
+	if a.typ.IsList() || b.typ.IsList() {
+		return c.joinLists(n, []*Expr{a, b}, kernelListJoin)
+	}
 	text := feature.Of(feature.KindString)
+	if a.is(feature.KindBytes) && b.is(feature.KindBytes) {
+		text = a.typ
+	}
 	a = c.want(n.args[0], a, text, "the left side of ||")
 	b = c.want(n.args[1], b, text, "the right side of ||")
 	if a == nil || b == nil {
@@ -284,13 +338,20 @@ func (c *checker) arithmetic(n *Node, a, b *Expr) *Expr {
 	if a.untyped() && b.untyped() {
 		a = nullOf(feature.Of(feature.KindInt32))
 	}
+	if n.text == "-" && isTime(a.typ) && isTime(b.typ) {
+		return timeDifference(n, a, b)
+	}
 	t, ok := common(a.typ, b.typ)
 	if !ok || !isNumeric(t) {
 		bad, e := n.args[0], a
 		if isNumeric(a.typ) {
 			bad, e = n.args[1], b
 		}
-		return c.fail(n, numberHint(bad, e), "cannot %s %s and %s", operatorVerbs[n.text], a.typ, b.typ)
+		hint := numberHint(bad, e)
+		if isTime(a.typ) || isTime(b.typ) {
+			hint = "write time + interval 1 day, or epoch(time) for its seconds"
+		}
+		return c.fail(n, hint, "cannot %s %s and %s", operatorVerbs[n.text], a.typ, b.typ)
 	}
 	if n.text == "/" && (t.Kind == feature.KindInt32 || t.Kind == feature.KindInt64) {
 		t = feature.Of(feature.KindFloat64)
@@ -355,19 +416,18 @@ func (c *checker) compare(n, na, nb *Node, a, b *Expr, how comparison) *Expr {
 	if !okA || !okB {
 		return nil
 	}
+	if !c.comparable(n, a, b) {
+		return nil
+	}
 	both, ok := c.unify([]*Node{na, nb}, []*Expr{a, b}, "cannot compare")
 	if !ok {
 		return nil
 	}
 	t, bools := both[0].typ, feature.Of(feature.KindBool)
-	if t.Kind == feature.KindInvalid {
+	if t == (feature.Type{}) {
 		return nullOf(bools)
 	}
-	k := compareKernel(how, t.Layout())
-	if k == nil || t.Kind == feature.KindJSON {
-		return c.fail(n, "only is null and is not null work on them", "values of %s cannot be compared", t)
-	}
-	return apply(k, bools, n, both...)
+	return apply(compareKernel(how, t.Layout()), bools, n, both...)
 }
 
 // compareSwapped makes `b how a` of n, which was written a > b or a >= b, and

@@ -33,7 +33,9 @@ func compareKernel(how comparison, layout feature.Layout) *kernel {
 		k.run = func(c *call) { compareFloats(c, how) }
 	case feature.LayoutString:
 		k.run = func(c *call) { compareStrings(c, how) }
-	case feature.LayoutNone, feature.LayoutList:
+	case feature.LayoutList:
+		k.run = func(c *call) { compareLists(c, how) }
+	case feature.LayoutNone:
 		return nil
 	}
 	return k
@@ -61,24 +63,48 @@ func compareInts(c *call, how comparison) {
 	}
 }
 
-// compareFloats orders NaN after everything and equal to itself.
+// compareFloats orders NaN after everything and equal to itself. It compares as
+// the processor does, without branches, and again where it met a NaN.
 func compareFloats(c *call, how comparison) {
 	out, a, b := c.out.col.Bools[:c.n], c.floats(0), c.floats(1)
+	nan := false
 	switch how {
 	case compareEqual:
 		for i := range out {
-			out[i] = floatsEqual(a[i], b[i])
+			out[i] = a[i] == b[i]
+			nan = nan || a[i] != a[i] // only NaN = NaN differs
 		}
 	case compareUnequal:
 		for i := range out {
-			out[i] = !floatsEqual(a[i], b[i])
+			out[i] = a[i] != b[i]
+			nan = nan || a[i] != a[i]
 		}
 	case compareLess:
 		for i := range out {
-			out[i] = floatLess(a[i], b[i])
+			out[i] = a[i] < b[i]
+			nan = nan || b[i] != b[i]
 		}
 	case compareLessEqual:
 		for i := range out {
+			out[i] = a[i] <= b[i]
+			nan = nan || b[i] != b[i]
+		}
+	}
+	if nan {
+		compareWithNaN(out, a, b, how)
+	}
+}
+
+func compareWithNaN(out []bool, a, b []float64, how comparison) {
+	for i := range out {
+		switch how {
+		case compareEqual:
+			out[i] = floatsEqual(a[i], b[i])
+		case compareUnequal:
+			out[i] = !floatsEqual(a[i], b[i])
+		case compareLess:
+			out[i] = floatLess(a[i], b[i])
+		case compareLessEqual:
 			out[i] = !floatLess(b[i], a[i])
 		}
 	}
@@ -261,7 +287,9 @@ func better(best, next *feature.Column, row int, least bool) bool {
 		return floatLess(best.Floats[row], next.Floats[row])
 	case feature.LayoutString:
 		return best.Strings[row] < next.Strings[row]
-	case feature.LayoutNone, feature.LayoutList:
+	case feature.LayoutList:
+		return compareRows(best, row, next, row) < 0
+	case feature.LayoutNone:
 	}
 	return false
 }

@@ -50,6 +50,18 @@ func Compile(outs []*Expr) *Program {
 // first use.
 func (p *Program) Slots() []int { return append([]int(nil), p.slots...) }
 
+// Steps returns how many kernels a run calls: parts that are shared count
+// once, and columns and constants do not count.
+func (p *Program) Steps() int {
+	n := 0
+	for i := range p.nodes {
+		if p.nodes[i].kind == exprApply {
+			n++
+		}
+	}
+	return n
+}
+
 // compiler numbers expressions so that equal ones have equal numbers.
 type compiler struct {
 	program *Program

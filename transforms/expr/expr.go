@@ -25,15 +25,16 @@ const (
 // Expr is a typed expression, a node of a graph without cycles. It is immutable
 // and may be shared, by other expressions and by goroutines.
 type Expr struct {
-	kind   exprKind
-	typ    feature.Type
-	slot   int             // of a column
-	name   string          // of a column
-	value  *feature.Column // of a constant, one row
-	kernel *kernel         // of an application
-	set    *constSet       // what an `in` with constants looks for
-	args   []*Expr
-	at     *Node // what was written, for failures; nil for leaves and made-up nodes
+	kind     exprKind
+	typ      feature.Type
+	slot     int             // of a column
+	name     string          // of a column
+	value    *feature.Column // of a constant, one row
+	kernel   *kernel         // of an application
+	set      *constSet       // what an `in` with constants looks for
+	interval *interval       // of an expression that is an interval, which is nothing else
+	args     []*Expr
+	at       *Node // what was written, for failures; nil for leaves and made-up nodes
 }
 
 // Type returns the type of e's values. A bare null has the zero Type.
@@ -70,7 +71,7 @@ func Literal(c *feature.Column) *Expr {
 func Cast(e *Expr, t feature.Type) *Expr { return cast(e, t, false, nil) }
 
 // untyped reports whether e is a null that takes the type of its surroundings.
-func (e *Expr) untyped() bool { return e.typ.Kind == feature.KindInvalid }
+func (e *Expr) untyped() bool { return e.typ == feature.Type{} }
 
 func (e *Expr) is(k feature.Kind) bool { return e.typ == feature.Of(k) }
 
@@ -111,8 +112,10 @@ func widenCost(t, u feature.Type) (int, bool) {
 	switch {
 	case t == u:
 		return 0, true
-	case t.Kind == feature.KindInvalid:
-		return 1, true
+	case t.Kind == feature.KindInvalid: // null, and lists of it such as []
+		return 1, t.Depth == 0 || t.Depth <= u.Depth && u.Length == 0
+	case t.IsList() && u.IsList() && u.Length == 0:
+		return widenCost(t.Elem(), u.Elem())
 	case t.IsList() || u.IsList():
 		return 0, false
 	}
@@ -136,9 +139,9 @@ func common(t, u feature.Type) (feature.Type, bool) {
 	if _, ok := widenCost(u, t); ok {
 		return t, true
 	}
-	if t.IsList() && u.IsList() && t.Depth == u.Depth && t.Kind == u.Kind {
-		t.Length = 0
-		return t, true
+	if t.IsList() && u.IsList() {
+		elem, ok := common(t.Elem(), u.Elem())
+		return feature.ListOf(elem), ok
 	}
 	return feature.Type{}, false
 }

@@ -58,9 +58,10 @@ func FuzzParse(f *testing.F) {
 
 func FuzzEval(f *testing.F) {
 	seed(f)
-	tab := readTable(f, "fare float64|km float64|status string|a int32|b int64|f float32|t timestamp|l list<int64>|j json|y bytes|ok bool|event_time timestamp|now timestamp\n"+
-		"1.5|0|completed|1|-3|2.5|2024-05-01T00:00:00Z|[1]|{}|aGk=|true|2024-05-01T00:00:00Z|2024-05-02T00:00:00Z\n"+
-		"nan|null|é|-2147483648|9223372036854775807|null|null|null|null|null|false|null|null")
+	tab := readTable(f, "fare float64|km float64|status string|a int32|b int64|f float32|t timestamp|"+
+		"l list<int64>|m list<float32>|n list<list<string>>|j json|y bytes|ok bool|event_time timestamp|now timestamp\n"+
+		"1.5|0|completed|1|-3|2.5|2024-05-01T00:00:00Z|[1]|[1.5, null]|[[a], [null]]|{\"a\": [1, \"b\"]}|aGk=|true|2024-05-01T00:00:00Z|2024-05-02T00:00:00Z\n"+
+		"nan|null|é|-2147483648|9223372036854775807|null|null|null|null|null|null|null|false|null|null")
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) > 500 {
 			return

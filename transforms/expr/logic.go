@@ -3,6 +3,7 @@ package expr
 import (
 	"iter"
 	"math/bits"
+	"slices"
 
 	"millrace/feature"
 )
@@ -24,7 +25,8 @@ type kernel struct {
 	name  string // equal for kernels that do the same to operands of the same types
 	nulls nullRule
 	run   func(c *call)
-	why   []string // messages that fail can name
+	why   []string  // messages that fail can name
+	path  *jsonPath // of a kernel that takes JSON out of JSON
 }
 
 func (c *call) valid(row int) bool { return c.out.col.Valid.Get(row) }
@@ -134,9 +136,44 @@ func runDistinct(c *call) {
 	c.spreadFailures()
 }
 
-// runCase has condition, value, …, value. It goes from the last branch to the
-// first and lets each overwrite, so that the first that holds remains.
+// runCase has condition, value, …, value. Each word of rows is shared out among
+// the branches, the first that holds taking its rows; what remains takes the
+// last value.
 func runCase(c *call) {
+	if c.out.col.Type.IsList() || slices.ContainsFunc(c.args, (*register).isFailing) {
+		runCaseFailing(c)
+		return
+	}
+	out, last := c.out.col, len(c.args)-1
+	for w := range out.Valid {
+		rest, valid := wordMask(c.n, w), uint64(0)
+		for k := 0; k < last && rest != 0; k += 2 {
+			when, then := c.args[k].col, c.args[k+1].col
+			m := pack(when.Bools[:c.n], w) & when.Valid[w] & rest
+			rest &^= m
+			valid |= then.Valid[w] & m
+			takeWord(out, then, w, m)
+		}
+		other := c.args[last].col
+		out.Valid[w] = valid | other.Valid[w]&rest
+		takeWord(out, other, w, rest)
+	}
+}
+
+func (r *register) isFailing() bool { return r.failing }
+
+// wordMask has the bits of word w that stand for rows, of n.
+func wordMask(n, w int) uint64 {
+	if left := n - w<<6; left < 64 {
+		return 1<<uint(left) - 1
+	}
+	return ^uint64(0)
+}
+
+// runCaseFailing is runCase where operands may have failed. It goes from the
+// last branch to the first and lets each overwrite, so that the first that
+// holds remains, with its failures.
+func runCaseFailing(c *call) {
 	c.blendAll(c.args[len(c.args)-1])
 	mask := c.scratch()
 	for k := len(c.args) - 3; k >= 0; k -= 2 {
@@ -151,8 +188,26 @@ func runCase(c *call) {
 	}
 }
 
-// runCoalesce overwrites from the last operand to the first, like runCase.
+// runCoalesce shares the rows out like runCase, to the first operand not null.
 func runCoalesce(c *call) {
+	if c.out.col.Type.IsList() || slices.ContainsFunc(c.args, (*register).isFailing) {
+		runCoalesceFailing(c)
+		return
+	}
+	out, last := c.out.col, len(c.args)-1
+	for w := range out.Valid {
+		rest, valid := wordMask(c.n, w), uint64(0)
+		for k := 0; k <= last && rest != 0; k++ {
+			m := c.args[k].col.Valid[w] & rest
+			rest &^= m
+			valid |= m
+			takeWord(out, c.args[k].col, w, m)
+		}
+		out.Valid[w] = valid
+	}
+}
+
+func runCoalesceFailing(c *call) {
 	c.blendAll(c.args[len(c.args)-1])
 	for k := len(c.args) - 2; k >= 0; k-- {
 		a := c.args[k]
@@ -165,8 +220,15 @@ func runCoalesce(c *call) {
 
 // runNullif has a value and the condition that makes it null.
 func runNullif(c *call) {
-	c.blendAll(c.args[0])
-	equal := c.args[1]
+	value, equal := c.args[0], c.args[1]
+	if out := c.out.col; !out.Type.IsList() && !value.failing && !equal.failing {
+		for w := range out.Valid {
+			out.Valid[w] = value.col.Valid[w] &^ (pack(equal.col.Bools[:c.n], w) & equal.col.Valid[w])
+			takeWord(out, value.col, w, wordMask(c.n, w))
+		}
+		return
+	}
+	c.blendAll(value)
 	for w := range c.out.col.Valid {
 		c.out.col.Valid[w] &^= pack(equal.col.Bools[:c.n], w) & equal.col.Valid[w]
 	}
@@ -178,8 +240,7 @@ func runNullif(c *call) {
 // blendAll starts the output as a copy of r.
 func (c *call) blendAll(r *register) {
 	if c.out.col.Type.IsList() {
-		c.out.col.Reset(c.out.col.Type)
-		c.out.col.Resize(c.n)
+		c.startLists()
 	}
 	mask := c.scratch()
 	mask.Fill(c.n)
@@ -219,15 +280,35 @@ func (c *call) blend(r *register, mask feature.Bitmap) {
 	}
 }
 
+// takeWord takes the values of the rows whose bits are set in m, the mask of
+// word w, from in.
+func takeWord(out, in *feature.Column, w int, m uint64) {
+	switch out.Type.Layout() {
+	case feature.LayoutBool:
+		takeBits(out.Bools, in.Bools, w, m)
+	case feature.LayoutInt:
+		takeBits(out.Ints, in.Ints, w, m)
+	case feature.LayoutFloat:
+		takeBits(out.Floats, in.Floats, w, m)
+	case feature.LayoutString:
+		takeBits(out.Strings, in.Strings, w, m)
+	case feature.LayoutNone, feature.LayoutList:
+	}
+}
+
 func takeRows[T any](out, in []T, mask feature.Bitmap) {
 	for w, m := range mask {
-		if m == ^uint64(0) {
-			copy(out[w<<6:(w+1)<<6], in[w<<6:(w+1)<<6])
-			continue
-		}
-		for ; m != 0; m &= m - 1 {
-			row := w<<6 + bits.TrailingZeros64(m)
-			out[row] = in[row]
-		}
+		takeBits(out, in, w, m)
+	}
+}
+
+func takeBits[T any](out, in []T, w int, m uint64) {
+	if m == ^uint64(0) {
+		copy(out[w<<6:(w+1)<<6], in[w<<6:(w+1)<<6])
+		return
+	}
+	for ; m != 0; m &= m - 1 {
+		row := w<<6 + bits.TrailingZeros64(m)
+		out[row] = in[row]
 	}
 }

@@ -42,14 +42,17 @@ type register struct {
 
 // call is one step: a kernel bound to its registers.
 type call struct {
-	kernel *kernel
-	n      int // rows
-	out    *register
-	args   []*register
-	arena  *feature.Arena
-	cause  int32 // of the kernel's first message
-	set    *constSet
-	mask   feature.Bitmap // scratch, one bit per row
+	kernel   func(c *call)
+	spreads  bool // nullsSpread
+	n        int  // rows
+	out      *register
+	args     []*register
+	nullable []*register // of args, those that may have nulls: all but constants
+	arena    *feature.Arena
+	cause    int32 // of the kernel's first message
+	set      *constSet
+	mask     feature.Bitmap // scratch, one bit per row
+	inner    *call          // of kernels that run another one over elements
 }
 
 // NewMachine makes a machine for one goroutine.
@@ -65,9 +68,12 @@ func (p *Program) NewMachine() *Machine {
 		if n.kind != exprApply {
 			continue
 		}
-		c := call{kernel: n.kernel, out: &m.registers[i], arena: &m.arena, cause: n.cause, set: n.set}
+		c := call{kernel: n.kernel.run, spreads: n.kernel.nulls == nullsSpread, out: &m.registers[i], arena: &m.arena, cause: n.cause, set: n.set}
 		for _, a := range n.args {
 			c.args = append(c.args, &m.registers[a])
+			if v := p.nodes[a].value; v == nil || v.IsNull(0) {
+				c.nullable = append(c.nullable, &m.registers[a])
+			}
 		}
 		m.calls = append(m.calls, c)
 	}
@@ -85,7 +91,12 @@ func (m *Machine) Run(in Input) {
 		m.load(i, &in)
 	}
 	for i := range m.calls {
-		m.calls[i].run()
+		c := &m.calls[i]
+		c.out.failing = false
+		if c.spreads {
+			c.spread()
+		}
+		c.kernel(c)
 	}
 }
 
@@ -131,7 +142,7 @@ func (m *Machine) load(i int, in *Input) {
 		loadTimes(&r.own, in.NowMicros)
 	case exprColumn:
 		if n.slot >= 0 && n.slot < len(in.Columns) {
-			if c := in.Columns[n.slot]; c != nil && c.Len() == m.rows && c.Type.Layout() == n.typ.Layout() {
+			if c := in.Columns[n.slot]; c != nil && c.Len() == m.rows && (c.Type == n.typ || sameLayout(c.Type, n.typ)) {
 				r.col = c
 				return
 			}
@@ -143,8 +154,18 @@ func (m *Machine) load(i int, in *Input) {
 	}
 }
 
+// sameLayout reports whether columns of both types keep their values in the same
+// slices, those of elements too.
+func sameLayout(t, u feature.Type) bool {
+	return t.Depth == u.Depth && feature.Of(t.Kind).Layout() == feature.Of(u.Kind).Layout()
+}
+
 func loadTimes(c *feature.Column, micros []int64) {
 	n := copy(c.Ints, micros)
+	if n == c.Len() {
+		c.Valid.Fill(n)
+		return
+	}
 	c.Valid = c.Valid.Resize(n)
 	c.Valid.Fill(n)
 	c.Valid = c.Valid.Resize(c.Len())
@@ -166,31 +187,28 @@ func (m *Machine) Failure(i, row int) (Failure, bool) {
 	return m.program.causes[r.causes[row]], true
 }
 
-func (c *call) run() {
-	c.out.failing = false
-	if c.kernel.nulls == nullsSpread {
-		c.spread()
-	}
-	c.kernel.run(c)
-}
-
 // spread makes the output null where any operand is null and failed where any
 // operand failed; the first operand that failed names the cause.
 func (c *call) spread() {
 	valid := c.out.col.Valid
-	switch len(c.args) {
-	case 0:
+	if len(c.nullable) == 0 {
 		valid.Fill(c.n)
 		return
-	case 1:
-		copy(valid, c.args[0].col.Valid)
-	default:
-		a, b := c.args[0].col.Valid[:len(valid)], c.args[1].col.Valid[:len(valid)]
-		for w := range valid {
-			valid[w] = a[w] & b[w]
-		}
 	}
-	for _, r := range c.args[min(2, len(c.args)):] {
+	if len(valid) == 1 { // a read's few rows
+		bits, failing := ^uint64(0), false
+		for _, r := range c.nullable {
+			bits &= r.col.Valid[0]
+			failing = failing || r.failing
+		}
+		valid[0] = bits
+		if failing {
+			c.spreadFailures()
+		}
+		return
+	}
+	copy(valid, c.nullable[0].col.Valid)
+	for _, r := range c.nullable[1:] {
 		for w, bits := range r.col.Valid[:len(valid)] {
 			valid[w] &= bits
 		}

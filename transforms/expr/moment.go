@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -14,6 +15,8 @@ const (
 	microsPer = 1_000_000
 )
 
+const timeOutOfRange = "time out of range"
+
 var (
 	kernelEpoch = &kernel{name: "epoch", run: func(c *call) {
 		out := c.out.col.Floats[:c.n]
@@ -21,7 +24,7 @@ var (
 			out[i] = float64(v) / microsPer
 		}
 	}}
-	kernelToTimestamp = &kernel{name: "to_timestamp", why: []string{"time out of range"}, run: func(c *call) {
+	kernelToTimestamp = &kernel{name: "to_timestamp", why: []string{timeOutOfRange}, run: func(c *call) {
 		out := c.out.col.Ints[:c.n]
 		for i, v := range c.floats(0) {
 			micros := math.RoundToEven(v * microsPer)
@@ -32,7 +35,7 @@ var (
 			}
 		}
 	}}
-	kernelFromMillis = &kernel{name: "epoch_ms", why: []string{"time out of range"}, run: func(c *call) {
+	kernelFromMillis = &kernel{name: "epoch_ms", why: []string{timeOutOfRange}, run: func(c *call) {
 		out := c.out.col.Ints[:c.n]
 		for i, v := range c.ints(0) {
 			out[i] = v * 1000
@@ -53,109 +56,8 @@ func timesTo(name string, f func(micros int64) int64) *kernel {
 	}}
 }
 
-// datePart is one thing that date_part and date_trunc know.
-type datePart struct {
-	names []string
-	part  func(t time.Time) int64
-	trunc func(t time.Time) time.Time
-}
-
 func midnight(year int, month time.Month, day int) time.Time {
 	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
-}
-
-// every truncates to a multiple of d since the epoch.
-func every(d time.Duration) func(time.Time) time.Time {
-	return func(t time.Time) time.Time {
-		v, step := t.UnixMicro(), d.Microseconds()
-		return time.UnixMicro(v - ((v%step)+step)%step).UTC()
-	}
-}
-
-// years truncates to a multiple of n years.
-func years(n int) func(time.Time) time.Time {
-	return func(t time.Time) time.Time { return midnight(t.Year()/n*n, time.January, 1) }
-}
-
-func monday(t time.Time) time.Time {
-	return midnight(t.Year(), t.Month(), t.Day()-(int(t.Weekday())+6)%7)
-}
-
-func isoYear(t time.Time) int64 { y, _ := t.ISOWeek(); return int64(y) }
-func isoWeek(t time.Time) int64 { _, w := t.ISOWeek(); return int64(w) }
-
-// span is which century or the like a year is in; there is no year zero.
-func span(year, n int) int64 {
-	if year > 0 {
-		return int64((year-1)/n + 1)
-	}
-	return int64(-(-year/n + 1))
-}
-
-func microsOfMinute(t time.Time) int64 {
-	return int64(t.Second())*microsPer + int64(t.Nanosecond()/1000)
-}
-
-var dateParts = []datePart{
-	{[]string{"year", "years", "yr", "y"}, func(t time.Time) int64 { return int64(t.Year()) }, years(1)},
-	{
-		[]string{"quarter", "quarters"},
-		func(t time.Time) int64 { return int64(t.Month()+2) / 3 },
-		func(t time.Time) time.Time { return midnight(t.Year(), (t.Month()-1)/3*3+1, 1) },
-	},
-	{
-		[]string{"month", "months", "mon", "mons"},
-		func(t time.Time) int64 { return int64(t.Month()) },
-		func(t time.Time) time.Time { return midnight(t.Year(), t.Month(), 1) },
-	},
-	{[]string{"week", "weeks", "w"}, isoWeek, monday},
-	{[]string{"day", "days", "d", "dayofmonth"}, func(t time.Time) int64 { return int64(t.Day()) }, every(24 * time.Hour)},
-	{[]string{"hour", "hours", "hr", "h"}, func(t time.Time) int64 { return int64(t.Hour()) }, every(time.Hour)},
-	{[]string{"minute", "minutes", "min", "mins", "m"}, func(t time.Time) int64 { return int64(t.Minute()) }, every(time.Minute)},
-	{[]string{"second", "seconds", "sec", "secs", "s"}, func(t time.Time) int64 { return int64(t.Second()) }, every(time.Second)},
-	{[]string{"millisecond", "milliseconds", "ms"}, func(t time.Time) int64 { return microsOfMinute(t) / 1000 }, every(time.Millisecond)},
-	{[]string{"microsecond", "microseconds", "us"}, microsOfMinute, every(time.Microsecond)},
-	{[]string{"decade", "decades"}, func(t time.Time) int64 { return int64(t.Year() / 10) }, years(10)},
-	{[]string{"century", "centuries"}, func(t time.Time) int64 { return span(t.Year(), 100) }, years(100)},
-	{[]string{"millennium", "millennia"}, func(t time.Time) int64 { return span(t.Year(), 1000) }, years(1000)},
-	{[]string{"dow", "dayofweek", "weekday"}, func(t time.Time) int64 { return int64(t.Weekday()) }, nil},
-	{[]string{"isodow"}, func(t time.Time) int64 { return int64(t.Weekday()+6)%7 + 1 }, nil},
-	{[]string{"doy", "dayofyear"}, func(t time.Time) int64 { return int64(t.YearDay()) }, nil},
-	{[]string{"isoyear"}, isoYear, nil},
-	{[]string{"yearweek"}, func(t time.Time) int64 { return isoYear(t)*100 + isoWeek(t) }, nil},
-}
-
-func partNames(truncates bool) []string {
-	var names []string
-	for _, p := range dateParts {
-		if p.trunc != nil || !truncates {
-			names = append(names, p.names[0])
-		}
-	}
-	return names
-}
-
-// dateKernel returns the kernel of date_part or date_trunc for a part's name.
-func dateKernel(function, name string) *kernel {
-	truncates := function == "date_trunc"
-	for _, p := range dateParts {
-		if truncates && p.trunc == nil {
-			continue
-		}
-		for _, n := range p.names {
-			if n != name {
-				continue
-			}
-			return timesTo(function+" "+p.names[0], func(micros int64) int64 {
-				t := time.UnixMicro(micros).UTC()
-				if truncates {
-					return p.trunc(t).UnixMicro()
-				}
-				return p.part(t)
-			})
-		}
-	}
-	return nil
 }
 
 // parseTimestamp reads "2024-05-01", with a time "12:00:00.5" after a space or
@@ -259,9 +161,15 @@ func (s *scanner) zone() int64 {
 	return sign * int64(hours*60+minutes) * 60 * microsPer
 }
 
+// appendTimestamp writes a time as DuckDB does, years before the first with (BC).
 func appendTimestamp(b []byte, micros int64) []byte {
 	t := time.UnixMicro(micros).UTC()
-	b = t.AppendFormat(b, "2006-01-02 15:04:05")
+	if y := t.Year(); y > 0 {
+		b = t.AppendFormat(b, "2006-01-02 15:04:05")
+	} else {
+		b = fmt.Appendf(b, "%04d", 1-y)
+		b = t.AppendFormat(b, "-01-02 (BC) 15:04:05")
+	}
 	if t.Nanosecond() == 0 {
 		return b
 	}

@@ -13,17 +13,21 @@ const (
 	nodeInt
 	nodeFloat
 	nodeString
-	nodeName     // a column or feature, dots included
-	nodeUnary    // text is "-", "+" or "not"
-	nodeBinary   // text is the operator
-	nodeCall     // text is the function's name in lower case
-	nodeCase     // [operand,] when, then, …, [else]
-	nodeIn       // operand, then the list
-	nodeBetween  // operand, low, high
-	nodeIsNull   // operand
-	nodeDistinct // left, right
-	nodeLike     // operand, pattern; text is "like" or "ilike"
-	nodeCast     // operand; text is the type's name; try for try_cast
+	nodeName      // a column or feature, dots included
+	nodeUnary     // text is "-", "+" or "not"
+	nodeBinary    // text is the operator
+	nodeCall      // text is the function's name in lower case
+	nodeCase      // [operand,] when, then, …, [else]
+	nodeIn        // operand, then the list
+	nodeBetween   // operand, low, high
+	nodeIsNull    // operand
+	nodeDistinct  // left, right
+	nodeLike      // operand, pattern; text is "like" or "ilike"
+	nodeCast      // operand; text is the type's name; try for try_cast
+	nodeList      // the elements
+	nodeSubscript // operand, index
+	nodeSlice     // operand, first, last
+	nodeInterval  // a number; text is the unit, or with none the operand is text that has them
 )
 
 // Node is a parsed expression whose names have not been resolved. It is
@@ -94,13 +98,13 @@ func (n *Node) print(b *strings.Builder) {
 		n.infix(b, n.not()+n.text, n.args[1:])
 	case nodeCall:
 		b.WriteString(n.text)
-		printList(b, n.args)
+		printList(b, '(', n.args, ')')
 	case nodeCase:
 		n.printCase(b)
 	case nodeIn:
 		n.args[0].operand(b)
 		b.WriteString(" " + n.not() + "in ")
-		printList(b, n.args[1:])
+		printList(b, '(', n.args[1:], ')')
 	case nodeBetween:
 		n.infix(b, n.not()+"between", n.args[1:2])
 		b.WriteString(" and ")
@@ -112,6 +116,12 @@ func (n *Node) print(b *strings.Builder) {
 		n.infix(b, "is "+n.not()+"distinct from", n.args[1:])
 	case nodeCast:
 		n.printCast(b)
+	case nodeInterval:
+		n.printInterval(b)
+	case nodeList:
+		printList(b, '[', n.args, ']')
+	case nodeSubscript, nodeSlice:
+		n.printSubscript(b)
 	}
 }
 
@@ -130,24 +140,24 @@ func (n *Node) infix(b *strings.Builder, operator string, right []*Node) {
 
 func (n *Node) operand(b *strings.Builder) {
 	switch n.kind {
-	case nodeNull, nodeBool, nodeInt, nodeFloat, nodeString, nodeName, nodeCall, nodeCast:
+	case nodeNull, nodeBool, nodeInt, nodeFloat, nodeString, nodeName, nodeCall, nodeCast, nodeList, nodeSubscript, nodeSlice:
 		n.print(b)
-	case nodeUnary, nodeBinary, nodeCase, nodeIn, nodeBetween, nodeIsNull, nodeDistinct, nodeLike:
+	case nodeUnary, nodeBinary, nodeCase, nodeIn, nodeBetween, nodeIsNull, nodeDistinct, nodeLike, nodeInterval:
 		b.WriteByte('(')
 		n.print(b)
 		b.WriteByte(')')
 	}
 }
 
-func printList(b *strings.Builder, args []*Node) {
-	b.WriteByte('(')
+func printList(b *strings.Builder, start byte, args []*Node, end byte) {
+	b.WriteByte(start)
 	for i, a := range args {
 		if i > 0 {
 			b.WriteString(", ")
 		}
 		a.print(b)
 	}
-	b.WriteByte(')')
+	b.WriteByte(end)
 }
 
 func (n *Node) printCase(b *strings.Builder) {
@@ -171,6 +181,17 @@ func (n *Node) printCase(b *strings.Builder) {
 	b.WriteString(" end")
 }
 
+func (n *Node) printSubscript(b *strings.Builder) {
+	n.args[0].operand(b)
+	b.WriteByte('[')
+	n.args[1].print(b)
+	if n.kind == nodeSlice {
+		b.WriteByte(':')
+		n.args[2].print(b)
+	}
+	b.WriteByte(']')
+}
+
 func (n *Node) printCast(b *strings.Builder) {
 	if n.try {
 		b.WriteString("try_")
@@ -178,6 +199,18 @@ func (n *Node) printCast(b *strings.Builder) {
 	b.WriteString("cast(")
 	n.args[0].print(b)
 	b.WriteString(" as " + n.text + ")")
+}
+
+func (n *Node) printInterval(b *strings.Builder) {
+	b.WriteString("interval ")
+	if n.args[0].kind == nodeString {
+		n.args[0].print(b)
+	} else {
+		printList(b, '(', n.args, ')')
+	}
+	if n.text != "" {
+		b.WriteString(" " + n.text)
+	}
 }
 
 func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

@@ -254,7 +254,12 @@ const (
 	logOfZero      = "logarithm of zero"
 	logOfNegative  = "logarithm of a negative number"
 	logOfBaseOne   = "logarithm to base one"
+	infiniteAngle  = "angle is infinite"
+	outsideUnit    = "number outside [-1, 1]"
 )
+
+func infinite(v float64) int  { return -int(boolInt(!math.IsInf(v, 0))) }
+func beyondOne(v float64) int { return -int(boolInt(v >= -1 && v <= 1 || v != v)) }
 
 func logarithm(name string, f func(float64) float64) *kernel {
 	return floatsWithin(name, f, logDomain, logOfZero, logOfNegative)
@@ -284,12 +289,14 @@ var kernelLogBase = &kernel{name: "log base", why: []string{logOfZero, logOfNega
 	}
 }}
 
-var kernelPow = &kernel{name: "pow", run: func(c *call) {
-	out, a, b := c.out.col.Floats[:c.n], c.floats(0), c.floats(1)
-	for i := range out {
-		out[i] = math.Pow(a[i], b[i])
-	}
-}}
+func floatPairTo(name string, f func(a, b float64) float64) *kernel {
+	return &kernel{name: name, run: func(c *call) {
+		out, a, b := c.out.col.Floats[:c.n], c.floats(0), c.floats(1)
+		for i := range out {
+			out[i] = f(a[i], b[i])
+		}
+	}}
+}
 
 func signKernel(layout feature.Layout) *kernel {
 	return &kernel{name: "sign", run: func(c *call) {

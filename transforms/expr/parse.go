@@ -10,6 +10,7 @@ const (
 	MaxTextBytes = 64 << 10
 	MaxNesting   = 200  // parentheses, calls, case and operators inside one another
 	maxDepth     = 1000 // of the tree; a chain of additions is deep without nesting
+	maxParts     = 10_000
 )
 
 // reserved words cannot be names unless quoted.
@@ -21,7 +22,8 @@ var reserved = map[string]bool{
 
 // Binding powers, from loose to tight, as in DuckDB's grammar.
 const (
-	powerOr = iota + 1
+	powerArrow = iota + 1 // also the left side of ->>, whose right side is tight
+	powerOr
 	powerAnd
 	powerNot
 	powerIs
@@ -32,16 +34,17 @@ const (
 	powerMultiply
 	powerSign
 	powerCast
+	powerSubscript
 )
 
 var infixPower = map[string]int{
-	"or": powerOr, "and": powerAnd, "is": powerIs,
+	"->": powerArrow, "->>": powerArrow, "or": powerOr, "and": powerAnd, "is": powerIs,
 	"=": powerCompare, "==": powerCompare, "<>": powerCompare, "!=": powerCompare,
 	"<": powerCompare, "<=": powerCompare, ">": powerCompare, ">=": powerCompare,
 	"in": powerIn, "between": powerIn, "like": powerIn, "ilike": powerIn, "not": powerIn,
 	"||": powerJoin, "+": powerAdd, "-": powerAdd,
 	"*": powerMultiply, "/": powerMultiply, "//": powerMultiply, "%": powerMultiply,
-	"::": powerCast,
+	"::": powerCast, "[": powerSubscript,
 }
 
 // Parse reads one expression. Errors are *Error with offsets in text.
@@ -70,6 +73,7 @@ type parser struct {
 	tokens  []token
 	at      int
 	nesting int
+	parts   int
 	err     *Error
 }
 
@@ -130,8 +134,6 @@ func (p *parser) unexpected(want string) {
 	switch {
 	case t.kind == tokenWord && reserved[t.text]:
 		hint = `a column of that name goes in double quotes: "` + t.raw + `"`
-	case t.kind == tokenSymbol && t.text == "[":
-		hint = "lists cannot be taken apart here"
 	case want == ")":
 		hint = "close the parenthesis"
 	}
@@ -141,6 +143,9 @@ func (p *parser) unexpected(want string) {
 // node completes n, whose text reaches from off to the last token taken.
 func (p *parser) node(off int, n Node) *Node {
 	n.off, n.end = off, off
+	if p.parts++; p.parts > maxParts {
+		p.fail(errorAt(n.off, n.end, "split it into several features", "the expression has more than %d parts", maxParts))
+	}
 	if p.at > 0 {
 		n.end = max(off, p.tokens[p.at-1].end)
 	}
@@ -187,6 +192,10 @@ func (p *parser) infix(left *Node, power int) *Node {
 		return p.membership(left, p.take().text, true)
 	case "in", "between", "like", "ilike":
 		return p.membership(left, t.text, false)
+	case "[":
+		return p.subscript(left)
+	case "->>":
+		power = powerJoin
 	case "::":
 		name := p.typeName()
 		return p.node(left.off, Node{kind: nodeCast, text: name, args: []*Node{left}})
@@ -236,7 +245,7 @@ func (p *parser) membership(left *Node, word string, negated bool) *Node {
 		if p.is(")") {
 			p.unexpected("at least one value")
 		}
-		n.args = append(n.args, p.list()...)
+		n.args = append(n.args, p.list(")")...)
 	case "between":
 		n.kind = nodeBetween
 		low := p.expression(powerIn + 1)
@@ -249,16 +258,39 @@ func (p *parser) membership(left *Node, word string, negated bool) *Node {
 	return p.node(left.off, n)
 }
 
-// list reads expressions up to the closing parenthesis; the opening one is taken.
-func (p *parser) list() []*Node {
+// subscript reads the index of left or the bounds of a slice, and the closing
+// bracket. Bounds that are not written are the first and the last element.
+func (p *parser) subscript(left *Node) *Node {
+	n := Node{kind: nodeSubscript, args: []*Node{left, p.bound(":", "1")}}
+	if p.accept(":") {
+		n.kind = nodeSlice
+		n.args = append(n.args, p.bound("]", "-1"))
+	}
+	if p.is(":") {
+		p.unexpected("]")
+		p.err.Hint = "slices have no step"
+	}
+	p.expect("]", "")
+	return p.node(left.off, n)
+}
+
+func (p *parser) bound(end, missing string) *Node {
+	if at := p.peek(); p.is(end) {
+		return &Node{kind: nodeInt, text: missing, off: at.off, end: at.off}
+	}
+	return p.expression(0)
+}
+
+// list reads expressions up to the closing symbol; the opening one is taken.
+func (p *parser) list(end string) []*Node {
 	var all []*Node
-	if p.accept(")") {
+	if p.accept(end) {
 		return nil
 	}
 	for p.err == nil {
 		all = append(all, p.expression(0))
 		if !p.accept(",") {
-			p.expect(")", "")
+			p.expect(end, "")
 			break
 		}
 	}
@@ -291,6 +323,9 @@ func (p *parser) symbol(t token) *Node {
 		n := p.expression(0)
 		p.expect(")", "")
 		return n
+	case "[":
+		p.take()
+		return p.node(t.off, Node{kind: nodeList, args: p.list("]")})
 	case "-", "+":
 		p.take()
 		operand := p.expression(powerSign)
@@ -322,6 +357,9 @@ func (p *parser) word(t token) *Node {
 	if reserved[t.text] {
 		p.unexpected("an expression")
 		return &Node{}
+	}
+	if t.text == "interval" && p.startsInterval() {
+		return p.interval(t)
 	}
 	if p.tokenIs(p.at+1, "(") {
 		return p.call()
@@ -389,6 +427,12 @@ func (p *parser) typeName() string {
 		p.take()
 		name = "list<" + name + ">"
 	}
+	if p.is("[") {
+		p.unexpected("the end of the type")
+		if p.err.Hint == "" {
+			p.err.Hint = "types have no length; to take an element, put the cast in parentheses"
+		}
+	}
 	return name
 }
 
@@ -403,7 +447,7 @@ func (p *parser) call() *Node {
 		literal := &Node{kind: nodeString, text: part.text, off: part.off, end: part.end}
 		return p.node(name.off, Node{kind: nodeCall, text: "date_part", args: []*Node{literal, of}})
 	}
-	args := p.list()
+	args := p.list(")")
 	return p.node(name.off, Node{kind: nodeCall, text: name.text, args: args})
 }
 

@@ -22,6 +22,8 @@ var scopeFields = []feature.Field{
 	{Name: "p", Type: feature.Of(feature.KindBool)},
 	{Name: "t", Type: feature.Of(feature.KindTimestamp)},
 	{Name: "l", Type: feature.ListOf(feature.Of(feature.KindInt64))},
+	{Name: "m", Type: feature.ListOf(feature.Of(feature.KindFloat32))},
+	{Name: "j", Type: feature.Of(feature.KindJSON)},
 }
 
 type fieldScope []feature.Field
@@ -44,7 +46,7 @@ func (s fieldScope) Names() []string {
 }
 
 // forms are templates by result; $n is an operand of kind n, for number, text,
-// bool or time.
+// bool, time, list of numbers or json.
 var forms = map[byte][]string{
 	'n': {
 		"a", "b", "f", "g", "1", "0", "2147483647", "9223372036854775807", "2.5", "1e300", "-$n", "$n + $n", "$n - $n", "$n * $n", "$n / $n",
@@ -52,19 +54,39 @@ var forms = map[byte][]string{
 		"cast($n as int32)", "cast($n as float32)", "try_cast($n as int64)", "cast($s as float64)", "try_cast($s as int32)", "cast($p as int32)",
 		"length($s)", "strpos($s, $s)", "epoch($t)", "date_part('week', $t)", "case when $p then $n else $n end", "coalesce($n, $n)",
 		"nullif($n, $n)", "greatest($n, $n, $n)", "least($n, $n)", "case $n when $n then $n when $n then $n end",
+		"len($l)", "$l[a]", "list_sum($l)", "list_avg($l)", "list_max($l)", "list_min($l || $l)", "list_position($l, $n)", "list_distance($l, $l)",
+		"list_cosine_similarity($l, $l)", "list_max([$l, $l])[a]", "json_array_length($j, '/0')", "cast($j as float64)", "try_cast($j as int32)",
+		"sin($n)", "acos($n)", "atan2($n, $n)", "bucketize($n, [1, 2.5, 7])", "hash_bucket($s, 7)", "haversine_km($n, $n, $n, $n)",
+		"datediff('week', $t, $t)", "datediff('us', $t, $t)", "epoch($t - $t)", "date_part('day', $t - $t)", "date_part('julian', $t)",
 	},
 	's': {
 		"s", "'a'", "''", "'12'", "'%é_'", "lower($s)", "upper($s)", "trim($s)", "$s || $s", "substring($s, a, 3)", "replace($s, $s, $s)",
 		"split_part($s, 'a', a)", "concat($s, $n, $p, $t)", "concat_ws($s, $s, $n)", "cast($n as string)", "cast($p as string)",
 		"case when $p then $s when $p then $s end", "coalesce($s, $s)", "nullif($s, $s)", "md5($s)", "greatest($s, $s)",
+		"$s[a]", "$s[a:b]", "cast($l as string)", "cast([$s, $s] as string)", "[$s, $s][a]", "$j ->> 'a'", "$j ->> '/0'", "cast($j as string)",
+		"regexp_extract($s, '(a)|b', 1)", "geohash($n, $n, 5)", "cast($t as string)",
 	},
 	'p': {
 		"p", "true", "false", "$n < $n", "$n = $n", "$n >= $n", "$s = $s", "$s <> $s", "$s <= $s", "$t > $t", "$p and $p", "$p or $p", "not $p",
 		"$n is null", "$s is not null", "l is null", "$n is distinct from $n", "$s is not distinct from $s", "$n in (1, 2.5, $n)", "$s in ('a', 's', null)",
 		"$n not between $n and $n", "$s like $s", "$s ilike 'A%'", "isnan($n)", "starts_with($s, $s)", "contains($s, $s)", "cast($n as bool)",
 		"try_cast($s as bool)", "case when $p then $p end", "coalesce($p, $p)", "$p is true", "$p = $p",
+		"$l = $l", "$l < $l", "$l is distinct from $l", "$l in ($l, $l)", "list_contains($l, $n)", "contains([$s, $s], $s)", "$l is null", "json_exists($j, 'a')",
+		"json_valid($s)", "try_cast($j as bool)",
+		"regexp_matches($s, '^a')", "$t - $t < interval 3 day", "($t - $t) * a between interval (b) day and interval '1 month'",
 	},
-	't': {"t", "now()", "event_time()", "timestamp '2024-05-01'", "date_trunc('day', $t)", "to_timestamp($n)", "coalesce($t, $t)", "try_cast($s as timestamp)"},
+	't': {
+		"t", "now()", "event_time()", "timestamp '2024-05-01'", "date_trunc('day', $t)", "to_timestamp($n)", "coalesce($t, $t)", "try_cast($s as timestamp)",
+		"$t + interval '1 month 1 day'", "$t - interval ($n) hour", "timezone('Europe/Berlin', $t)", "date_trunc('decade', $t)", "$t + ($t - $t)",
+	},
+	'l': {
+		"l", "m", "[1, null, 3]", "[]", "[$n, $n]", "$l || $l", "list_concat($l, $l)", "$l[a:b]", "list_append($l, $n)", "coalesce($l, $l)", "nullif($l, $l)",
+		"case when $p then $l else $l end", "greatest($l, $l)", "cast($l as list<int32>)", "try_cast($l as list<float32>)", "list_min([$l, $l])",
+		"cast($j as list<float64>)", "try_cast($j as list<int64>)",
+	},
+	'j': {
+		"j", "$j -> 'a'", "$j -> a", "$j -> '/a/0'", "cast($l as json)", "cast($n as json)", "try_cast($s as json)", "cast([$s] as json)", "case when $p then $j else $j end",
+	},
 }
 
 func drawText(t *rapid.T, kind byte, depth int) string {
@@ -85,13 +107,13 @@ func drawText(t *rapid.T, kind byte, depth int) string {
 }
 
 func drawExpr(t *rapid.T) *expr.Expr {
-	kind := rapid.SampledFrom([]byte("nspt")).Draw(t, "kind")
+	kind := rapid.SampledFrom([]byte("nsptlj")).Draw(t, "kind")
 	for {
 		e, err := checked(drawText(t, kind, 4), fieldScope(scopeFields))
 		if err == nil {
 			return e
 		}
-		kind = rapid.SampledFrom([]byte("nspt")).Draw(t, "kind") // round(x, y) with a wide y and such
+		kind = rapid.SampledFrom([]byte("nsptlj")).Draw(t, "kind") // round(x, y) with a wide y and such
 	}
 }
 
@@ -132,10 +154,19 @@ func drawValue(t *rapid.T, c *feature.Column, row int) {
 		}
 		c.SetFloat(row, v)
 	case feature.LayoutString:
+		if c.Type.Kind == feature.KindJSON {
+			c.SetString(row, rapid.SampledFrom([]string{"{}", "null", `{"a": 1.50}`, `{"b":[],"a":[2]}`, `["x\u00e9", null]`, " 7 ", `"12"`, "[[1, 2], 3]"}).Draw(t, "json"))
+			return
+		}
 		c.SetString(row, rapid.SampledFrom([]string{"", "a", "12", " 7.5 ", "ÉßaA", "a%", "2024-05-01", "true", "\xff"}).Draw(t, "text"))
 	case feature.LayoutList:
 		start := c.Elems.Len()
-		c.Elems.SetInt(c.Elems.AppendNull(), 1)
+		for range rapid.IntRange(0, 3).Draw(t, "length") {
+			e := c.Elems.AppendNull()
+			if rapid.IntRange(0, 6).Draw(t, "null inside") > 0 {
+				drawValue(t, c.Elems, e)
+			}
+		}
 		c.SetList(row, start)
 	case feature.LayoutNone:
 	}
@@ -231,7 +262,7 @@ func checkColumn(t *rapid.T, c *feature.Column, rows int) {
 
 func TestPrintedTextParsesToTheSameTree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text := drawText(t, rapid.SampledFrom([]byte("nspt")).Draw(t, "kind"), 4)
+		text := drawText(t, rapid.SampledFrom([]byte("nsptlj")).Draw(t, "kind"), 4)
 		n, err := expr.Parse(text)
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)

@@ -12,11 +12,24 @@ type RowTimes interface {
 	TimedViews() []string
 }
 
-// Explainer is a Scope that knows more about names that it does not resolve.
-type Explainer interface {
-	// Explain returns what is wrong with a name and what to do about it. Without
-	// a message the hint stands where no known name is near.
-	Explain(name string) (message, hint string)
+// Hinter is a Scope that knows more about names that it does not resolve.
+type Hinter interface {
+	// Hint returns the next step for a name that no known one is near to; "" if
+	// there is none.
+	Hint(name string) string
+}
+
+// rows is the scope, if it is over rows of several views.
+func (c *checker) rows() RowTimes {
+	scope, _ := c.scope.(RowTimes)
+	return scope
+}
+
+func (c *checker) eventTime(n *Node, args []*Expr) *Expr {
+	if scope := c.rows(); scope != nil {
+		return c.rowTime(n, scope)
+	}
+	return c.clock(n, args, EventTime())
 }
 
 // rowTime is event_time in a scope of several rows.

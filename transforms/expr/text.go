@@ -59,11 +59,15 @@ var (
 			}
 		}
 	}}
-	kernelReplace = &kernel{name: "replace", run: func(c *call) {
+	kernelReplace = &kernel{name: "replace", why: []string{textTooLong}, run: func(c *call) {
 		s, from, to := c.strings(0), c.strings(1), c.strings(2)
 		for i := range s {
 			if c.valid(i) {
-				c.out.col.Strings[i] = replaceAll(c, s[i], from[i], to[i])
+				text, ok := replaceAll(c, s[i], from[i], to[i])
+				c.out.col.Strings[i] = text
+				if !ok {
+					c.fail(i, 0)
+				}
 			}
 		}
 	}}
@@ -76,9 +80,27 @@ var (
 			}
 		}
 	}}
-	kernelJoin     = textPairTo("||", func(c *call, s, t string) string { return c.glue(s, t) })
-	kernelConcat   = &kernel{name: "concat", nulls: nullsOwn, run: func(c *call) { joinRows(c, nil, c.args) }}
-	kernelConcatWS = &kernel{name: "concat_ws", nulls: nullsOwn, run: func(c *call) { joinRows(c, c.args[0], c.args[1:]) }}
+	kernelJoin = &kernel{name: "||", why: []string{textTooLong}, run: func(c *call) {
+		out, a, b := c.out.col.Strings[:c.n], c.strings(0), c.strings(1)
+		for i := range out {
+			switch {
+			case !c.valid(i):
+			case len(a[i])+len(b[i]) > maxMadeBytes:
+				c.fail(i, 0)
+			default:
+				out[i] = c.glue(a[i], b[i])
+			}
+		}
+	}}
+	kernelConcat   = &kernel{name: "concat", nulls: nullsOwn, why: []string{textTooLong}, run: func(c *call) { joinRows(c, nil, c.args) }}
+	kernelConcatWS = &kernel{name: "concat_ws", nulls: nullsOwn, why: []string{textTooLong}, run: func(c *call) { joinRows(c, c.args[0], c.args[1:]) }}
+)
+
+// maxMadeBytes bounds the texts that functions make longer than their operands,
+// so that features that double one another's texts fail instead of the process.
+const (
+	maxMadeBytes = 16 << 20
+	textTooLong  = "text longer than 16 MiB"
 )
 
 func (c *call) glue(s, t string) string {
@@ -99,6 +121,7 @@ func joinRows(c *call, separator *register, parts []*register) {
 	if separator != nil {
 		copy(out.Valid, separator.col.Valid)
 	}
+	c.spreadFailures()
 	for row := range c.n {
 		if !c.valid(row) {
 			continue
@@ -107,17 +130,25 @@ func joinRows(c *call, separator *register, parts []*register) {
 		if separator != nil {
 			between = separator.col.Strings[row]
 		}
-		out.Strings[row] = c.joinRow(row, between, parts)
+		text, ok := c.joinRow(row, between, parts)
+		out.Strings[row] = text
+		if !ok {
+			c.fail(row, 0)
+		}
 	}
-	c.spreadFailures()
 }
 
-func (c *call) joinRow(row int, between string, parts []*register) string {
-	size := 0
+// joinRow reports false when the result would be too long.
+func (c *call) joinRow(row int, between string, parts []*register) (string, bool) {
+	size := -len(between)
 	for _, p := range parts {
 		if p.col.Valid.Get(row) {
 			size += len(p.col.Strings[row]) + len(between)
 		}
+	}
+	size = max(size, 0)
+	if size > maxMadeBytes {
+		return "", false
 	}
 	text, first := c.arena.Tail(size), true
 	for _, p := range parts {
@@ -129,7 +160,7 @@ func (c *call) joinRow(row int, between string, parts []*register) string {
 		}
 		text, first = append(text, p.col.Strings[row]...), false
 	}
-	return c.arena.Keep(text)
+	return c.arena.Keep(text), true
 }
 
 // mapRunes applies f to every character; text that stays as it is shared.
@@ -221,19 +252,24 @@ func position(s, part string) int64 {
 	return int64(utf8.RuneCountInString(before)) + 1
 }
 
-func replaceAll(c *call, s, from, to string) string {
+// replaceAll reports false when the result would be too long.
+func replaceAll(c *call, s, from, to string) (string, bool) {
 	n := 0
 	if from != "" {
 		n = strings.Count(s, from)
 	}
 	if n == 0 {
-		return s
+		return s, true
 	}
-	text := c.arena.Tail(len(s) + n*(len(to)-len(from)))
+	size := len(s) + n*(len(to)-len(from))
+	if size > maxMadeBytes {
+		return "", false
+	}
+	text := c.arena.Tail(size)
 	for {
 		at := strings.Index(s, from)
 		if at < 0 {
-			return c.arena.Keep(append(text, s...))
+			return c.arena.Keep(append(text, s...)), true
 		}
 		text = append(append(text, s[:at]...), to...)
 		s = s[at+len(from):]

@@ -87,6 +87,27 @@ func routes(c *config.Config, p *definition.Project) ([]pipeline.Route, []kafka.
 	return rs, ts, nil
 }
 
+// AllRoutes makes one route per source that feeds a view, with or without a
+// topic: for tests, which publish to all of them.
+func AllRoutes(c *config.Config, p *definition.Project) ([]pipeline.Route, error) {
+	var rs []pipeline.Route
+	for _, src := range p.Catalog.Sources {
+		views := p.Catalog.ViewsOf(src.Name)
+		if len(views) == 0 {
+			continue
+		}
+		r, err := route(c, p, src, views)
+		if err != nil {
+			return nil, err
+		}
+		if r.Topic == "" {
+			r.Topic = "push/" + src.Name // no topic can have that name
+		}
+		rs = append(rs, r)
+	}
+	return rs, nil
+}
+
 func route(c *config.Config, p *definition.Project, src *feature.Source, views []*feature.View) (pipeline.Route, error) {
 	plans := make([]*transforms.Plan, len(views))
 	for i, v := range views {
