@@ -19,6 +19,7 @@ type Explanation struct {
 	Write    []ExplainedFeature `json:"write"`
 	Stored   []ExplainedField   `json:"stored"`
 	Read     []ExplainedFeature `json:"read"`
+	Finished string             `json:"finished"` // an example of a finished row
 }
 
 // ExplainedField is a named, typed column.
@@ -56,6 +57,7 @@ func Explain(p *Plan) Explanation {
 			e.Write = append(e.Write, x)
 		}
 	}
+	e.Finished = finishedExample(p)
 	return e
 }
 
@@ -71,6 +73,7 @@ func (e Explanation) String() string {
 	section(&b, "computed at write", featureLines(e.Write))
 	section(&b, "stored (what a finished row carries)", fieldLines(e.Stored))
 	section(&b, "computed at read", featureLines(e.Read))
+	section(&b, "a finished row, for a record with the header transform_on_write: false", []string{e.Finished})
 	return b.String()
 }
 
