@@ -57,7 +57,7 @@ func (w *world) join() (*process, error) {
 		Routes: []Route{{
 			Source: "trips", Topic: "trips", Fields: keyField,
 			NewDecoder: func() sources.Decoder { return simDecoder{w, fakeDecoder{new(faults)}} },
-			Views:      []RouteView{{View: view, NewTransformer: func() Transformer { return fakeTransformer{view} }}},
+			Views:      []RouteView{fakeView(view)},
 		}},
 		MaxRows: 4, InFlight: 3, LaneBytes: simLaneBytes, TotalBytes: simTotalBytes, CommitTimeout: 300 * time.Millisecond,
 		BackoffMax: 50 * time.Millisecond, Events: Events{BatchDone: m.batchDone},
