@@ -107,7 +107,7 @@ func (s *shares) reset(views int) {
 func (s *shares) sort(r *Route, recs []sources.Record) {
 	s.reset(len(r.Views))
 	n := 0
-	for n < len(recs) && r.wayOf(&recs[n]) == wayRaw {
+	for n < len(recs) && (!r.Finished && len(recs[n].Headers) == 0 || r.wayOf(&recs[n]) == wayRaw) {
 		n++
 	}
 	if n == len(recs) {

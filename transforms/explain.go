@@ -15,11 +15,11 @@ type Explanation struct {
 	Revision uint16             `json:"revision"`
 	Keys     []ExplainedFeature `json:"keys"`
 	Where    string             `json:"where,omitempty"`
+	Finished string             `json:"finished"` // an example of a finished row
 	Fields   []ExplainedField   `json:"fields"`
 	Write    []ExplainedFeature `json:"write"`
 	Stored   []ExplainedField   `json:"stored"`
 	Read     []ExplainedFeature `json:"read"`
-	Finished string             `json:"finished"` // an example of a finished row
 }
 
 // ExplainedField is a named, typed column.
@@ -38,7 +38,7 @@ type ExplainedFeature struct {
 
 // Explain describes a plan.
 func Explain(p *Plan) Explanation {
-	e := Explanation{View: p.View.Name, Entity: p.Entity.Name, Source: p.Source.Name, Revision: p.View.Revision, Where: p.View.Where}
+	e := Explanation{View: p.View.Name, Entity: p.Entity.Name, Source: p.Source.Name, Revision: p.View.Revision, Where: p.View.Where, Finished: finishedExample(p)}
 	for i, k := range p.View.Keys {
 		e.Keys = append(e.Keys, ExplainedFeature{k.JoinKey, p.Entity.JoinKeys[i].Type.String(), k.Expr})
 	}
@@ -57,7 +57,6 @@ func Explain(p *Plan) Explanation {
 			e.Write = append(e.Write, x)
 		}
 	}
-	e.Finished = finishedExample(p)
 	return e
 }
 
