@@ -75,7 +75,7 @@ func (w *world) join() (*process, error) {
 // batchDone checks invariant 8 over one batch.
 func (m *process) batchDone(b *BatchStats) {
 	v := &b.Views[0]
-	if b.Rows+len(b.Rejects) != v.Stored+v.Filtered+v.DeadLettered || b.Records != b.Rows+len(b.Rejects) || v.Superseded > v.Stored {
+	if v.Received != v.Stored+v.Filtered+v.DeadLettered || b.Records != v.Received || v.Superseded > v.Stored {
 		m.w.reportf("%d records, %d rows, %d rejects, ends %+v", b.Records, b.Rows, len(b.Rejects), *v)
 	}
 }
