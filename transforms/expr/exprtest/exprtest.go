@@ -52,12 +52,15 @@ var forms = map[byte][]string{
 		"nullif($n, $n)", "greatest($n, $n, $n)", "least($n, $n)", "case $n when $n then $n when $n then $n end",
 		"len($l)", "$l[a]", "list_sum($l)", "list_avg($l)", "list_max($l)", "list_min($l || $l)", "list_position($l, $n)", "list_distance($l, $l)",
 		"list_cosine_similarity($l, $l)", "list_max([$l, $l])[a]", "json_array_length($j, '/0')", "cast($j as float64)", "try_cast($j as int32)",
+		"sin($n)", "acos($n)", "atan2($n, $n)", "bucketize($n, [1, 2.5, 7])", "hash_bucket($s, 7)", "haversine_km($n, $n, $n, $n)",
+		"datediff('week', $t, $t)", "datediff('us', $t, $t)", "epoch($t - $t)", "date_part('day', $t - $t)", "date_part('julian', $t)",
 	},
 	's': {
 		"s", "'a'", "''", "'12'", "'%é_'", "lower($s)", "upper($s)", "trim($s)", "$s || $s", "substring($s, a, 3)", "replace($s, $s, $s)",
 		"split_part($s, 'a', a)", "concat($s, $n, $p, $t)", "concat_ws($s, $s, $n)", "cast($n as string)", "cast($p as string)",
 		"case when $p then $s when $p then $s end", "coalesce($s, $s)", "nullif($s, $s)", "md5($s)", "greatest($s, $s)",
 		"$s[a]", "$s[a:b]", "cast($l as string)", "cast([$s, $s] as string)", "[$s, $s][a]", "$j ->> 'a'", "$j ->> '/0'", "cast($j as string)",
+		"regexp_extract($s, '(a)|b', 1)", "geohash($n, $n, 5)", "cast($t as string)",
 	},
 	'p': {
 		"p", "true", "false", "$n < $n", "$n = $n", "$n >= $n", "$s = $s", "$s <> $s", "$s <= $s", "$t > $t", "$p and $p", "$p or $p", "not $p",
@@ -66,8 +69,12 @@ var forms = map[byte][]string{
 		"try_cast($s as bool)", "case when $p then $p end", "coalesce($p, $p)", "$p is true", "$p = $p",
 		"$l = $l", "$l < $l", "$l is distinct from $l", "$l in ($l, $l)", "list_contains($l, $n)", "contains([$s, $s], $s)", "$l is null", "json_exists($j, 'a')",
 		"json_valid($s)", "try_cast($j as bool)",
+		"regexp_matches($s, '^a')", "$t - $t < interval 3 day", "($t - $t) * a between interval (b) day and interval '1 month'",
 	},
-	't': {"t", "now()", "event_time()", "timestamp '2024-05-01'", "date_trunc('day', $t)", "to_timestamp($n)", "coalesce($t, $t)", "try_cast($s as timestamp)"},
+	't': {
+		"t", "now()", "event_time()", "timestamp '2024-05-01'", "date_trunc('day', $t)", "to_timestamp($n)", "coalesce($t, $t)", "try_cast($s as timestamp)",
+		"$t + interval '1 month 1 day'", "$t - interval ($n) hour", "timezone('Europe/Berlin', $t)", "date_trunc('decade', $t)", "$t + ($t - $t)",
+	},
 	'l': {
 		"l", "m", "[1, null, 3]", "[]", "[$n, $n]", "$l || $l", "list_concat($l, $l)", "$l[a:b]", "list_append($l, $n)", "coalesce($l, $l)", "nullif($l, $l)",
 		"case when $p then $l else $l end", "greatest($l, $l)", "cast($l as list<int32>)", "try_cast($l as list<float32>)", "list_min([$l, $l])",
