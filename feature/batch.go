@@ -26,6 +26,7 @@ type Batch struct {
 	Columns   []Column // parallel to Fields
 	Origins   []Origin // one per row
 	Rejects   []Reject // rows that left
+	Absent    int      // optional columns that finished rows left out
 	Arena     Arena    // what string values point into
 }
 
@@ -39,7 +40,7 @@ func (b *Batch) Reset(fields []Field, partition int32) {
 	for i := range fields {
 		b.Columns[i].Reset(fields[i].Type)
 	}
-	b.Origins, b.Rejects = b.Origins[:0], b.Rejects[:0]
+	b.Origins, b.Rejects, b.Absent = b.Origins[:0], b.Rejects[:0], 0
 	b.Arena.Reset()
 }
 

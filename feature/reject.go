@@ -26,6 +26,9 @@ const (
 	ReasonRowTooLarge  Reason = "row_too_large"      // the encoded row exceeds 1 MiB
 	ReasonTooLarge     Reason = "record_too_large"   // the record exceeds the source's limits (size, depth)
 	ReasonLength       Reason = "wrong_length"       // a list of fixed length has another length
+	ReasonMissing      Reason = "missing_column"     // a finished row lacks a stored column
+	ReasonBadFlag      Reason = "bad_flag"           // the header transform_on_write is neither true nor false
+	ReasonUnknownView  Reason = "unknown_view"       // a finished row does not say which view of the source it is for
 )
 
 // Reject is one row that was refused. Message names fields and features and

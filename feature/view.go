@@ -84,6 +84,7 @@ type View struct {
 
 	Revision   uint16 // of the view's logic; orders rows, see Sequence
 	Generation uint32 // of the view's stored data
+	Began      uint16 // revision with which the generation began; 0 is the first
 }
 
 // SourceKind says where a source's rows come from.
@@ -110,6 +111,10 @@ type SourceField struct {
 	Optional bool          // a request may leave it out
 }
 
+// EventTimestamp is the member of a finished row that carries its event time,
+// whatever the source calls it.
+const EventTimestamp = "event_timestamp"
+
 // Source is where records come from.
 type Source struct {
 	Meta
@@ -120,7 +125,7 @@ type Source struct {
 	Format           string // "json"
 	Fields           []SourceField
 	EventTime        string // field that carries the event time; "" is the record's own time
-	TransformOnWrite bool
+	TransformOnWrite bool   // of records that do not say: raw, or else finished rows
 }
 
 // Field returns the declared field of that name.

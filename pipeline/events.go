@@ -42,24 +42,27 @@ type BatchStats struct {
 	Partition sources.Partition
 	Records   int
 	Bytes     int64
-	Rows      int // decoded
+	Rows      int // decoded, raw and finished
 	LogEnd    int64
 	Next      int64 // offset after the batch
 	Views     []ViewEnds
-	Rejects   []feature.Reject // of decoding; those of views are in Views
+	Rejects   []feature.Reject // of records for no view in particular; the others are in Views
 	OldestMs  int64            // record time of the oldest record
 	Decode    time.Duration
 	Transform time.Duration // write halves and encoding
 	Write     time.Duration // dead letters and rows, retries included
 }
 
-// ViewEnds counts the ends of one view's rows.
+// ViewEnds counts the ends of one view's rows. Received, which is counted where
+// they come in, is the sum of Stored, Filtered and DeadLettered.
 type ViewEnds struct {
 	View         string
+	Received     int // rows decoded for the view and records refused before that
+	Absent       int // columns that finished rows left out
 	Stored       int // Superseded ones included
 	Superseded   int
 	Filtered     int
-	DeadLettered int // rejects of decoding included
+	DeadLettered int // BatchStats.Rejects included
 	Rejects      []feature.Reject
 	Origins      []feature.Origin // of stored rows, superseded ones included
 }

@@ -162,6 +162,15 @@ func (t fakeTransformer) Apply(in *feature.Batch, _ int64, out *feature.Rows) {
 	}
 }
 
+// fakeView takes finished rows in as it takes raw ones.
+func fakeView(v *feature.View) RouteView {
+	transformer := func() Transformer { return fakeTransformer{v} }
+	return RouteView{View: v, NewTransformer: transformer, Finished: FinishedRows{
+		Fields: keyField, NewTransformer: transformer,
+		NewDecoder: func() sources.Decoder { return fakeDecoder{new(faults)} },
+	}}
+}
+
 type fakeEncoder struct{}
 
 func (fakeEncoder) Encode(dst *sinks.Buffer, rows *feature.Rows) {

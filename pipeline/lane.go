@@ -55,7 +55,10 @@ type lane struct {
 	decoder      sources.Decoder
 	encoder      sinks.Encoder
 	transformers []Transformer
-	batch        feature.Batch
+	finishers    []finisher // by view; made when they are needed
+	shares       shares
+	batch        feature.Batch // of raw records
+	finished     feature.Batch // of finished rows, one view's at a time
 	rows         feature.Rows
 	newest       coalescer
 
@@ -89,6 +92,7 @@ func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
 	for _, v := range r.Views {
 		l.transformers = append(l.transformers, v.NewTransformer())
 	}
+	l.finishers = make([]finisher, len(r.Views))
 	for range p.s.InFlight {
 		l.slots <- new(slot)
 	}
@@ -212,56 +216,6 @@ func (l *lane) guard(f func()) {
 	}
 	l.stopTaking()
 	l.p.fail(fmt.Errorf("lane of source %s, partition %d: %w", l.route.Source, l.partition.Number, r.AsError()))
-}
-
-// fill takes what waits and makes it a slot ready to be stored.
-func (l *lane) fill(s *slot) (workEnd, bool) {
-	s.reset()
-	if end, ok := l.take(s); !ok {
-		return end, false
-	}
-	if !l.decode(s) {
-		return endDrained, false
-	}
-	began := l.p.s.Clock()
-	s.resetViews(l.route.Views)
-	for i := range l.batch.Rejects {
-		s.addLetter(l, "", 0, &l.batch.Rejects[i])
-	}
-	s.stats.Rejects = append(s.stats.Rejects, l.batch.Rejects...)
-	for i := range l.route.Views {
-		l.transform(s, i, began.UnixMilli())
-	}
-	s.stats.Transform = l.p.s.Clock().Sub(began)
-	return 0, true
-}
-
-// transform runs one view's write half over the batch.
-func (l *lane) transform(s *slot, view int, nowMillis int64) {
-	ends, first := &s.stats.Views[view], len(s.buffer.Rows)
-	l.transformers[view].Apply(&l.batch, nowMillis, &l.rows)
-	l.encoder.Encode(&s.buffer, &l.rows)
-	v := l.route.Views[view].View
-	for i := range l.rows.Rejects {
-		s.addLetter(l, v.Name, v.Revision, &l.rows.Rejects[i])
-	}
-	ends.Rejects = append(ends.Rejects, l.rows.Rejects...)
-	ends.Filtered = l.rows.Filtered
-	ends.DeadLettered = len(l.rows.Rejects) + len(l.batch.Rejects)
-	ends.Stored = len(s.buffer.Rows) - first
-	ends.Origins = append(ends.Origins, s.buffer.Origins[first:]...)
-	ends.Superseded = l.newest.keepNewest(&s.buffer, first)
-}
-
-// decode fills the batch; a decoder that can say nothing is asked again.
-func (l *lane) decode(s *slot) bool {
-	began := l.p.s.Clock()
-	ok := l.retry(l.taking, "decode", func(ctx context.Context) error {
-		l.batch.Reset(l.route.Fields, l.partition.Number)
-		return l.decoder.Decode(ctx, &l.batch, s.records)
-	})
-	s.stats.Decode, s.stats.Rows = l.p.s.Clock().Sub(began), l.batch.Rows()
-	return ok
 }
 
 // store sends a slot's letters and rows until they are acknowledged. Letters

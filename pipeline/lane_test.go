@@ -55,7 +55,7 @@ func TestAMalformedRecordCountsOncePerView(t *testing.T) {
 	var got []ViewEnds
 	two := func(s *Settings) {
 		other := &feature.View{Name: "w", Entity: "e", Revision: 2}
-		s.Routes[0].Views = append(s.Routes[0].Views, RouteView{View: other, NewTransformer: func() Transformer { return fakeTransformer{other} }})
+		s.Routes[0].Views = append(s.Routes[0].Views, fakeView(other))
 		s.Events = Events{BatchDone: func(b *BatchStats) {
 			for _, v := range b.Views {
 				got = append(got, ViewEnds{View: v.View, Stored: v.Stored, Superseded: v.Superseded, Filtered: v.Filtered, DeadLettered: v.DeadLettered})

@@ -138,7 +138,7 @@ func benchSettings() Settings {
 		Routes: []Route{{
 			Source: "trips", Topic: "trips", Fields: keyField,
 			NewDecoder: func() sources.Decoder { return fakeDecoder{new(faults)} },
-			Views:      []RouteView{{View: view, NewTransformer: func() Transformer { return fakeTransformer{view} }}},
+			Views:      []RouteView{fakeView(view)},
 		}},
 	}
 }

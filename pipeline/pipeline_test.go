@@ -67,7 +67,7 @@ func newRig(t *testing.T, store *memory.Store, change func(*Settings)) *rig {
 		Routes: []Route{{
 			Source: "trips", Topic: "trips", Fields: keyField,
 			NewDecoder: func() sources.Decoder { return fakeDecoder{r.faults} },
-			Views:      []RouteView{{View: view, NewTransformer: func() Transformer { return fakeTransformer{view} }}},
+			Views:      []RouteView{fakeView(view)},
 		}},
 		Events: r.listen(),
 	}

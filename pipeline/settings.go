@@ -33,6 +33,15 @@ type Epochs interface {
 type RouteView struct {
 	View           *feature.View
 	NewTransformer func() Transformer // one per lane
+	Finished       FinishedRows
+}
+
+// FinishedRows says how records that are finished rows of a view come in. What
+// it makes, a lane makes when the first one arrives.
+type FinishedRows struct {
+	Fields         []feature.Field // layout of decoded batches
+	NewDecoder     func() sources.Decoder
+	NewTransformer func() Transformer
 }
 
 // Route says what becomes of the records of one topic.
@@ -42,6 +51,7 @@ type Route struct {
 	Fields     []feature.Field // layout of decoded batches
 	NewDecoder func() sources.Decoder
 	Views      []RouteView
+	Finished   bool // records that do not say what they are, are finished rows
 }
 
 // Settings is what a Pipeline works with. Zero limits take defaults.
@@ -110,6 +120,11 @@ func (s *Settings) check() error {
 			return fmt.Errorf("make a pipeline: sources %s and %s both read topic %s", other, r.Source, r.Topic)
 		}
 		topics[r.Topic] = r.Source
+		for _, v := range r.Views {
+			if v.NewTransformer == nil || v.Finished.NewDecoder == nil || v.Finished.NewTransformer == nil {
+				return fmt.Errorf("make a pipeline: a part of view %s is missing in its settings", v.View.Name)
+			}
+		}
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func (w *world) join() (*process, error) {
 		Routes: []Route{{
 			Source: "trips", Topic: "trips", Fields: keyField,
 			NewDecoder: func() sources.Decoder { return simDecoder{w, fakeDecoder{new(faults)}} },
-			Views:      []RouteView{{View: view, NewTransformer: func() Transformer { return fakeTransformer{view} }}},
+			Views:      []RouteView{fakeView(view)},
 		}},
 		MaxRows: 4, InFlight: 3, LaneBytes: simLaneBytes, TotalBytes: simTotalBytes, CommitTimeout: 300 * time.Millisecond,
 		BackoffMax: 50 * time.Millisecond, Events: Events{BatchDone: m.batchDone},
@@ -75,7 +75,7 @@ func (w *world) join() (*process, error) {
 // batchDone checks invariant 8 over one batch.
 func (m *process) batchDone(b *BatchStats) {
 	v := &b.Views[0]
-	if b.Rows+len(b.Rejects) != v.Stored+v.Filtered+v.DeadLettered || b.Records != b.Rows+len(b.Rejects) || v.Superseded > v.Stored {
+	if v.Received != v.Stored+v.Filtered+v.DeadLettered || b.Records != v.Received || v.Superseded > v.Stored {
 		m.w.reportf("%d records, %d rows, %d rejects, ends %+v", b.Records, b.Rows, len(b.Rejects), *v)
 	}
 }

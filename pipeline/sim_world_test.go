@@ -69,7 +69,11 @@ func (w *world) publish(p sources.Partition, n int) {
 	next := w.end(p)
 	for range n {
 		next += w.rng.Int64N(3)
-		w.logs[p] = append(w.logs[p], record(next, simKeys[w.rng.IntN(len(simKeys))], 1000+w.rng.Int64N(20)))
+		rec := record(next, simKeys[w.rng.IntN(len(simKeys))], 1000+w.rng.Int64N(20))
+		if w.rng.IntN(3) == 0 { // a finished row, which fares as a raw record does
+			rec.Headers = []sources.Header{{Key: sources.HeaderTransformOnWrite, Value: []byte("false")}}
+		}
+		w.logs[p] = append(w.logs[p], rec)
 		next++
 	}
 }
@@ -99,6 +103,9 @@ func (w *world) ended(p sources.Partition, r sources.Record) bool {
 	case '?':
 		return true
 	case '!':
+		if len(r.Headers) > 0 { // a finished row: it was for that view
+			id.View = "v"
+		}
 		return w.letters[id]
 	case '~':
 		id.View = "v"

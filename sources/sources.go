@@ -16,6 +16,15 @@ type Header struct {
 	Value []byte
 }
 
+// Headers of records that say what is in them.
+const (
+	// HeaderTransformOnWrite says "true" for a raw record and "false" for a
+	// finished row; without it the source decides.
+	HeaderTransformOnWrite = "transform_on_write"
+	// HeaderView names the view that a finished row is for.
+	HeaderView = "millrace-view"
+)
+
 // Record is one message as received. Its bytes belong to the source's client
 // and are never written to; they live as long as somebody holds the Record.
 type Record struct {

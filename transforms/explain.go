@@ -15,6 +15,7 @@ type Explanation struct {
 	Revision uint16             `json:"revision"`
 	Keys     []ExplainedFeature `json:"keys"`
 	Where    string             `json:"where,omitempty"`
+	Finished string             `json:"finished"` // an example of a finished row
 	Fields   []ExplainedField   `json:"fields"`
 	Write    []ExplainedFeature `json:"write"`
 	Stored   []ExplainedField   `json:"stored"`
@@ -42,7 +43,7 @@ type ExplainedFeature struct {
 
 // Explain describes a plan.
 func Explain(p *Plan) Explanation {
-	e := Explanation{View: p.View.Name, Entity: p.Entity.Name, Source: p.Source.Name, Revision: p.View.Revision, Where: p.View.Where}
+	e := Explanation{View: p.View.Name, Entity: p.Entity.Name, Source: p.Source.Name, Revision: p.View.Revision, Where: p.View.Where, Finished: finishedExample(p)}
 	for i, k := range p.View.Keys {
 		e.Keys = append(e.Keys, ExplainedFeature{Name: k.JoinKey, Type: p.Entity.JoinKeys[i].Type.String(), Expr: k.Expr})
 	}
@@ -97,6 +98,7 @@ func (e Explanation) String() string {
 	section(&b, "computed at write", featureLines(e.Write))
 	section(&b, "stored (what a finished row carries)", fieldLines(e.Stored))
 	section(&b, "computed at read", featureLines(e.Read))
+	section(&b, "a finished row, for a record with the header transform_on_write: false", []string{e.Finished})
 	return b.String()
 }
 

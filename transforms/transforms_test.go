@@ -2,6 +2,7 @@ package transforms_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,7 +103,13 @@ func show(c *feature.Column, i int) string {
 		return fmt.Sprint(c.Floats[i])
 	case feature.LayoutString:
 		return c.Strings[i]
-	case feature.LayoutList, feature.LayoutNone:
+	case feature.LayoutList:
+		var elems []string
+		for e := c.Spans[i].Start; e < c.Spans[i].End; e++ {
+			elems = append(elems, strconv.Quote(show(c.Elems, int(e))))
+		}
+		return fmt.Sprint(elems)
+	case feature.LayoutNone:
 	}
 	return "?"
 }

@@ -12,15 +12,17 @@ import (
 // lie, and a record time ahead of the clock.
 const DefaultMaxFutureSkew = 5 * time.Minute
 
-// Writer runs the write half of a plan over batches of one layout. It belongs
-// to one goroutine and allocates nothing per row in steady state.
+// Writer runs the write half of a plan over batches of one layout, or takes
+// finished rows. It belongs to one goroutine and allocates nothing per row in
+// steady state.
 type Writer struct {
 	plan    *Plan
 	skew    time.Duration
-	columns []int // batch column of each of plan.Fields
-	machine *expr.Machine
+	columns []int         // batch column of each of plan.Fields
+	machine *expr.Machine // nil when rows come finished
 	input   expr.Input
-	keep    []int32 // rows that survive, reused
+	outs    []*feature.Column // of the latest batch: join keys, where if there is one to ask, stored columns
+	keep    []int32           // rows that survive, reused
 }
 
 // NewWriter makes a Writer for batches whose columns are fields, which must
@@ -40,11 +42,12 @@ func (p *Plan) NewWriter(fields []feature.Field, skew time.Duration) (*Writer, e
 		w.columns = append(w.columns, at)
 	}
 	w.input.Columns = make([]*feature.Column, len(p.Source.Fields))
+	w.outs = make([]*feature.Column, w.firstStored(len(p.Entity.JoinKeys))+len(p.Stored.Columns))
 	return w, nil
 }
 
-// Apply runs the write half over in and fills out, which it resets: finished
-// rows, the number filtered, and rejects. nowMillis is the wall clock for the
+// Apply runs the write half over in, unless its rows come finished, and fills
+// out, which it resets: finished rows, the number filtered, and rejects. nowMillis is the wall clock for the
 // check of record times; 0 leaves the check out, as a replay must. Strings of
 // out live until in is reset or Apply is called again.
 //
@@ -63,21 +66,32 @@ func (w *Writer) Apply(in *feature.Batch, nowMillis int64, out *feature.Rows) {
 	}
 	nKeys := len(out.Keys)
 	for i := range out.Keys {
-		out.Keys[i].Gather(w.machine.Out(i), w.keep)
+		out.Keys[i].Gather(w.outs[i], w.keep)
 	}
 	for i := range out.Columns {
-		out.Columns[i].Gather(w.machine.Out(w.firstStored(nKeys)+i), w.keep)
+		out.Columns[i].Gather(w.outs[w.firstStored(nKeys)+i], w.keep)
 	}
 }
 
+// hasWhere reports whether a row may be filtered by `where`; a finished one was
+// let through by whoever made it.
+func (w *Writer) hasWhere() bool { return w.plan.hasWhere && w.machine != nil }
+
 func (w *Writer) firstStored(nKeys int) int {
-	if w.plan.hasWhere {
+	if w.hasWhere() {
 		return nKeys + 1
 	}
 	return nKeys
 }
 
+// run fills outs.
 func (w *Writer) run(in *feature.Batch) {
+	if w.machine == nil {
+		for i := range w.outs {
+			w.outs[i] = &in.Columns[i]
+		}
+		return
+	}
 	w.input.Rows = in.Rows()
 	w.input.EventMicros, w.input.NowMicros = w.input.EventMicros[:0], w.input.NowMicros[:0]
 	for i := range in.Origins {
@@ -88,6 +102,9 @@ func (w *Writer) run(in *feature.Batch) {
 		w.input.Columns[slot] = &in.Columns[w.columns[i]]
 	}
 	w.machine.Run(w.input)
+	for i := range w.outs {
+		w.outs[i] = w.machine.Out(i)
+	}
 }
 
 // end decides one row's end; true keeps it.
@@ -98,11 +115,11 @@ func (w *Writer) end(in *feature.Batch, row int, nowMillis int64, out *feature.R
 		return false
 	}
 	nKeys := len(out.Keys)
-	if w.plan.hasWhere {
-		if w.rejected(nKeys, "where", row, o, out) {
+	if w.hasWhere() {
+		if w.rejected(nKeys, "where", "", row, o, out) {
 			return false
 		}
-		if c := w.machine.Out(nKeys); c.IsNull(row) || !c.Bools[row] {
+		if c := w.outs[nKeys]; c.IsNull(row) || !c.Bools[row] {
 			out.Filtered++
 			return false
 		}
@@ -112,10 +129,10 @@ func (w *Writer) end(in *feature.Batch, row int, nowMillis int64, out *feature.R
 
 func (w *Writer) keyEnd(row int, o feature.Origin, out *feature.Rows) bool {
 	for i := range out.Keys {
-		if w.rejected(i, "join key "+w.plan.View.Keys[i].JoinKey, row, o, out) {
+		if w.rejected(i, "join key ", w.plan.View.Keys[i].JoinKey, row, o, out) {
 			return false
 		}
-		if !w.machine.Out(i).IsNull(row) {
+		if !w.outs[i].IsNull(row) {
 			continue
 		}
 		if w.plan.View.OnNullKey == feature.NullKeyFilter {
@@ -134,7 +151,7 @@ func (w *Writer) keyEnd(row int, o feature.Origin, out *feature.Rows) bool {
 func (w *Writer) columnsEnd(row int, o feature.Origin, out *feature.Rows) bool {
 	first := w.firstStored(len(out.Keys))
 	for i := range out.Columns {
-		if w.machine.AnyFailed(first+i) && w.rejected(first+i, "feature "+w.plan.Stored.Columns[i].Name, row, o, out) {
+		if w.rejected(first+i, "feature ", w.plan.Stored.Columns[i].Name, row, o, out) {
 			return false
 		}
 		if !w.checkLength(i, first+i, row, o, out) {
@@ -150,7 +167,7 @@ func (w *Writer) checkLength(column, output, row int, o feature.Origin, out *fea
 	if want == 0 {
 		return true
 	}
-	c := w.machine.Out(output)
+	c := w.outs[output]
 	if c.IsNull(row) || c.Spans[row].End-c.Spans[row].Start == want {
 		return true
 	}
@@ -162,8 +179,8 @@ func (w *Writer) checkLength(column, output, row int, o feature.Origin, out *fea
 }
 
 // rejected records the failure of an output on a row, if there is one.
-func (w *Writer) rejected(output int, what string, row int, o feature.Origin, out *feature.Rows) bool {
-	if !w.machine.AnyFailed(output) {
+func (w *Writer) rejected(output int, what, name string, row int, o feature.Origin, out *feature.Rows) bool {
+	if w.machine == nil || !w.machine.AnyFailed(output) {
 		return false
 	}
 	f, failed := w.machine.Failure(output, row)
@@ -172,7 +189,7 @@ func (w *Writer) rejected(output int, what string, row int, o feature.Origin, ou
 	}
 	out.Rejects = append(out.Rejects, feature.Reject{
 		Origin: o, Stage: feature.StageTransform, Reason: feature.ReasonExpression,
-		Message: what + ": " + f.Message,
+		Message: what + name + ": " + f.Message,
 	})
 	return true
 }

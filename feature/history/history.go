@@ -42,6 +42,7 @@ type File struct {
 type ViewState struct {
 	Revision   uint16            `json:"revision"`
 	Generation uint32            `json:"generation"`
+	Began      uint16            `json:"began,omitempty"` // revision with which the generation began; 0 is the first
 	Removed    bool              `json:"removed,omitempty"`
 	SchemaID   uint32            `json:"schema_id"`
 	Columns    json.RawMessage   `json:"columns"` // canonical stored schema
@@ -171,7 +172,7 @@ func Open(a *Applied) (*definition.Project, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the stored columns of view %s: %w", v.Name, err)
 		}
-		v.Revision, v.Generation = state.Revision, state.Generation
+		v.Revision, v.Generation, v.Began = state.Revision, state.Generation, state.Began
 		overlay(p.Plans[v.Name].Stored, &st)
 		p.Plans[v.Name].Stored.ID = state.SchemaID
 	}

@@ -146,6 +146,11 @@ func TestARemovedViewKeepsItsNumbers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, c := range p.Plans["v"].FinishedColumns() {
+		if c.Optional {
+			t.Errorf("column %s is taken for one that was added later", c.Name)
+		}
+	}
 	for _, c := range p.Plans["v"].Stored.Columns {
 		if c.Since != 3 {
 			t.Errorf("column %s is taken for the one of revision %d", c.Name, c.Since)
@@ -171,6 +176,11 @@ func TestColumnsKeepTheRevisionThatIntroducedThem(t *testing.T) {
 	}
 	if since["last_fare"] != 1 || since["k"] != 2 || p.Catalog.View("v").Revision != 2 || p.Catalog.Version != 2 || p.Plans["v"].Stored.ID == 0 {
 		t.Errorf("since %v, %v, version %d", since, p.Catalog.View("v"), p.Catalog.Version)
+	}
+	for _, c := range p.Plans["v"].FinishedColumns() {
+		if c.Optional != (c.Name == "k") {
+			t.Errorf("column %s may be missing in finished rows: %v", c.Name, c.Optional)
+		}
 	}
 	if a.By != "ann" || !a.AppliedAt.Equal(now) {
 		t.Errorf("applied by %s at %s", a.By, a.AppliedAt)

@@ -122,7 +122,7 @@ func nextView(old ViewState, known bool, v *feature.View, plan *transforms.Plan)
 	if err != nil {
 		return now, nil, fmt.Errorf("read the stored columns of view %s: %w", v.Name, err)
 	}
-	now.Revision, now.Generation = old.Revision, old.Generation
+	now.Revision, now.Generation, now.Began = old.Revision, old.Generation, old.Began
 	var changes []Change
 	if texts := differences(old.Stored, now.Stored); len(texts) > 0 || old.Removed {
 		if old.Revision == math.MaxUint16 {
@@ -137,6 +137,7 @@ func nextView(old ViewState, known bool, v *feature.View, plan *transforms.Plan)
 	}
 	if old.Removed {
 		before = feature.Stored{} // columns that were gone are other columns
+		now.Began = now.Revision  // and none of them was added to rows that still count
 	}
 	now.setColumns(plan, &before)
 	if string(now.Columns) == string(old.Columns) {

@@ -67,13 +67,16 @@ func (l *Lane) Buffered(bytes int64) { l.buffered.Set(float64(bytes)) }
 
 // View is the instruments of one view.
 type View struct {
-	stored, filtered, deadLettered, superseded prometheus.Counter
-	freshness, age                             prometheus.Observer
-	rejected                                   *prometheus.CounterVec
+	received, absent, stored, filtered, deadLettered, superseded prometheus.Counter
+
+	freshness, age prometheus.Observer
+	rejected       *prometheus.CounterVec
 }
 
 func (i *instruments) view(name string) *View {
 	return &View{
+		received:     i.received.WithLabelValues(name),
+		absent:       i.absent.WithLabelValues(name),
 		stored:       i.rows.WithLabelValues(name, EndStored),
 		filtered:     i.rows.WithLabelValues(name, EndFiltered),
 		deadLettered: i.rows.WithLabelValues(name, EndDeadLettered),
@@ -82,6 +85,13 @@ func (i *instruments) view(name string) *View {
 		age:          i.eventAge.WithLabelValues(name),
 		rejected:     i.rejected.MustCurryWith(prometheus.Labels{labelView: name}),
 	}
+}
+
+// Received counts rows that came in for the view, refused records included, and
+// the columns that finished ones left out.
+func (v *View) Received(rows, absent int) {
+	v.received.Add(float64(rows))
+	v.absent.Add(float64(absent))
 }
 
 // Ends counts rows by their end; stored includes superseded ones.

@@ -56,8 +56,9 @@ type instruments struct {
 	decodeDuration, transformDuration, writeTimes *prometheus.HistogramVec
 	lagRecords, lagSeconds, buffered              *prometheus.GaugeVec
 
-	rows, superseded, rejected *prometheus.CounterVec
-	freshness, eventAge        *prometheus.HistogramVec
+	rows, received, superseded, absent, rejected *prometheus.CounterVec
+
+	freshness, eventAge *prometheus.HistogramVec
 
 	commits, commitFailures prometheus.Counter
 	lastCommit              prometheus.Gauge
@@ -97,7 +98,9 @@ func (i *instruments) addSource() {
 func (i *instruments) addSink() {
 	i.writeTimes = histograms("sink", "write_duration_seconds", "Storing one micro-batch and its dead letters, retries included.", labelTopic)
 	i.retries = counters("sink", "retries_total", "Operations tried again.", labelTopic, labelOperation)
-	i.rows = counters("", "rows_total", "Rows by their end; their sum is rows decoded and refused.", labelView, labelEnd)
+	i.rows = counters("", "rows_total", "Rows by their end; their sum is rows received.", labelView, labelEnd)
+	i.received = counters("", "rows_received_total", "Rows decoded for a view, and records for it that could not be.", labelView)
+	i.absent = counters("", "columns_absent_total", "Stored columns that finished rows left out because they are newer; null.", labelView)
 	i.superseded = counters("", "rows_superseded_total", "Stored rows that a newer one of the same key and batch replaced.", labelView)
 	i.rejected = counters("", "rows_rejected_total", "Dead-lettered rows by what was wrong.", labelView, labelStage, labelReason)
 	i.freshness = spread("feature", "freshness_seconds", "Event time to durable.", freshnessBuckets(), labelView)
@@ -127,7 +130,7 @@ func (i *instruments) all() []prometheus.Collector {
 		i.records, i.bytes, i.rowsDecoded, i.expired, i.lanePaused, i.laneStopped,
 		i.decodeRejected, i.retries, i.decodeDuration, i.transformDuration, i.writeTimes,
 		i.lagRecords, i.lagSeconds, i.buffered,
-		i.rows, i.superseded, i.rejected, i.freshness, i.eventAge,
+		i.rows, i.received, i.superseded, i.absent, i.rejected, i.freshness, i.eventAge,
 		i.commits, i.commitFailures, i.lastCommit,
 		i.requests, i.values, i.requestDuration, i.storeReads, i.entities, i.unencodable,
 		i.storeConcurrency, i.catalogVersion, i.buildInfo,

@@ -34,6 +34,7 @@ func touchAll(m *telemetry.Metrics) {
 	l.Lag(5, time.Second)
 	l.Buffered(100)
 	v := m.View("driver_trips")
+	v.Received(12, 5)
 	v.Ends(8, 2, 3, 1)
 	v.Rejected("decode", "malformed")
 	v.Fresh(time.Millisecond)
@@ -95,8 +96,8 @@ func TestMetricNamesFollowTheConvention(t *testing.T) {
 	m := telemetry.NewMetrics("v1")
 	touchAll(m)
 	families := ours(t, m)
-	if len(families) != 31 {
-		t.Errorf("%d metrics gathered, want 31: touchAll has to touch each new one", len(families))
+	if len(families) != 33 {
+		t.Errorf("%d metrics gathered, want 33: touchAll has to touch each new one", len(families))
 	}
 	for _, f := range families {
 		if why := fault(f); why != "" {
@@ -163,6 +164,8 @@ func TestMetricsHoldWhatTheyAreTold(t *testing.T) {
 		{"millrace_rows_total", []string{"stored", "driver_trips"}, 16},
 		{"millrace_rows_total", []string{"filtered", "driver_trips"}, 6},
 		{"millrace_rows_total", []string{"dead_lettered", "driver_trips"}, 2},
+		{"millrace_rows_received_total", []string{"driver_trips"}, 24},
+		{"millrace_columns_absent_total", []string{"driver_trips"}, 10},
 		{"millrace_rows_superseded_total", []string{"driver_trips"}, 4},
 		{"millrace_rows_rejected_total", []string{"malformed", "decode", "driver_trips"}, 2},
 		{"millrace_source_records_total", []string{"trips"}, 20},

@@ -39,6 +39,7 @@ type Decoder struct {
 	eventAt int     // event's place in fields, or -1
 	scan    scanner
 	scratch []byte // a string without its escapes
+	absent  int    // optional columns that the record leaves out
 }
 
 // field is a field to decode.
@@ -47,7 +48,18 @@ type field struct {
 	typ  feature.Type
 	unit time.Duration // of integer timestamps; 0 means text
 	node int           // in the tree
+
+	absence absence
 }
+
+// absence says what it means that a record does not have a field.
+type absence uint8
+
+const (
+	absentNull    absence = iota
+	absentCounted         // null, and counted
+	absentRefused         // the record is refused
+)
 
 // fault says why a record is refused; without a reason it is not.
 type fault struct {
@@ -82,23 +94,62 @@ func NewLimited(src *feature.Source, fields []feature.Field, limits Limits) (*De
 			return nil, fmt.Errorf("decode source %s: field %s: %w", src.Name, w.Name, err)
 		}
 	}
+	d.build(all, paths)
+	if d.event != nil && d.event.typ != feature.Of(feature.KindTimestamp) {
+		return nil, fmt.Errorf("decode source %s: event time %s: is %s, not timestamp", src.Name, src.EventTime, d.event.typ)
+	}
+	return d, nil
+}
+
+// NewFinished returns a decoder of finished rows that fills batches of keys and
+// then columns: members of the record's object, by name and in the forms of
+// New, with feature.EventTimestamp as the event time. A record that leaves out
+// a column becomes a reject unless the column is optional. A key left out is
+// null, and so are an optional column, which dst.Absent counts, and the event
+// time, which is then the record's.
+func NewFinished(keys []feature.Field, columns []feature.SourceField) (*Decoder, error) {
+	d := &Decoder{limits: DefaultLimits(), eventAt: -1}
+	var all []field
+	for _, k := range keys {
+		all = append(all, field{name: k.Name, typ: k.Type})
+	}
+	for _, c := range columns {
+		absence := absentRefused
+		if c.Optional {
+			absence = absentCounted
+		}
+		all = append(all, field{name: c.Name, typ: c.Type, absence: absence})
+	}
+	for i := range all {
+		if all[i].typ.Layout() == feature.LayoutNone {
+			return nil, fmt.Errorf("decode finished rows: %s has no valid type", all[i].name)
+		}
+		d.layout = append(d.layout, feature.Field{Name: all[i].name, Type: all[i].typ})
+	}
+	all = append(all, field{name: feature.EventTimestamp, typ: feature.Of(feature.KindTimestamp)})
+	paths := make([][]string, len(all))
+	for i := range all {
+		paths[i] = []string{all[i].name}
+	}
+	d.build(all, paths)
+	return d, nil
+}
+
+// build finishes d for all fields at paths: those of the layout, and behind
+// them the event time if it is none of these.
+func (d *Decoder) build(all []field, paths [][]string) {
 	t, nodes := newTree(paths)
 	for i := range all {
 		all[i].node = nodes[i]
 	}
 	d.scan = scanner{tree: t, slots: make([]slot, len(t.nodes))}
-	d.fields = all[:len(fields)]
-	if src.EventTime != "" {
-		at := d.eventAt
-		if at < 0 {
-			at = len(fields)
-		}
-		d.event = &all[at]
-		if d.event.typ != feature.Of(feature.KindTimestamp) {
-			return nil, fmt.Errorf("decode source %s: event time %s: is %s, not timestamp", src.Name, src.EventTime, d.event.typ)
-		}
+	d.fields = all[:len(d.layout)]
+	switch {
+	case d.eventAt >= 0:
+		d.event = &all[d.eventAt]
+	case len(all) > len(d.layout):
+		d.event = &all[len(d.layout)]
 	}
-	return d, nil
 }
 
 // resolve finds the declaration of want.
@@ -145,6 +196,7 @@ func (d *Decoder) Decode(_ context.Context, dst *feature.Batch, recs []sources.R
 		}
 		if f.reason == "" {
 			dst.Origins = append(dst.Origins, origin)
+			dst.Absent += d.absent
 			row++
 			continue
 		}
@@ -176,6 +228,7 @@ func (d *Decoder) decode(dst *feature.Batch, row int, rec *sources.Record) fault
 	case !d.scan.scan(rec.Value, d.limits.MaxDepth):
 		return d.scan.fault
 	}
+	d.absent = 0
 	for i := range d.fields {
 		f := &d.fields[i]
 		v, reached := d.scan.find(f.node)
@@ -183,6 +236,13 @@ func (d *Decoder) decode(dst *feature.Batch, row int, rec *sources.Record) fault
 			return d.unreachable(f)
 		}
 		if v.kind <= valueNull {
+			if v.kind == valueNull || f.absence == absentNull {
+				continue
+			}
+			if f.absence == absentRefused {
+				return fault{feature.ReasonMissing, "column " + f.name + " is missing"}
+			}
+			d.absent++
 			continue
 		}
 		if problem := d.set(&dst.Columns[i], row, v, f, &dst.Arena); problem.reason != "" {

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"millrace/feature"
+	"millrace/sources"
 	"millrace/sources/jsonrec"
 )
 
@@ -48,6 +49,52 @@ func FuzzDecode(f *testing.F) {
 		}
 		if want := isObject(text); accepted != want {
 			t.Fatalf("%q: accepted %v, encoding/json says %v: %+v", text, accepted, want, b.Rejects)
+		}
+	})
+}
+
+// FuzzFinished: a finished row is taken only if it is an object that has every
+// column, by its name at the top, and those left out are counted.
+func FuzzFinished(f *testing.F) {
+	for _, seed := range []string{
+		`{"k":1,"event_timestamp":"2023-11-14T22:13:20Z","a":1.5,"b":[1,2],"c":null}`, `{"a":null,"b":null}`, `{"a":1}`, `{}`, `[]`,
+		`{"\u0061":1,"b":[]}`, `{"x":{"a":1,"b":[]}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	keys := []feature.Field{{Name: "k", Type: feature.Of(feature.KindInt64)}}
+	columns := []feature.SourceField{
+		declared("a", feature.KindFloat64),
+		{Field: feature.Field{Name: "b", Type: feature.ListOf(feature.Of(feature.KindInt32))}},
+		declared("c", feature.KindString),
+	}
+	columns[2].Optional = true
+	layout := []feature.Field{keys[0], columns[0].Field, columns[1].Field, columns[2].Field}
+	d, err := jsonrec.NewFinished(keys, columns)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var b feature.Batch
+		b.Reset(layout, 0)
+		if err := d.Decode(t.Context(), &b, []sources.Record{{Value: text}}); err != nil {
+			t.Fatal(err)
+		}
+		if b.Rows()+len(b.Rejects) != 1 {
+			t.Fatalf("%d rows and %d rejects of one record", b.Rows(), len(b.Rejects))
+		}
+		var members map[string]json.RawMessage
+		if json.Unmarshal(text, &members) != nil {
+			members = nil
+		}
+		_, a := members["a"]
+		_, bb := members["b"]
+		_, c := members["c"]
+		if b.Rows() == 1 && (!a || !bb || (b.Absent == 1) == c) {
+			t.Fatalf("%q is taken; a %v, b %v, c %v, %d absent", text, a, bb, c, b.Absent)
+		}
+		if len(b.Rejects) == 1 && b.Rejects[0].Reason == feature.ReasonMissing && a && bb {
+			t.Fatalf("%q lacks nothing: %s", text, b.Rejects[0].Message)
 		}
 	})
 }

@@ -22,14 +22,18 @@ import (
 //	source                          begins another source
 //	field NAME TYPE [path=] [unit=] [length=]
 //	hidden …                        declared, but not decoded
+//	key NAME TYPE                   of finished rows, instead of fields
+//	column NAME TYPE [length=] [optional]
 //	event_time NAME
 //	time MILLIS                     of the records
 //	record JSON
-//	row NAME=VALUE … @EVENT_MICROS
+//	row NAME=VALUE … @EVENT_MICROS [absent N]
 //	reject REASON MESSAGE
 type script struct {
 	src     feature.Source
 	fields  []feature.Field
+	keys    []feature.Field // of finished rows; fields are keys and columns
+	absent  int             // how often "absent" stands behind a row
 	millis  int64
 	records []sources.Record
 	want    []string
@@ -64,6 +68,8 @@ func runScript(t *testing.T, text string) {
 			s = newScript()
 		case "field", "hidden":
 			s.declare(t, strings.Fields(rest), verb == "field")
+		case "key", "column":
+			s.declareFinished(t, strings.Fields(rest), verb)
 		case "event_time":
 			s.src.EventTime = rest
 		case "time":
@@ -74,7 +80,9 @@ func runScript(t *testing.T, text string) {
 			})
 			s.lines = append(s.lines, i+1)
 		case "row", "reject":
-			s.want = append(s.want, line)
+			row, absent, _ := strings.Cut(line, " absent ")
+			n, _ := strconv.Atoi(absent)
+			s.want, s.absent = append(s.want, row), s.absent+n
 		default:
 			t.Fatalf("line %d: unknown verb %q", i+1, verb)
 		}
@@ -115,12 +123,33 @@ func (s *script) declare(t *testing.T, words []string, decode bool) {
 	}
 }
 
+// declareFinished declares a join key or a column of finished rows.
+func (s *script) declareFinished(t *testing.T, words []string, verb string) {
+	t.Helper()
+	if words[len(words)-1] == "optional" {
+		s.declare(t, words[:len(words)-1], true)
+		s.src.Fields[len(s.src.Fields)-1].Optional = true
+		return
+	}
+	s.declare(t, words, true)
+	if verb == "key" {
+		s.keys = append(s.keys, s.fields[len(s.fields)-1])
+	}
+}
+
+func (s *script) decoder() (*jsonrec.Decoder, error) {
+	if len(s.keys) > 0 {
+		return jsonrec.NewFinished(s.keys, s.src.Fields[len(s.keys):])
+	}
+	return jsonrec.New(&s.src, s.fields)
+}
+
 func (s *script) check(t *testing.T) {
 	t.Helper()
 	if len(s.records) != len(s.want) {
 		t.Fatalf("%d records, %d results", len(s.records), len(s.want))
 	}
-	d, err := jsonrec.New(&s.src, s.fields)
+	d, err := s.decoder()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +162,9 @@ func (s *script) check(t *testing.T) {
 		if got != s.want[i] {
 			t.Errorf("line %d: %s\n got %s\nwant %s", s.lines[i], s.records[i].Value, got, s.want[i])
 		}
+	}
+	if b.Absent != s.absent {
+		t.Errorf("%d columns are counted as absent, want %d", b.Absent, s.absent)
 	}
 }
 

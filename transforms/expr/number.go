@@ -103,7 +103,8 @@ func addInts(c *call, narrow bool) {
 // outside32 is negative when narrow is set and v does not fit 32 bits.
 func outside32(v int64, narrow bool) int64 {
 	if narrow {
-		return -((v ^ int64(int32(v))) >> 32 & 1)
+		beyond := (v + 1<<31) >> 32 // 0 when it fits
+		return beyond | -beyond
 	}
 	return 0
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"millrace/feature"
 	"millrace/internal/telemetry"
 	"millrace/pipeline"
 	"millrace/serving"
@@ -32,14 +33,14 @@ func countBatch(m *telemetry.Metrics, b *pipeline.BatchStats, now time.Time) {
 	t := m.Topic(b.Partition.Topic)
 	t.Batch(b.Records, b.Bytes, b.Rows)
 	t.Took(b.Decode, b.Transform, b.Write)
-	for i := range b.Rejects {
-		t.Rejected(string(b.Rejects[i].Reason))
-	}
+	undecoded(t, b.Rejects)
 	m.Lane(b.Partition.Topic, b.Partition.Number).Lag(max(0, b.LogEnd-b.Next), now.Sub(time.UnixMilli(b.OldestMs)))
 	nowMicros := now.UnixMicro()
 	for i := range b.Views {
 		ends := &b.Views[i]
 		v := m.View(ends.View)
+		undecoded(t, ends.Rejects)
+		v.Received(ends.Received, ends.Absent)
 		v.Ends(ends.Stored, ends.Superseded, ends.Filtered, ends.DeadLettered)
 		for r := range ends.Rejects {
 			v.Rejected(string(ends.Rejects[r].Stage), string(ends.Rejects[r].Reason))
@@ -48,6 +49,15 @@ func countBatch(m *telemetry.Metrics, b *pipeline.BatchStats, now time.Time) {
 			event := ends.Origins[o].EventMicros
 			v.Fresh(time.Duration(nowMicros-event) * time.Microsecond)
 			v.Arrived(time.Duration(ends.Origins[o].RecordMillis*1000-event) * time.Microsecond)
+		}
+	}
+}
+
+// undecoded counts the rejects of decoding in the topic's count.
+func undecoded(t *telemetry.Topic, rejects []feature.Reject) {
+	for i := range rejects {
+		if rejects[i].Stage == feature.StageDecode {
+			t.Rejected(string(rejects[i].Reason))
 		}
 	}
 }

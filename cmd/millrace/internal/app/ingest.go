@@ -118,7 +118,7 @@ func route(c *config.Config, p *definition.Project, src *feature.Source, views [
 		return pipeline.Route{}, fmt.Errorf("make the decoder of source %s: %w", src.Name, err)
 	}
 	r := pipeline.Route{
-		Source: src.Name, Topic: src.Topic, Fields: fields,
+		Source: src.Name, Topic: src.Topic, Fields: fields, Finished: !src.TransformOnWrite,
 		NewDecoder: func() sources.Decoder { d, _ := jsonrec.New(src, fields); return d },
 	}
 	skew := c.Ingest.MaxFutureSkew.Std()
@@ -126,10 +126,27 @@ func route(c *config.Config, p *definition.Project, src *feature.Source, views [
 		if _, err := plans[i].NewWriter(fields, skew); err != nil {
 			return pipeline.Route{}, err //nolint:wrapcheck // names the view
 		}
-		r.Views = append(r.Views, pipeline.RouteView{View: v, NewTransformer: func() pipeline.Transformer {
+		finished, err := finishedRows(plans[i], skew)
+		if err != nil {
+			return pipeline.Route{}, err
+		}
+		r.Views = append(r.Views, pipeline.RouteView{View: v, Finished: finished, NewTransformer: func() pipeline.Transformer {
 			w, _ := plans[i].NewWriter(fields, skew)
 			return w
 		}})
 	}
 	return r, nil
+}
+
+// finishedRows says how finished rows of a view come in.
+func finishedRows(p *transforms.Plan, skew time.Duration) (pipeline.FinishedRows, error) {
+	keys, columns := p.Entity.JoinKeys, p.FinishedColumns()
+	if _, err := jsonrec.NewFinished(keys, columns); err != nil {
+		return pipeline.FinishedRows{}, fmt.Errorf("make the decoder of %s: %w", p.View, err)
+	}
+	return pipeline.FinishedRows{
+		Fields:         p.FinishedFields(),
+		NewDecoder:     func() sources.Decoder { d, _ := jsonrec.NewFinished(keys, columns); return d },
+		NewTransformer: func() pipeline.Transformer { return p.NewFinishedWriter(skew) },
+	}, nil
 }

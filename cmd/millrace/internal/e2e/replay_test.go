@@ -71,11 +71,19 @@ func (s *stack) resetGroup() {
 }
 
 // applyAndRestart records the definitions and starts ingestion and serving
-// under them.
+// under them, at the topic's start.
 func (s *stack) applyAndRestart() {
 	s.t.Helper()
 	if !s.real {
-		s.env = append(s.env, "MILLRACE_KAFKA_GROUP=replayed") // another group starts at the topic's start
+		s.env = append(s.env, "MILLRACE_KAFKA_GROUP=replayed") // another group starts there
+	}
+	s.goOn()
+}
+
+// goOn records the definitions and starts ingestion and serving under them.
+func (s *stack) goOn() {
+	s.t.Helper()
+	if !s.real {
 		s.startIngest()
 		return
 	}

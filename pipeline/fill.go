@@ -1,0 +1,108 @@
+package pipeline
+
+import (
+	"context"
+
+	"millrace/feature"
+	"millrace/sources"
+)
+
+// fill takes what waits and makes it a slot ready to be stored.
+func (l *lane) fill(s *slot) (workEnd, bool) {
+	s.reset()
+	if end, ok := l.take(s); !ok {
+		return end, false
+	}
+	defer l.shares.reset(len(l.route.Views)) // the slot holds the records
+	l.shares.sort(l.route, s.records)
+	l.batch.Reset(l.route.Fields, l.partition.Number)
+	if !l.decode(s, l.decoder, &l.batch, &l.shares.raw) {
+		return endDrained, false
+	}
+	began, decoding := l.p.s.Clock(), s.stats.Decode
+	s.resetViews(l.route.Views)
+	s.stats.Rejects = append(append(s.stats.Rejects, l.shares.refused...), l.batch.Rejects...)
+	for i := range s.stats.Rejects {
+		s.addLetter(l, "", 0, &s.stats.Rejects[i])
+	}
+	for i := range l.route.Views {
+		if !l.view(s, i, began.UnixMilli()) {
+			return endDrained, false
+		}
+	}
+	s.stats.Transform = l.p.s.Clock().Sub(began) - (s.stats.Decode - decoding)
+	return 0, true
+}
+
+// view takes in one view's rows: it runs the write half over the raw records
+// and checks the finished rows. At most one write per key is left of both.
+func (l *lane) view(s *slot, view int, nowMillis int64) bool {
+	ends, first := &s.stats.Views[view], len(s.buffer.Rows)
+	ends.Received = l.batch.Rows() + len(s.stats.Rejects)
+	ends.DeadLettered = len(s.stats.Rejects)
+	l.transform(s, view, l.transformers[view], &l.batch, nowMillis)
+	if finished := &l.shares.finished[view]; len(finished.records) > 0 {
+		f := l.finisher(view)
+		l.finished.Reset(l.route.Views[view].Finished.Fields, l.partition.Number)
+		if !l.decode(s, f.decoder, &l.finished, finished) {
+			return false
+		}
+		ends.Received += l.finished.Rows() + len(l.finished.Rejects)
+		ends.Absent += l.finished.Absent
+		l.refuse(s, view, l.finished.Rejects)
+		l.transform(s, view, f.transformer, &l.finished, nowMillis)
+	}
+	ends.Stored = len(s.buffer.Rows) - first
+	ends.Origins = append(ends.Origins, s.buffer.Origins[first:]...)
+	ends.Superseded = l.newest.keepNewest(&s.buffer, first)
+	return true
+}
+
+// finisher takes in finished rows of one view.
+type finisher struct {
+	decoder     sources.Decoder
+	transformer Transformer
+}
+
+func (l *lane) finisher(view int) *finisher {
+	f := &l.finishers[view]
+	if f.decoder == nil {
+		how := &l.route.Views[view].Finished
+		f.decoder, f.transformer = how.NewDecoder(), how.NewTransformer()
+	}
+	return f
+}
+
+// transform turns decoded rows into encoded ones of a view.
+func (l *lane) transform(s *slot, view int, t Transformer, in *feature.Batch, nowMillis int64) {
+	t.Apply(in, nowMillis, &l.rows)
+	l.encoder.Encode(&s.buffer, &l.rows)
+	l.refuse(s, view, l.rows.Rejects)
+	s.stats.Views[view].Filtered += l.rows.Filtered
+}
+
+// refuse gives rows of a view that were rejected their end.
+func (l *lane) refuse(s *slot, view int, rejects []feature.Reject) {
+	ends, v := &s.stats.Views[view], l.route.Views[view].View
+	for i := range rejects {
+		s.addLetter(l, v.Name, v.Revision, &rejects[i])
+	}
+	ends.Rejects = append(ends.Rejects, rejects...)
+	ends.DeadLettered += len(rejects)
+}
+
+// decode fills an empty batch; a decoder that can say nothing is asked again.
+func (l *lane) decode(s *slot, d sources.Decoder, dst *feature.Batch, from *share) bool {
+	if len(from.records) == 0 {
+		return true
+	}
+	began := l.p.s.Clock()
+	ok := l.retry(l.taking, "decode", func(ctx context.Context) error {
+		dst.Reset(dst.Fields, l.partition.Number)
+		return d.Decode(ctx, dst, from.records)
+	})
+	from.place(dst)
+	s.stats.Decode += l.p.s.Clock().Sub(began)
+	s.stats.Rows += dst.Rows()
+	return ok
+}
