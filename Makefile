@@ -7,6 +7,9 @@ MAKEFLAGS += --no-print-directory
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 30s
 SEEDS ?= 20
+SEED ?= 0
+PAIRS ?= 100000
+BATCH ?= -1
 ARGS ?=
 TOOLS := .tools
 SCRIPTS := .ci/run $(wildcard tools/*.sh deploy/local/*.sh)
@@ -45,6 +48,11 @@ soak: $(TOOLS)/gotestsum ## Many seeds and long runs, for hours (SEEDS=20)
 fuzz: ## Every fuzz target for FUZZTIME
 	tools/fuzz.sh $(FUZZTIME)
 
+.PHONY: oracle
+oracle: $(TOOLS)/golangci-lint ## The expression language against DuckDB (SEED=0 of the clock, PAIRS=100000, BATCH=7 alone); needs g++
+	cd oracle && ../$(TOOLS)/golangci-lint run -c ../.golangci.yml ./...
+	cd oracle && go test -count 1 . && go run . -seed $(SEED) -pairs $(PAIRS) -batch $(BATCH)
+
 .PHONY: bench
 bench: ## Whole-system figures on real servers, to bench/results
 	deploy/local/with.sh go run ./bench -out bench/results $(ARGS)
@@ -77,6 +85,7 @@ ci: ## What CI runs
 	@tools/timed.sh lint $(MAKE) lint
 	@tools/timed.sh docs $(MAKE) docs
 	@tools/timed.sh test $(MAKE) test
+	@tools/timed.sh oracle $(MAKE) oracle
 	@tools/timed.sh test-real $(MAKE) test-real
 
 .PHONY: tools

@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -130,7 +131,8 @@ func castToInt(name string, from, to feature.Kind) *kernel {
 	return nil
 }
 
-// floatsToInts rounds half to even, as DuckDB does.
+// floatsToInts rounds half to even, as DuckDB does, which looks at the range
+// before it rounds.
 func floatsToInts(name string, to feature.Kind) *kernel {
 	limit := math.Ldexp(1, 63)
 	if to == feature.KindInt32 {
@@ -140,7 +142,7 @@ func floatsToInts(name string, to feature.Kind) *kernel {
 		out := c.out.col.Ints[:c.n]
 		for i, v := range c.floats(0) {
 			whole := math.RoundToEven(v)
-			if whole >= -limit && whole < limit {
+			if v >= -limit && whole < limit {
 				out[i] = int64(whole)
 			} else if c.valid(i) {
 				c.fail(i, 0)
@@ -277,8 +279,9 @@ func parseBool(s string) (value, ok bool) {
 	return false, false
 }
 
-// parseInt reads a decimal number; decimals and exponents are rounded, half
-// away from zero, as DuckDB does for text (and for text alone).
+// parseInt reads a whole number: digits, with underscores between them, or hex
+// or binary digits after 0x or 0b. Decimals and exponents are rounded, half away
+// from zero, as DuckDB does for text (and for text alone).
 func parseInt(s string) (int64, bool) {
 	sign, digits := int64(1), strings.TrimPrefix(s, "+")
 	if strings.HasPrefix(s, "-") {
@@ -287,11 +290,11 @@ func parseInt(s string) (int64, bool) {
 	var v int64 // negative or zero, whose range is the greater
 	for i := range len(digits) {
 		if !isDigit(digits[i]) {
-			return parseRounded(s, digits, v, i, sign)
+			return parseUnusual(s)
 		}
 		d := int64(digits[i] - '0')
 		if v < (math.MinInt64+d)/10 {
-			return 0, false
+			return parseUnusual(s)
 		}
 		v = v*10 - d
 	}
@@ -301,20 +304,74 @@ func parseInt(s string) (int64, bool) {
 	return -sign * v, true
 }
 
-// parseRounded goes on from the character of digits at which parseInt stopped.
-func parseRounded(s, digits string, v int64, stopped int, sign int64) (int64, bool) {
-	if !looksNumeric(s) {
+// parseUnusual reads what is not just a few digits.
+func parseUnusual(s string) (int64, bool) {
+	if len(s) > 2 && s[0] == '0' {
+		base := map[byte]int{'x': 16, 'X': 16, 'b': 2, 'B': 2}[s[1]]
+		if digits, ok := withoutUnderscores(s[2:], isHexDigit); ok && base != 0 {
+			v, err := strconv.ParseUint(digits, base, 63)
+			return int64(v), err == nil
+		}
+	}
+	s, ok := withoutUnderscores(s, isDigit)
+	if !ok || !looksNumeric(s) {
 		return 0, false
 	}
-	if decimals := digits[stopped+1:]; digits[stopped] == '.' && !strings.ContainsAny(decimals, "eE") {
-		if decimals != "" && decimals[0] >= '5' {
-			v--
-		}
-		return -sign * v, v != math.MinInt64
+	return parseRounded(s)
+}
+
+// withoutUnderscores drops underscores between digits; any other makes it fail.
+func withoutUnderscores(s string, digit func(byte) bool) (string, bool) {
+	if !strings.Contains(s, "_") {
+		return s, true
 	}
-	f, err := strconv.ParseFloat(s, 64)
-	f = math.Round(f)
-	return int64(f), err == nil && math.Abs(f) < math.Ldexp(1, 63)
+	for i := range len(s) {
+		if s[i] == '_' && (i == 0 || i == len(s)-1 || !digit(s[i-1]) || !digit(s[i+1])) {
+			return s, false
+		}
+	}
+	return strings.ReplaceAll(s, "_", ""), true
+}
+
+func isHexDigit(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
+
+// parseRounded moves the point of s, which looksNumeric, by its exponent and
+// rounds half away from zero, in decimal, so that no digit is lost. As in DuckDB
+// the digits before the point fit 64 bits and the exponent 16.
+func parseRounded(s string) (int64, bool) {
+	mantissa, exponent := s, 0
+	if at := strings.IndexAny(s, "eE"); at >= 0 {
+		mantissa = s[:at]
+		e, err := strconv.ParseInt(s[at+1:], 10, 16)
+		if err != nil {
+			return 0, false
+		}
+		exponent = int(e)
+	}
+	whole, decimals, _ := strings.Cut(mantissa, ".")
+	if _, err := strconv.ParseInt(whole, 10, 64); errors.Is(err, strconv.ErrRange) {
+		return 0, false
+	}
+	negative := strings.HasPrefix(mantissa, "-")
+	whole = strings.TrimLeft(whole, "+-")
+	digits := whole + decimals
+	point := len(whole) + exponent - (len(digits) - len(strings.TrimLeft(digits, "0")))
+	digits = strings.TrimLeft(digits, "0")
+	switch {
+	case digits == "" || point < 0:
+		return 0, true
+	case point > len(minInt64Digits):
+		return 0, false
+	}
+	digits += strings.Repeat("0", max(0, point-len(digits)))
+	v, err := strconv.ParseUint("0"+digits[:point], 10, 64)
+	if point < len(digits) && digits[point] >= '5' {
+		v++
+	}
+	if negative {
+		return -int64(v), err == nil && v <= 1<<63
+	}
+	return int64(v), err == nil && v < 1<<63
 }
 
 // looksNumeric reports whether s is sign, digits, decimals, exponent.
@@ -336,6 +393,9 @@ func looksNumeric(s string) bool {
 
 // parseFloat reads a number; what is too great is infinite.
 func parseFloat(s string) (float64, bool) {
+	if plain, ok := withoutUnderscores(s, isDigit); ok {
+		s = plain
+	}
 	if looksNumeric(s) {
 		v, _ := strconv.ParseFloat(s, 64) // the only error left is the range
 		return v, true

@@ -440,13 +440,24 @@ func (c *checker) compareSwapped(n *Node, a, b *Expr, how comparison) *Expr {
 	return apply(e.kernel, e.typ, n, e.args[1], e.args[0])
 }
 
+// between compares in the one type that all three widen to.
 func (c *checker) between(n *Node, args []*Expr) *Expr {
-	low := c.compare(n, n.args[1], n.args[0], args[1], args[0], compareLessEqual)
-	high := c.compare(n, n.args[0], n.args[2], args[0], args[2], compareLessEqual)
-	if low == nil || high == nil {
+	of, okOf := c.timeLiteral(n.args[0], args[0], args[1])
+	low, okLow := c.timeLiteral(n.args[1], args[1], of)
+	high, okHigh := c.timeLiteral(n.args[2], args[2], of)
+	if !okOf || !okLow || !okHigh {
 		return nil
 	}
-	return apply(kernelAnd, low.typ, n, low, high)
+	all, ok := c.unify(n.args, []*Expr{of, low, high}, "cannot compare")
+	if !ok {
+		return nil
+	}
+	above := c.compare(n, n.args[1], n.args[0], all[1], all[0], compareLessEqual)
+	below := c.compare(n, n.args[0], n.args[2], all[0], all[2], compareLessEqual)
+	if above == nil || below == nil {
+		return nil
+	}
+	return apply(kernelAnd, above.typ, n, above, below)
 }
 
 func (c *checker) distinct(n *Node, a, b *Expr) *Expr {

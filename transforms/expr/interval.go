@@ -321,7 +321,7 @@ func (c *checker) intervalBinary(n *Node, a, b *Expr) *Expr {
 		return c.compareIntervals(n, b, a, how)
 	}
 	times := feature.Of(tim)
-	isMoment := func(e *Expr) bool { return isTime(e.typ) || e.untyped() }
+	isMoment := func(e *Expr) bool { return isTime(e.typ) } // not a bare null, with which DuckDB cannot choose either
 	switch {
 	case n.text == "+" && a.isInterval() && isMoment(b):
 		return shift(n, cast(b, times, false, n), a.interval)

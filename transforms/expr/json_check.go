@@ -57,9 +57,10 @@ func (c *checker) look(n *Node, j, path *Expr, l jsonLook) *Expr {
 }
 
 // follow goes path in j. When j is what a path has found itself, the two become
-// one, which spares writing what lies between.
+// one, which spares writing what lies between; not when the question is whether
+// there is anything, which is null where the first path has found nothing.
 func (l jsonLook) follow(n *Node, j *Expr, path *jsonPath) *Expr {
-	if between := j.path(); between != nil {
+	if between := j.path(); between != nil && l.out.Kind != feature.KindBool {
 		path, j = path.after(between), j.args[0]
 	}
 	k := pathKernel(l.name, path, l.result)

@@ -1,8 +1,6 @@
 package expr
 
 import (
-	"strings"
-
 	"millrace/feature"
 )
 
@@ -91,9 +89,9 @@ func (c *checker) noElements(n *Node, x *Expr) *Expr {
 }
 
 func operandText(n *Node) string {
-	var b strings.Builder
+	var b printer
 	n.operand(&b)
-	if b.Len() > maxQuoted {
+	if b.text.Len() > maxQuoted {
 		return "…"
 	}
 	return b.String()

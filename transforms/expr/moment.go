@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"millrace/feature"
@@ -61,22 +62,40 @@ func midnight(year int, month time.Month, day int) time.Time {
 }
 
 // parseTimestamp reads "2024-05-01", with a time "12:00:00.5" after a space or
-// T, and a zone, Z or +02:00, after that. Without a zone it is UTC.
+// T, and a zone, Z or +02:00, directly after that. Without a zone it is UTC.
 func parseTimestamp(text string) (int64, bool) {
-	s := scanner{rest: trimSpace(text), ok: true}
-	year := s.number(4, 6)
-	s.symbol('-')
-	month := s.number(1, 2)
-	s.symbol('-')
-	day := s.number(1, 2)
-	if !s.ok || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || year > 290_000 {
+	s := scanner{rest: trimLeftSpace(text), ok: true}
+	if strings.EqualFold(strings.TrimRight(s.rest, blanks), "epoch") {
+		return 0, true
+	}
+	year, month, day := s.date()
+	if !s.ok || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || year < minYear || year > maxYear {
 		return 0, false
 	}
-	micros := midnight(year, time.Month(month), day).UnixMicro()
+	days, clock := midnight(year, time.Month(month), day).Unix()/secondsPerDay, int64(0)
 	if s.rest != "" {
-		micros += s.clock()
+		clock = s.clock()
 	}
-	return micros, s.ok && s.rest == ""
+	return joinTimestamp(days, clock, s.ok && s.rest == "")
+}
+
+const (
+	secondsPerDay = 86_400
+	minYear       = -290_308 // in which DuckDB's first time is, and the first whose midnights fit
+	maxYear       = 294_247
+	blanks        = " \t\n\v\f\r"
+)
+
+func trimLeftSpace(s string) string { return strings.TrimLeft(s, blanks) }
+
+// joinTimestamp adds days since the epoch and microseconds.
+func joinTimestamp(days, clock int64, ok bool) (int64, bool) {
+	seconds := days*secondsPerDay + clock/microsPer // far from overflow
+	if seconds > maxMicros/microsPer || seconds < minMicros/microsPer {
+		return 0, false
+	}
+	micros := seconds*microsPer + clock%microsPer
+	return micros, ok && micros >= minMicros && micros <= maxMicros
 }
 
 func daysIn(year, month int) int { return midnight(year, time.Month(month)+1, 0).Day() }
@@ -108,23 +127,52 @@ func (s *scanner) number(least, most int) int {
 	return v
 }
 
+// date reads year, month and day between two of the same separators.
+func (s *scanner) date() (year, month, day int) {
+	before := s.has('-')
+	year = s.number(1, 9)
+	separator := byte('-')
+	if s.rest != "" && strings.IndexByte(`-/\ `, s.rest[0]) >= 0 {
+		separator = s.rest[0]
+	}
+	s.symbol(separator)
+	month = s.number(1, 2)
+	s.symbol(separator)
+	day = s.number(1, 2)
+	if s.rest != "" && isDigit(s.rest[0]) {
+		s.ok = false
+	}
+	if before {
+		return -year, month, day
+	}
+	const mark = " (BC)"
+	if len(s.rest) >= len(mark) && strings.EqualFold(s.rest[:len(mark)], mark) {
+		s.rest = s.rest[len(mark):]
+		year = 1 - year
+	}
+	return year, month, day
+}
+
 // clock reads the time of day and the zone, in microseconds.
 func (s *scanner) clock() int64 {
-	if !s.has('T') && !s.has('t') {
-		s.symbol(' ')
+	if !s.has('T') {
+		s.has(' ')
 	}
-	hour := s.number(1, 2)
+	s.rest = trimLeftSpace(s.rest)
+	hour := s.number(1, 9)
 	s.symbol(':')
-	minute, second, fraction := s.number(1, 2), 0, int64(0)
+	minute, second, fraction := s.number(0, 2), 0, int64(0)
 	if s.has(':') {
-		second = s.number(1, 2)
+		second = s.number(0, 2)
 		if s.has('.') {
 			fraction = s.fraction()
 		}
 	}
 	midnightAgain := hour == 24 && minute == 0 && second == 0 && fraction == 0
 	s.ok = s.ok && (hour < 24 || midnightAgain) && minute < 60 && second < 60
-	return int64(hour*3600+minute*60+second)*microsPer + fraction - s.zone()
+	micros := int64(hour*3600+minute*60+second)*microsPer + fraction - s.zone()*microsPer
+	s.rest = trimLeftSpace(s.rest)
+	return micros
 }
 
 // fraction reads decimals; those below the microsecond are dropped.
@@ -139,13 +187,16 @@ func (s *scanner) fraction() int64 {
 	return micros
 }
 
-// zone returns how far local time is ahead of UTC, in microseconds.
+// zone returns how far local time is ahead of UTC, in seconds.
 func (s *scanner) zone() int64 {
-	if s.rest == "" || s.has('Z') || s.has('z') {
+	if s.has('Z') {
 		return 0
 	}
-	if s.rest == " UTC" {
-		s.rest = ""
+	if len(s.rest) >= 4 && strings.EqualFold(s.rest[:4], " UTC") {
+		s.rest = s.rest[4:]
+		return 0
+	}
+	if s.rest == "" || s.rest[0] != '+' && s.rest[0] != '-' {
 		return 0
 	}
 	sign := int64(1)
@@ -153,21 +204,27 @@ func (s *scanner) zone() int64 {
 		s.symbol('-')
 		sign = -1
 	}
-	hours, minutes := s.number(2, 2), 0
-	if s.has(':') || s.rest != "" {
+	hours, minutes, seconds := s.number(2, 2), 0, 0
+	if s.has(':'); s.pair() {
 		minutes = s.number(2, 2)
+		if s.has(':') && s.pair() {
+			seconds = s.number(2, 2)
+		}
 	}
-	s.ok = s.ok && hours < 24 && minutes < 60
-	return sign * int64(hours*60+minutes) * 60 * microsPer
+	return sign * int64(hours*3600+minutes*60+seconds)
 }
 
-// appendTimestamp writes a time as DuckDB does, years before the first with (BC).
+// pair reports whether two digits come next.
+func (s *scanner) pair() bool { return len(s.rest) > 1 && isDigit(s.rest[0]) && isDigit(s.rest[1]) }
+
+// appendTimestamp writes a time as DuckDB does; years before the first one
+// count back from 1 (BC).
 func appendTimestamp(b []byte, micros int64) []byte {
 	t := time.UnixMicro(micros).UTC()
-	if y := t.Year(); y > 0 {
+	if year := t.Year(); year > 0 {
 		b = t.AppendFormat(b, "2006-01-02 15:04:05")
 	} else {
-		b = fmt.Appendf(b, "%04d", 1-y)
+		b = fmt.Appendf(b, "%04d", 1-year)
 		b = t.AppendFormat(b, "-01-02 (BC) 15:04:05")
 	}
 	if t.Nanosecond() == 0 {

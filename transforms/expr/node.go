@@ -75,43 +75,53 @@ func Uses(n *Node, function string) bool {
 // String writes n so that Parse reads the same tree back. Every operand that is
 // not a literal, a name or a call stands in parentheses.
 func (n *Node) String() string {
-	var b strings.Builder
+	var b printer
 	n.print(&b)
 	return b.String()
 }
 
-func (n *Node) print(b *strings.Builder) {
+// printer writes nodes in the language's own spelling or, with sql, in DuckDB's.
+type printer struct {
+	text strings.Builder
+	sql  *SQLNames
+}
+
+func (b *printer) put(s string)   { b.text.WriteString(s) }
+func (b *printer) String() string { return b.text.String() }
+
+func (n *Node) print(b *printer) {
 	switch n.kind {
-	case nodeNull, nodeBool, nodeInt, nodeFloat:
-		b.WriteString(n.text)
+	case nodeNull, nodeBool, nodeInt:
+		b.put(n.text)
+	case nodeFloat:
+		b.float(n.text)
 	case nodeString:
-		b.WriteString(quoteText(n.text))
+		b.put(quoteText(n.text))
 	case nodeName:
-		b.WriteString(quoteName(n.text))
+		b.name(n.text)
 	case nodeUnary:
-		b.WriteString(n.text)
+		b.put(n.text)
 		if n.text == "not" {
-			b.WriteByte(' ')
+			b.put(" ")
 		}
 		n.args[0].operand(b)
 	case nodeBinary, nodeLike:
 		n.infix(b, n.not()+n.text, n.args[1:])
 	case nodeCall:
-		b.WriteString(n.text)
-		printList(b, '(', n.args, ')')
+		b.call(n)
 	case nodeCase:
 		n.printCase(b)
 	case nodeIn:
 		n.args[0].operand(b)
-		b.WriteString(" " + n.not() + "in ")
-		printList(b, '(', n.args[1:], ')')
+		b.put(" " + n.not() + "in ")
+		printList(b, "(", n.args[1:], ")")
 	case nodeBetween:
 		n.infix(b, n.not()+"between", n.args[1:2])
-		b.WriteString(" and ")
+		b.put(" and ")
 		n.args[2].operand(b)
 	case nodeIsNull:
 		n.args[0].operand(b)
-		b.WriteString(" is " + n.not() + "null")
+		b.put(" is " + n.not() + "null")
 	case nodeDistinct:
 		n.infix(b, "is "+n.not()+"distinct from", n.args[1:])
 	case nodeCast:
@@ -119,7 +129,7 @@ func (n *Node) print(b *strings.Builder) {
 	case nodeInterval:
 		n.printInterval(b)
 	case nodeList:
-		printList(b, '[', n.args, ']')
+		printList(b, "[", n.args, "]")
 	case nodeSubscript, nodeSlice:
 		n.printSubscript(b)
 	}
@@ -132,84 +142,93 @@ func (n *Node) not() string {
 	return ""
 }
 
-func (n *Node) infix(b *strings.Builder, operator string, right []*Node) {
+func (n *Node) infix(b *printer, operator string, right []*Node) {
 	n.args[0].operand(b)
-	b.WriteString(" " + operator + " ")
+	b.put(" " + operator + " ")
 	right[0].operand(b)
 }
 
-func (n *Node) operand(b *strings.Builder) {
+func (n *Node) operand(b *printer) {
 	switch n.kind {
 	case nodeNull, nodeBool, nodeInt, nodeFloat, nodeString, nodeName, nodeCall, nodeCast, nodeList, nodeSubscript, nodeSlice:
 		n.print(b)
 	case nodeUnary, nodeBinary, nodeCase, nodeIn, nodeBetween, nodeIsNull, nodeDistinct, nodeLike, nodeInterval:
-		b.WriteByte('(')
+		b.put("(")
 		n.print(b)
-		b.WriteByte(')')
+		b.put(")")
 	}
 }
 
-func printList(b *strings.Builder, start byte, args []*Node, end byte) {
-	b.WriteByte(start)
+func printList(b *printer, start string, args []*Node, end string) {
+	b.put(start)
 	for i, a := range args {
 		if i > 0 {
-			b.WriteString(", ")
+			b.put(", ")
 		}
 		a.print(b)
 	}
-	b.WriteByte(end)
+	b.put(end)
 }
 
-func (n *Node) printCase(b *strings.Builder) {
-	b.WriteString("case")
+func (n *Node) printCase(b *printer) {
+	b.put("case")
 	args := n.args
 	if n.hasOperand {
-		b.WriteByte(' ')
+		b.put(" ")
 		args[0].operand(b)
 		args = args[1:]
 	}
 	for ; len(args) > 1; args = args[2:] {
-		b.WriteString(" when ")
+		b.put(" when ")
 		args[0].operand(b)
-		b.WriteString(" then ")
+		b.put(" then ")
 		args[1].operand(b)
 	}
 	if n.hasElse {
-		b.WriteString(" else ")
+		b.put(" else ")
 		args[0].operand(b)
 	}
-	b.WriteString(" end")
+	b.put(" end")
 }
 
-func (n *Node) printSubscript(b *strings.Builder) {
+func (n *Node) printSubscript(b *printer) {
 	n.args[0].operand(b)
-	b.WriteByte('[')
+	b.put("[")
 	n.args[1].print(b)
 	if n.kind == nodeSlice {
-		b.WriteByte(':')
+		b.put(":")
 		n.args[2].print(b)
 	}
-	b.WriteByte(']')
+	b.put("]")
 }
 
-func (n *Node) printCast(b *strings.Builder) {
-	if n.try {
-		b.WriteString("try_")
+func (n *Node) printCast(b *printer) {
+	zone := b.sql != nil && n.text == "timestamp"
+	if zone {
+		b.put("(")
 	}
-	b.WriteString("cast(")
+	if n.try {
+		b.put("try_")
+	}
+	b.put("cast(")
 	n.args[0].print(b)
-	b.WriteString(" as " + n.text + ")")
+	b.put(" as ")
+	if zone {
+		b.put("timestamptz) at time zone 'UTC')")
+		return
+	}
+	b.put(b.typeName(n.text) + ")")
 }
 
-func (n *Node) printInterval(b *strings.Builder) {
-	b.WriteString("interval ")
+func (n *Node) printInterval(b *printer) {
+	b.put("interval ")
 	if n.args[0].kind == nodeString {
 		n.args[0].print(b)
 	} else {
-		printList(b, '(', n.args, ')')
+		printList(b, "(", n.args, ")")
 	}
 	if n.text != "" {
-		b.WriteString(" " + n.text)
+		b.put(" " + n.text)
 	}
 }
 

@@ -279,7 +279,7 @@ func logDomain(v float64) int {
 var kernelLogBase = &kernel{name: "log base", why: []string{logOfZero, logOfNegative, logOfBaseOne}, run: func(c *call) {
 	out, base, x := c.out.col.Floats[:c.n], c.floats(0), c.floats(1)
 	for i := range out {
-		out[i] = math.Log10(x[i]) / math.Log10(base[i])
+		out[i] = log10(x[i]) / log10(base[i])
 		m := max(logDomain(base[i]), logDomain(x[i]))
 		if base[i] == 1 {
 			m = max(m, 2)
@@ -331,10 +331,10 @@ func floatsAtDigits(name string, f func(float64) float64) *kernel {
 func atDigits(v float64, digits int64, f func(float64) float64) float64 {
 	if digits < 0 {
 		scale := math.Pow(10, float64(-digits))
-		if math.IsInf(scale, 0) {
-			return 0
+		if r := f(v/scale) * scale; !math.IsInf(r, 0) && !math.IsNaN(r) {
+			return r
 		}
-		return f(v/scale) * scale
+		return 0 // as DuckDB, even for infinity
 	}
 	scale := math.Pow(10, float64(digits))
 	if r := f(v*scale) / scale; !math.IsInf(r, 0) && !math.IsNaN(r) {

@@ -117,10 +117,15 @@ var kernelHashBucket = &kernel{name: "hash_bucket", run: func(c *call) {
 const earthKilometres = 6371.0088
 
 // kernelHaversine is the length of the great circle between two points.
-var kernelHaversine = &kernel{name: "haversine_km", run: func(c *call) {
+var kernelHaversine = &kernel{name: "haversine_km", why: []string{infiniteAngle}, run: func(c *call) {
 	lat1, lon1, lat2, lon2 := c.floats(0), c.floats(1), c.floats(2), c.floats(3)
 	for i := range c.n {
 		c.out.col.Floats[i] = haversine(lat1[i], lon1[i], lat2[i], lon2[i])
+		for _, angle := range [...]float64{lat1[i], lat2[i], lat2[i] - lat1[i], lon2[i] - lon1[i]} {
+			if math.IsInf(angle, 0) && c.valid(i) {
+				c.fail(i, 0)
+			}
+		}
 	}
 }}
 

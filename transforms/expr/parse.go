@@ -230,6 +230,10 @@ func (p *parser) isTest(left *Node) *Node {
 		p.expect("from", "")
 		n.kind = nodeDistinct
 		n.args = append(n.args, p.expression(powerIs+1))
+		if p.is("is") {
+			p.unexpected("an operator that binds more loosely than is")
+			p.err.Hint = "put the first test in parentheses"
+		}
 	default:
 		p.unexpected("null, true, false or distinct from")
 	}

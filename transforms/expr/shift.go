@@ -26,8 +26,8 @@ var kernelShift = &kernel{name: "shift", why: []string{timeOutOfRange}, run: fun
 		}
 		day += days[i] + micros[i]/dayMicros + floorDivide(rest, dayMicros)
 		rest -= floorDivide(rest, dayMicros) * dayMicros
-		out[i] = day*dayMicros + rest
-		if day > maxMicros/dayMicros || day < minMicros/dayMicros || out[i] < minMicros || out[i] > maxMicros {
+		moved, ok := joinTimestamp(day, rest, true)
+		if out[i] = moved; !ok {
 			c.fail(i, 0)
 		}
 	}
