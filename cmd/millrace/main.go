@@ -53,7 +53,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVar(&g.configFile, "config", "", "configuration file (default: millrace.yaml, if there is one)")
 	root.AddCommand(
 		newDev(g), newIngest(g), newServe(g),
-		newCheck(g), newTest(g), newPlan(g), newApply(g), newHistory(g), newExplain(g), newSchema(),
+		newCheck(g), newTest(g), newPlan(g), newApply(g), newHistory(g), newExplain(g), newSQL(g), newSchema(),
 		newGet(g), newStatus(g), newDeadletter(g), newRecover(g), newVersion(),
 	)
 	return root

@@ -1,6 +1,10 @@
 package expr
 
-import "strings"
+import (
+	"strings"
+
+	"millrace/feature"
+)
 
 // SQLNames says what the names of an expression are called in SQL. The zero
 // value is a table whose columns have the names that the expression uses.
@@ -146,6 +150,9 @@ func (b *printer) typeName(name string) string {
 	}
 	return sqlType(name)
 }
+
+// SQLType is DuckDB's name of t.
+func SQLType(t feature.Type) string { return sqlType(t.String()) }
 
 // sqlType turns list<t> into t[] and names scalars as SQL does.
 func sqlType(name string) string {
