@@ -197,6 +197,10 @@ func loneSign(c *conflict) bool {
 
 func halfAbove(c *conflict) bool {
 	v, ok := value[float64](c, 0)
+	if text, isText := value[string](c, 0); isText { // JSON
+		parsed, err := strconv.ParseFloat(text, 64)
+		v, ok = parsed, err == nil
+	}
 	return ok && strings.HasPrefix(c.label(), "cast int") && c.noValueHere() && (math.RoundToEven(v) == 1<<31 || math.RoundToEven(v) == 1<<63)
 }
 
@@ -356,6 +360,6 @@ func leastLiterals(c *conflict) bool {
 	if c.label() == "-" {
 		return c.ours.failed && c.operands[0].text == "-9223372036854775808"
 	}
-	return c.refused == nil && c.ours.same(c.theirs) && c.theirType == "INTEGER" &&
+	return c.refused == nil && c.theirType == "INTEGER" && c.expression.typed.Type().Kind == feature.KindInt64 &&
 		slices.ContainsFunc(c.operands, func(e expression) bool { return e.text == "-2147483648" })
 }

@@ -131,13 +131,18 @@ func castToInt(name string, from, to feature.Kind) *kernel {
 	return nil
 }
 
+// intLimit is the first number above those of an integer kind.
+func intLimit(k feature.Kind) float64 {
+	if k == feature.KindInt32 {
+		return 1 << 31
+	}
+	return 1 << 63
+}
+
 // floatsToInts rounds half to even, as DuckDB does, which looks at the range
 // before it rounds.
 func floatsToInts(name string, to feature.Kind) *kernel {
-	limit := math.Ldexp(1, 63)
-	if to == feature.KindInt32 {
-		limit = math.Ldexp(1, 31)
-	}
+	limit := intLimit(to)
 	return &kernel{name: name, why: []string{"number out of range of " + to.String()}, run: func(c *call) {
 		out := c.out.col.Ints[:c.n]
 		for i, v := range c.floats(0) {

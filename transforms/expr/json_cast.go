@@ -69,7 +69,7 @@ func (c *call) setScalarFromJSON(out *feature.Column, row int, v string) (ok boo
 		ok = c.setBoolFromJSON(out, row, v)
 	case feature.KindInt32, feature.KindInt64:
 		var whole int64
-		whole, ok = c.jsonInt(v)
+		whole, ok = c.jsonInt(v, intLimit(out.Type.Kind))
 		ok = ok && (out.Type.Kind == feature.KindInt64 || fitsInt32(whole))
 		out.SetInt(row, whole)
 	case feature.KindFloat32, feature.KindFloat64:
@@ -133,8 +133,9 @@ func fitsWord(number string) bool {
 }
 
 // jsonInt reads true, false, a number, which is rounded half to even, or text,
-// which must be a whole number.
-func (c *call) jsonInt(v string) (int64, bool) {
+// which must be a whole number. As in casts of floats, limit bounds the number
+// before it is rounded.
+func (c *call) jsonInt(v string, limit float64) (int64, bool) {
 	switch v[0] {
 	case 't', 'f':
 		return boolInt(v == "true"), true
@@ -151,11 +152,11 @@ func (c *call) jsonInt(v string) (int64, bool) {
 		return parseInt(v)
 	}
 	f, _ := parseFloat(v)
-	f = math.RoundToEven(f)
-	if f < math.MinInt64 || f >= -math.MinInt64 {
+	whole := math.RoundToEven(f)
+	if f < -limit || whole >= limit {
 		return 0, false
 	}
-	return int64(f), true
+	return int64(whole), true
 }
 
 // jsonFloat is infinite for numbers beyond float64, but does not read numbers
