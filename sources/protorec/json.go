@@ -78,23 +78,27 @@ func (j *jsonField) tooDeep(l *leaf) fault {
 	return fault{feature.ReasonTooLarge, "field " + l.name + ": nests deeper than " + strconv.Itoa(j.limits.MaxDepth) + " messages"}
 }
 
-// render sets l to the text of what was collected.
+// render sets l to the text of what was collected. The library panics on some
+// records that are not sound, an entry of a map whose key is no string for one.
 func (d *Decoder) render(l *leaf) {
-	j := l.json
-	whole := dynamicpb.NewMessage(j.field.ContainingMessage())
-	if j.present {
-		err := proto.UnmarshalOptions{AllowPartial: true, RecursionLimit: j.limits.MaxDepth}.Unmarshal(j.wire, whole)
-		switch {
-		case err == nil:
-		case strings.Contains(err.Error(), "recursion depth"):
-			d.fault = j.tooDeep(l)
-			return
-		default:
-			d.fault = fault{feature.ReasonMalformed, "malformed Protobuf in field " + l.name + ": not sound, or not valid UTF-8"}
-			return
+	defer func() {
+		if recover() != nil {
+			d.fault = unsound(l)
 		}
-	}
-	if !whole.Has(j.field) && j.field.HasPresence() {
+	}()
+	j, c := l.json, d.columns[l.column]
+	whole, ok := d.assemble(l)
+	switch {
+	case !ok:
+		return
+	case whole != nil:
+	case j.field.IsMap():
+		c.SetString(d.row, "{}")
+		return
+	case j.field.IsList():
+		c.SetString(d.row, "[]")
+		return
+	default:
 		return
 	}
 	switch size := j.sizeOf(whole, 0); {
@@ -112,8 +116,35 @@ func (d *Decoder) render(l *leaf) {
 	case len(text) > j.limits.MaxJSONBytes:
 		d.fault = j.tooLarge(l)
 	default:
-		d.columns[l.column].SetString(d.row, d.arena.Copy(text))
+		c.SetString(d.row, d.arena.Copy(text))
 	}
+}
+
+// assemble reads what was collected as the message that l's field is of, nil
+// if there was nothing. False leaves the reason in fault.
+func (d *Decoder) assemble(l *leaf) (*dynamicpb.Message, bool) {
+	j := l.json
+	if !j.present {
+		return nil, true
+	}
+	whole := dynamicpb.NewMessage(j.field.ContainingMessage())
+	// The message around the field is one more.
+	err := proto.UnmarshalOptions{AllowPartial: true, RecursionLimit: j.limits.MaxDepth + 1}.Unmarshal(j.wire, whole)
+	switch {
+	case err == nil && whole.Has(j.field):
+		return whole, true
+	case err == nil:
+		return nil, true
+	case strings.Contains(err.Error(), "recursion depth"):
+		d.fault = j.tooDeep(l)
+	default:
+		d.fault = unsound(l)
+	}
+	return nil, false
+}
+
+func unsound(l *leaf) fault {
+	return fault{feature.ReasonMalformed, "malformed Protobuf in field " + l.name + ": not sound, or not valid UTF-8"}
 }
 
 // text returns the JSON of j's field of whole, always the same for the same
@@ -127,7 +158,7 @@ func (j *jsonField) text(whole *dynamicpb.Message) ([]byte, error) {
 		var members map[string]json.RawMessage
 		if err == nil {
 			err = json.Unmarshal(raw, &members)
-			raw = members[string(j.field.Name())]
+			raw = members[j.field.TextName()]
 		}
 	} else {
 		raw, err = options.Marshal(whole.Get(j.field).Message().Interface())
