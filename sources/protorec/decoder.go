@@ -202,6 +202,7 @@ func (d *Decoder) finish(p *plan) {
 			}
 		}
 	}
+	d.complete(p)
 	for _, l := range p.late {
 		if l.owner.round != d.round {
 			continue

@@ -27,8 +27,8 @@ type jsonField struct {
 	limits Limits
 
 	// The state of the record.
-	wire    []byte // the occurrences, tags included
-	present bool
+	wire  []byte // the occurrences, tags included
+	round uint64 // of the record that they are of
 }
 
 func newJSONField(fd protoreflect.FieldDescriptor) (*jsonField, error) {
@@ -52,21 +52,16 @@ func gather(files *protoregistry.Files, f protoreflect.FileDescriptor) {
 	}
 }
 
-// forget drops what was collected; j may be nil.
-func (j *jsonField) forget() {
-	if j != nil {
-		j.wire, j.present = j.wire[:0], false
-	}
-}
-
 // collect keeps an occurrence of l's field.
 func (d *Decoder) collect(l *leaf, start, end int) {
 	j := l.json
+	if j.round != d.round {
+		j.round, j.wire = d.round, j.wire[:0]
+	}
 	if len(j.wire)+end-start > j.limits.MaxJSONBytes {
 		l.bad, l.badRound, d.bad = j.tooLarge(l), d.round, true
 		return
 	}
-	j.present = true
 	j.wire = append(j.wire, d.data[start:end]...)
 }
 
@@ -124,7 +119,7 @@ func (d *Decoder) render(l *leaf) {
 // if there was nothing. False leaves the reason in fault.
 func (d *Decoder) assemble(l *leaf) (*dynamicpb.Message, bool) {
 	j := l.json
-	if !j.present {
+	if j.round != d.round {
 		return nil, true
 	}
 	whole := dynamicpb.NewMessage(j.field.ContainingMessage())

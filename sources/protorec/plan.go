@@ -18,6 +18,7 @@ import (
 type plan struct {
 	root   node
 	leaves []*leaf
+	filled []*leaf // that are not null where they are absent
 	late   []*leaf // what is finished after the record was read
 }
 
@@ -40,8 +41,22 @@ type op struct {
 	node   *node            // the message that is walked into
 	keys   map[string]*node // the entries of a map that are wanted
 	rivals []*op            // the other members of its oneof
+	fast   fast             // with column, instead of leaves
+	column int
 	field  protoreflect.FieldDescriptor
 }
+
+// fast is what a field alone does that fills one column and always fits it.
+type fast uint8
+
+const (
+	slow fast = iota
+	fastInt64
+	fastInt32
+	fastFloat64
+	fastBool
+	fastString
+)
 
 // leaf fills a column.
 type leaf struct {
@@ -119,6 +134,9 @@ func compile(md protoreflect.MessageDescriptor, wanted []want, limits Limits, ev
 		switch {
 		case err == nil:
 			p.leaves = append(p.leaves, l)
+			if l.absent.layout != feature.LayoutNone {
+				p.filled = append(p.filled, l)
+			}
 			if l.json != nil {
 				l.json.limits = limits
 			}
@@ -230,7 +248,11 @@ func (n *node) link() {
 		ops = append(ops, o)
 	}
 	for _, o := range ops {
-		if o == nil || o.field.ContainingOneof() == nil {
+		if o == nil {
+			continue
+		}
+		o.quicken()
+		if o.field.ContainingOneof() == nil {
 			continue
 		}
 		members := o.field.ContainingOneof().Fields()
@@ -244,6 +266,29 @@ func (n *node) link() {
 	for _, child := range n.children {
 		child.link()
 	}
+}
+
+// quicken finds the fast way for o, if there is one.
+func (o *op) quicken() {
+	if len(o.leaves) != 1 || o.node != nil || o.keys != nil || o.field.IsList() {
+		return
+	}
+	l := o.leaves[0]
+	switch kind := l.typ.Kind; {
+	case l.json != nil:
+		return
+	case l.kind == protoreflect.BoolKind:
+		o.fast = fastBool
+	case l.kind == protoreflect.DoubleKind:
+		o.fast = fastFloat64
+	case kind == feature.KindInt64 && (l.kind == protoreflect.Int64Kind || l.kind == protoreflect.Sfixed64Kind):
+		o.fast = fastInt64
+	case (kind == feature.KindInt64 || kind == feature.KindInt32) && (l.kind == protoreflect.Int32Kind || l.kind == protoreflect.Sfixed32Kind):
+		o.fast = fastInt32
+	case kind == feature.KindString && l.kind == protoreflect.StringKind:
+		o.fast = fastString
+	}
+	o.column = l.column
 }
 
 func wireType(kind protoreflect.Kind) protowire.Type {

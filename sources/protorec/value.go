@@ -14,11 +14,16 @@ import (
 	"millrace/feature"
 )
 
-// begin gives l what an absent field holds.
-func (d *Decoder) begin(l *leaf) {
-	c, i := d.columns[l.column], d.row
-	l.timeRound = 0
-	l.json.forget()
+// complete gives what the record left out what an absent field holds.
+func (d *Decoder) complete(p *plan) {
+	for _, l := range p.filled {
+		if c := d.columns[l.column]; l.owner.round == d.round && c.IsNull(d.row) {
+			l.fill(c, d.row)
+		}
+	}
+}
+
+func (l *leaf) fill(c *feature.Column, i int) {
 	switch a := &l.absent; a.layout {
 	case feature.LayoutInt:
 		c.SetInt(i, a.integer)
@@ -31,7 +36,6 @@ func (d *Decoder) begin(l *leaf) {
 	case feature.LayoutList:
 		c.SetList(i, c.Elems.Len())
 	case feature.LayoutNone:
-		c.SetNull(i)
 	}
 }
 
@@ -39,7 +43,9 @@ func (d *Decoder) begin(l *leaf) {
 func (d *Decoder) forget(l *leaf) {
 	d.columns[l.column].SetNull(d.row)
 	l.badRound, l.timeRound = 0, 0
-	l.json.forget()
+	if l.json != nil {
+		l.json.round = 0
+	}
 }
 
 // refuse notes that what l holds does not fit its type. The record is refused

@@ -2,21 +2,14 @@ package protorec
 
 import (
 	"encoding/binary"
+	"math"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// enter notes that the message of n occurs in this record: what it does not
-// set holds its default from now on.
-func (d *Decoder) enter(n *node) {
-	if n.round == d.round {
-		return
-	}
-	n.round = d.round
-	for _, l := range n.leaves {
-		d.begin(l)
-	}
-}
+// enter notes that the message of n occurs in this record.
+func (d *Decoder) enter(n *node) { n.round = d.round }
 
 // clear forgets what the record held of n so far.
 func (d *Decoder) clear(n *node) {
@@ -112,12 +105,23 @@ func (d *Decoder) numbers(o *op, v uint64, start, next int) int {
 	if next == failed {
 		return failed
 	}
-	for _, l := range o.leaves {
-		if l.json != nil {
-			d.collect(l, start, next)
-			continue
+	switch o.fast {
+	case fastInt64:
+		d.columns[o.column].SetInt(d.row, int64(v))
+	case fastInt32:
+		d.columns[o.column].SetInt(d.row, int64(int32(v)))
+	case fastFloat64:
+		d.columns[o.column].SetFloat(d.row, math.Float64frombits(v))
+	case fastBool:
+		d.columns[o.column].SetBool(d.row, v != 0)
+	default:
+		for _, l := range o.leaves {
+			if l.json != nil {
+				d.collect(l, start, next)
+			} else {
+				d.number(l, v, start)
+			}
 		}
-		d.number(l, v, start)
 	}
 	return next
 }
@@ -164,6 +168,12 @@ func (d *Decoder) packed(o *op, start, at, end int) int {
 func (d *Decoder) content(o *op, start, from, to, next int) int {
 	if next == failed {
 		return failed
+	}
+	if o.fast == fastString {
+		if body := d.data[from:to]; utf8.Valid(body) {
+			d.columns[o.column].SetString(d.row, alias(body))
+			return next
+		}
 	}
 	for _, l := range o.leaves {
 		if l.json != nil {
