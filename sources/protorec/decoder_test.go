@@ -190,6 +190,8 @@ message V { uint64 u = 1; string at = 2; string j = 3; string s = 4; google.prot
 func TestDecoderRefusesWhatTheSourceDoesNotDeclare(t *testing.T) {
 	md := messageOf(t, tiny, "T")
 	good := declared("a", "int64", "")
+	odd := sourceOf(good)
+	odd.EventTime = "a"
 	for _, c := range []struct {
 		name     string
 		source   *feature.Source
@@ -201,7 +203,7 @@ func TestDecoderRefusesWhatTheSourceDoesNotDeclare(t *testing.T) {
 		{"another type", sourceOf(good), []feature.Field{{Name: "a", Type: feature.Of(feature.KindBool)}}, protorec.Settings{Message: md}, "declared int64, not bool"},
 		{"no type", sourceOf(feature.SourceField{Field: feature.Field{Name: "a"}}), []feature.Field{{Name: "a"}}, protorec.Settings{Message: md}, "no valid type"},
 		{"an odd unit", sourceOf(feature.SourceField{Field: good.Field, Unit: 60e9}), []feature.Field{good.Field}, protorec.Settings{Message: md}, "units of 1m"},
-		{"an event time of no timestamp", &feature.Source{Name: "trips", Fields: []feature.SourceField{good}, EventTime: "a"}, []feature.Field{good.Field}, protorec.Settings{Message: md}, "not timestamp"},
+		{"an event time of no timestamp", odd, []feature.Field{good.Field}, protorec.Settings{Message: md}, "not timestamp"},
 		{"an unknown event time", &feature.Source{Name: "trips", EventTime: "at"}, nil, protorec.Settings{Message: md}, "field at: is not declared"},
 		{"nothing to read by", sourceOf(good), nil, protorec.Settings{}, "neither a message nor schemas"},
 	} {
@@ -256,7 +258,7 @@ message T { google.protobuf.Timestamp at = 1; message In { int64 x = 1; } }`, ""
 	if err != nil {
 		t.Fatal(err)
 	}
-	set.File = set.File[1:]
+	set.File = set.GetFile()[1:]
 	partial, _ := proto.Marshal(set)
 	for _, c := range []struct {
 		name    string

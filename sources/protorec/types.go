@@ -2,6 +2,7 @@ package protorec
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,33 +106,42 @@ func (l *leaf) setAbsent(fd protoreflect.FieldDescriptor) {
 
 // fits reports whether values of fd, or its elements, become values of kind.
 func fits(fd protoreflect.FieldDescriptor, kind feature.Kind, unit time.Duration) bool {
-	switch fd.Kind() {
-	case protoreflect.BoolKind:
-		return kind == feature.KindBool
-	case protoreflect.EnumKind:
-		return kind == feature.KindString || kind == feature.KindInt32 || kind == feature.KindInt64
-	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind, protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
-		return kind == feature.KindInt32 || kind == feature.KindInt64 || kind == feature.KindFloat64 || kind == feature.KindTimestamp && unit != 0
-	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind, protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
-		return kind == feature.KindInt32 || kind == feature.KindInt64 || kind == feature.KindTimestamp && unit != 0
-	case protoreflect.FloatKind:
-		return kind == feature.KindFloat32 || kind == feature.KindFloat64
-	case protoreflect.DoubleKind:
-		return kind == feature.KindFloat64
-	case protoreflect.StringKind:
-		return kind == feature.KindString || kind == feature.KindJSON || kind == feature.KindTimestamp && unit == 0
-	case protoreflect.BytesKind:
-		return kind == feature.KindBytes
-	case protoreflect.MessageKind:
-		switch fd.Message().FullName() {
-		case timestampName:
-			return !fd.IsList() && kind == feature.KindTimestamp && unit == 0
-		case durationName:
-			return !fd.IsList() && (kind == feature.KindFloat64 || kind == feature.KindInt64)
-		}
-	case protoreflect.GroupKind:
+	switch {
+	case fd.Message() == nil && kind == feature.KindTimestamp:
+		return fd.Kind() == protoreflect.StringKind && unit == 0 || unit != 0 && slices.Contains(targets(fd.Kind()), feature.KindInt64) && fd.Enum() == nil
+	case fd.Message() == nil:
+		return slices.Contains(targets(fd.Kind()), kind)
+	case fd.IsList():
+		return false
+	case fd.Message().FullName() == timestampName:
+		return kind == feature.KindTimestamp && unit == 0
+	default:
+		return fd.Message().FullName() == durationName && (kind == feature.KindFloat64 || kind == feature.KindInt64)
 	}
-	return false
+}
+
+// targets lists what scalars of kind become, timestamps aside.
+func targets(kind protoreflect.Kind) []feature.Kind {
+	switch kind {
+	case protoreflect.BoolKind:
+		return []feature.Kind{feature.KindBool}
+	case protoreflect.EnumKind:
+		return []feature.Kind{feature.KindString, feature.KindInt32, feature.KindInt64}
+	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind, protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
+		return []feature.Kind{feature.KindInt32, feature.KindInt64, feature.KindFloat64}
+	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind, protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
+		return []feature.Kind{feature.KindInt32, feature.KindInt64}
+	case protoreflect.FloatKind:
+		return []feature.Kind{feature.KindFloat32, feature.KindFloat64}
+	case protoreflect.DoubleKind:
+		return []feature.Kind{feature.KindFloat64}
+	case protoreflect.StringKind:
+		return []feature.Kind{feature.KindString, feature.KindJSON}
+	case protoreflect.BytesKind:
+		return []feature.Kind{feature.KindBytes}
+	case protoreflect.MessageKind, protoreflect.GroupKind:
+	}
+	return nil
 }
 
 // describe names what fd is as .proto files do.

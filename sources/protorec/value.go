@@ -50,12 +50,12 @@ func (d *Decoder) forget(l *leaf) {
 
 // refuse notes that what l holds does not fit its type. The record is refused
 // only if nothing better follows.
-func (d *Decoder) refuse(l *leaf, reason feature.Reason, at int, why string) {
+func (d *Decoder) refuse(l *leaf, at int, why string) {
 	what := "field " + l.name + " at byte " + strconv.Itoa(at) + ": "
 	if l.typ.IsList() {
 		what += "an element "
 	}
-	l.bad, l.badRound, d.bad = fault{reason, what + why}, d.round, true
+	l.bad, l.badRound, d.bad = fault{feature.ReasonWrongType, what + why}, d.round, true
 }
 
 // place returns where the next value of l goes: the row, or a new element.
@@ -104,7 +104,7 @@ func (d *Decoder) number(l *leaf, raw uint64, at int) {
 	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
 		if v = int64(raw); v < 0 {
 			c.SetNull(i)
-			d.refuse(l, feature.ReasonWrongType, at, "is beyond int64")
+			d.refuse(l, at, "is beyond int64")
 			return
 		}
 	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind, protoreflect.GroupKind:
@@ -124,7 +124,7 @@ func (d *Decoder) integer(l *leaf, c *feature.Column, i int, v int64, at int) {
 			c.SetInt(i, v)
 			return
 		}
-		d.refuse(l, feature.ReasonWrongType, at, "is beyond int32")
+		d.refuse(l, at, "is beyond int32")
 	case feature.KindFloat64:
 		c.SetFloat(i, float64(v))
 		return
@@ -133,7 +133,7 @@ func (d *Decoder) integer(l *leaf, c *feature.Column, i int, v int64, at int) {
 			c.SetInt(i, micros)
 			return
 		}
-		d.refuse(l, feature.ReasonWrongType, at, "is a time beyond what microseconds can count")
+		d.refuse(l, at, "is a time beyond what microseconds can count")
 	case feature.KindString:
 		c.SetString(i, l.enumName(int32(v), d.arena))
 		return
@@ -176,13 +176,13 @@ func (d *Decoder) text(l *leaf, start, from, to int) bool {
 			c.SetInt(i, t.UnixMicro())
 			return true
 		}
-		d.refuse(l, feature.ReasonWrongType, start, "is not RFC 3339 text")
+		d.refuse(l, start, "is not RFC 3339 text")
 	case feature.KindJSON:
 		if json.Valid(body) {
 			c.SetString(i, alias(body))
 			return true
 		}
-		d.refuse(l, feature.ReasonWrongType, start, "is not JSON")
+		d.refuse(l, start, "is not JSON")
 	default:
 		c.SetString(i, alias(body))
 		return true
@@ -229,7 +229,7 @@ func (d *Decoder) span(l *leaf, start, from, to int) bool {
 	micros, ok := epochMicros(l.seconds, time.Second)
 	if !ok || l.nanos < 0 || l.nanos > maxNanos {
 		c.SetNull(i)
-		d.refuse(l, feature.ReasonWrongType, start, "is not a time that microseconds can count")
+		d.refuse(l, start, "is not a time that microseconds can count")
 		return true
 	}
 	c.SetInt(i, micros+int64(l.nanos)/1000)
@@ -247,7 +247,7 @@ func (d *Decoder) setDuration(l *leaf, c *feature.Column, i, at int) {
 	switch {
 	case s > maxDurationSeconds || s < -maxDurationSeconds || n > maxNanos || n < -maxNanos || s > 0 && n < 0 || s < 0 && n > 0:
 		c.SetNull(i)
-		d.refuse(l, feature.ReasonWrongType, at, "is not a duration")
+		d.refuse(l, at, "is not a duration")
 	case l.typ.Kind == feature.KindFloat64:
 		c.SetFloat(i, float64(s)+float64(n)/1e9)
 	default:
