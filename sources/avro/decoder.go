@@ -361,19 +361,25 @@ func (d *Decoder) registered(ctx context.Context, id int32) (plan, error) {
 		if err != nil {
 			return plan{}, err
 		}
-		if t, _, err := parse(s, false); err != nil {
-			p.fault = fmt.Sprintf("schema %d is of no use: %v", id, err)
-		} else {
-			p.program = compile(t, d.reader, d.want, d.targets)
-		}
-		if len(d.plans) >= d.limits.MaxPlans {
-			for id := range d.plans { // any one; it costs compiling it again
-				delete(d.plans, id)
-				break
-			}
-		}
-		d.plans[id] = p
+		p = d.learn(id, s)
 	}
 	d.last.id, d.last.plan = id, p
 	return p, nil
+}
+
+// learn makes the plan of a schema and keeps it.
+func (d *Decoder) learn(id int32, s sources.Schema) (p plan) {
+	if t, _, err := parse(s, false); err != nil {
+		p.fault = fmt.Sprintf("schema %d is of no use: %v", id, err)
+	} else {
+		p.program = compile(t, d.reader, d.want, d.targets)
+	}
+	if len(d.plans) >= d.limits.MaxPlans {
+		for other := range d.plans { // any one; it costs compiling it again
+			delete(d.plans, other)
+			break
+		}
+	}
+	d.plans[id] = p
+	return p
 }

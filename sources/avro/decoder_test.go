@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/linkedin/goavro/v2"
-
 	"millrace/feature"
 	"millrace/sources"
 	"millrace/sources/avro"
@@ -72,20 +70,6 @@ func decodeAll(t testing.TB, src *feature.Source, s avro.Settings, values ...[]b
 	b := new(feature.Batch)
 	b.Reset(fieldsOf(src), 0)
 	if err := newDecoder(t, src, s).Decode(t.Context(), b, recordsOf(values...)); err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// written is v as the other library writes it.
-func written(t testing.TB, schema string, v any) []byte {
-	t.Helper()
-	c, err := goavro.NewCodec(schema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := c.BinaryFromNative(nil, v)
-	if err != nil {
 		t.Fatal(err)
 	}
 	return b

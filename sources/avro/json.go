@@ -22,12 +22,10 @@ func (m *machine) json(t *typ) bool {
 		b, ok := m.boolean()
 		m.scratch = strconv.AppendBool(m.scratch, b)
 		return ok
-	case kindInt:
-		v, ok := m.int()
-		return ok && m.jsonNumber(t, v)
-	case kindLong:
-		v, ok := m.long()
-		return ok && m.jsonNumber(t, v)
+	case kindInt, kindLong:
+		v, ok := m.whole(t)
+		m.scratch = appendNumber(m.scratch, t, v)
+		return ok
 	case kindFloat:
 		b, ok := m.take(4)
 		if ok {
@@ -61,12 +59,11 @@ func (m *machine) json(t *typ) bool {
 	return m.malformed("the schema is damaged") // there is no other kind
 }
 
-// jsonNumber appends a number, or the time that it stands for. The year 9999 is
-// the last that RFC 3339 can write.
-func (m *machine) jsonNumber(t *typ, v int64) bool {
+// appendNumber appends a number, or the time that it stands for. The year 9999
+// is the last that RFC 3339 can write.
+func appendNumber(dst []byte, t *typ, v int64) []byte {
 	if t.logical != logicalTime {
-		m.scratch = strconv.AppendInt(m.scratch, v, 10)
-		return true
+		return strconv.AppendInt(dst, v, 10)
 	}
 	var when time.Time
 	switch t.unit {
@@ -81,17 +78,13 @@ func (m *machine) jsonNumber(t *typ, v int64) bool {
 	}
 	when = when.UTC()
 	if y := when.Year(); y < 0 || y > 9999 {
-		m.scratch = strconv.AppendInt(m.scratch, v, 10)
-		return true
+		return strconv.AppendInt(dst, v, 10)
 	}
 	layout := time.RFC3339Nano
 	if t.unit == day {
 		layout = time.DateOnly
 	}
-	m.scratch = append(m.scratch, '"')
-	m.scratch = when.AppendFormat(m.scratch, layout)
-	m.scratch = append(m.scratch, '"')
-	return true
+	return append(when.AppendFormat(append(dst, '"'), layout), '"')
 }
 
 func (m *machine) jsonText() bool {

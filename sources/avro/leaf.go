@@ -126,10 +126,7 @@ func integerCode(o *op, t, r *typ) code {
 		}
 		return codeInt
 	case feature.KindFloat32, feature.KindFloat64:
-		if long {
-			return codeLongToFloat
-		}
-		return codeIntToFloat
+		return codeToFloat
 	case feature.KindTimestamp:
 		// The writer knows best what it wrote, then the reader, then the definition.
 		switch {

@@ -63,7 +63,7 @@ func (m *machine) unfit(o *op, at int, why string) bool {
 // run reads what p reads. What is in most records is read right here, with the
 // position in a register; the rest is left to step and leaf.
 //
-//nolint:cyclop,funlen,gocognit // one case per code; calls would take half of the time
+//nolint:cyclop,gocognit // one case per code; calls would take half of the time
 func (m *machine) run(p *program) bool {
 	data, at, row := m.data, m.at, m.row
 	for i := range p.ops {
@@ -94,7 +94,7 @@ func (m *machine) run(p *program) bool {
 		case codeInt:
 			v, next := number(data, at)
 			if next < 0 || v != int64(int32(v)) {
-				return m.badInt(at)
+				return m.badInt(at, next)
 			}
 			m.cols[o.field].SetInt(row, v)
 			at = next
@@ -144,27 +144,26 @@ func number(data []byte, at int) (v int64, next int) {
 	u := uint64(data[at])
 	at++
 	if u >= 0x80 {
-		u &= 0x7f
-		for shift := 7; ; shift += 7 {
-			if at >= len(data) {
-				return 0, -1
-			}
-			c := data[at]
-			at++
-			if c < 0x80 {
-				if shift == 63 && c > 1 {
-					return 0, -1
-				}
-				u |= uint64(c) << shift
-				break
-			}
-			if shift == 63 {
-				return 0, -1
-			}
-			u |= uint64(c&0x7f) << shift
-		}
+		u, at = more7(data, at, u&0x7f)
 	}
 	return int64(u>>1) ^ -int64(u&1), at
+}
+
+// more7 reads the bytes of a number behind its first, seven bits each.
+func more7(data []byte, at int, u uint64) (uint64, int) {
+	const last = 63
+	for shift := 7; at < len(data); shift += 7 {
+		c := data[at]
+		if shift == last && c > 1 {
+			break
+		}
+		u |= uint64(c&0x7f) << shift
+		at++
+		if c < 0x80 {
+			return u, at
+		}
+	}
+	return 0, -1
 }
 
 // The faults of what is read in more than one place.
@@ -179,9 +178,12 @@ func (m *machine) badLength(at int) bool {
 	return m.malformed("a length is no number, or beyond what is left")
 }
 
-func (m *machine) badInt(at int) bool {
+func (m *machine) badInt(at, next int) bool {
+	if next < 0 {
+		return m.badNumber(at)
+	}
 	m.at = at
-	return m.malformed("an int is cut off, or beyond 32 bits")
+	return m.malformed("an int is beyond 32 bits")
 }
 
 func (m *machine) badIndex(at int) bool {
@@ -263,7 +265,7 @@ func (m *machine) long() (int64, bool) {
 func (m *machine) int() (int64, bool) {
 	v, next := number(m.data, m.at)
 	if next < 0 || v != int64(int32(v)) {
-		return 0, m.badInt(m.at)
+		return 0, m.badInt(m.at, next)
 	}
 	m.at = next
 	return v, true
@@ -401,7 +403,7 @@ func (m *machine) pairs(o *op) bool {
 
 // leaf reads one value into row i of c.
 //
-//nolint:cyclop,funlen // one case per code; a table of functions costs a third of the time
+//nolint:cyclop,funlen,gocognit // one case per code; a table of functions costs a third of the time
 func (m *machine) leaf(o *op, c *feature.Column, i int) bool {
 	at := m.at
 	switch o.code {
@@ -439,7 +441,7 @@ func (m *machine) leaf(o *op, c *feature.Column, i int) bool {
 			c.SetInt(i, v)
 		}
 		return ok
-	case codeIntToFloat, codeLongToFloat:
+	case codeToFloat:
 		v, ok := m.number(o)
 		if ok {
 			c.SetFloat(i, v)
@@ -519,14 +521,17 @@ func (m *machine) boolean() (bool, bool) {
 	return b == 1, true
 }
 
+// whole reads an int or a long.
+func (m *machine) whole(t *typ) (int64, bool) {
+	if t.kind == kindInt {
+		return m.int()
+	}
+	return m.long()
+}
+
 // number reads an int or long as a float.
 func (m *machine) number(o *op) (float64, bool) {
-	v, ok := int64(0), false
-	if o.code == codeIntToFloat {
-		v, ok = m.int()
-	} else {
-		v, ok = m.long()
-	}
+	v, ok := m.whole(o.typ)
 	if o.to.Kind == feature.KindFloat32 {
 		return float64(float32(v)), ok
 	}
@@ -534,12 +539,7 @@ func (m *machine) number(o *op) (float64, bool) {
 }
 
 func (m *machine) time(o *op, at int) (int64, bool) {
-	v, ok := int64(0), false
-	if o.typ.kind == kindInt {
-		v, ok = m.int()
-	} else {
-		v, ok = m.long()
-	}
+	v, ok := m.whole(o.typ)
 	if !ok {
 		return 0, false
 	}

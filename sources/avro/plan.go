@@ -77,8 +77,7 @@ const (
 	codeInt
 	codeLong
 	codeLongTo32
-	codeIntToFloat
-	codeLongToFloat
+	codeToFloat // of an int or long
 	codeFloat
 	codeDouble
 	codeDoubleTo32
