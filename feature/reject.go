@@ -26,6 +26,7 @@ const (
 	ReasonRowTooLarge  Reason = "row_too_large"      // the encoded row exceeds 1 MiB
 	ReasonTooLarge     Reason = "record_too_large"   // the record exceeds the source's limits (size, depth)
 	ReasonLength       Reason = "wrong_length"       // a list of fixed length has another length
+	ReasonSchema       Reason = "unknown_schema"     // the schema that the record names is not known, or not usable
 )
 
 // Reject is one row that was refused. Message names fields and features and
