@@ -301,6 +301,7 @@ func (r *registry) Schema(_ gocontext.Context, id int32) (sources.Schema, error)
 	if !ok {
 		return sources.Schema{}, sources.ErrUnknownSchema
 	}
+	s.ID = id
 	return s, nil
 }
 
@@ -353,11 +354,11 @@ message T { option (confluent.message_meta).doc = "d"; p.Other s_from = 2; int64
 	)
 	want := []string{
 		`row a=1 s="" @5000`, `row a=2 s="" @5000`, `row a=3 s="" @5000`, `row a=null s="" @5000`,
-		"reject wrong_type schema 0: field a: T.a is string, which does not become int64",
-		"reject wrong_type compile schema 0", "reject wrong_type schema 0: is AVRO, not Protobuf",
-		"reject malformed the schema registry has no schema 99, or not all that it refers to",
+		"reject wrong_type schema 4: field a: T.a is string, which does not become int64",
+		"reject unknown_schema compile schema 5", "reject unknown_schema schema 6: is AVRO, not Protobuf",
+		"reject unknown_schema the schema registry has no schema 99, or not all that it refers to",
 		"row a=null s=null @5000", "row a=5 s=null @5000",
-		"reject wrong_type schema 0: it has no message", "reject wrong_type schema 0: it has no message",
+		"reject unknown_schema schema 1: it has no message", "reject unknown_schema schema 1: it has no message",
 		"reject malformed malformed Protobuf at byte 0: the record is too short to name its schema",
 		"reject malformed malformed Protobuf at byte 0: the record does not begin with a schema's id",
 		"reject malformed malformed Protobuf at byte 6: the record names no message of its schema",
@@ -365,7 +366,7 @@ message T { option (confluent.message_meta).doc = "d"; p.Other s_from = 2; int64
 		"row a=6 s=null @5000",
 		"reject malformed malformed Protobuf at byte 7: a number is cut off",
 		"reject malformed malformed Protobuf at byte 5: a number is cut off",
-		"reject malformed the schema registry has no schema 99, or not all that it refers to",
+		"reject unknown_schema the schema registry has no schema 99, or not all that it refers to",
 	}
 	for i, got := range outcomes(b, len(want)) {
 		if !strings.HasPrefix(got, want[i]) {
@@ -455,11 +456,11 @@ func TestANamedMessageIsTheOnlyOneRead(t *testing.T) {
 	second := protorec.Settings{Schemas: r, Name: "U.Deep.Second"}
 	b := decodeAll(t, src, second, framed(1, []byte{8, 5}, 1, 0, 1), framed(1, []byte{8, 6}, 1, 0, 2), framed(1, []byte{8, 7}, 1), framed(1, nil))
 	// Serialisers disagree on whether the entry of a map has an index.
-	if b.Rows() != 2 || len(b.Rejects) != 2 || b.Rejects[0].Message != "schema 0: the record is another message than U.Deep.Second" {
+	if b.Rows() != 2 || len(b.Rejects) != 2 || b.Rejects[0].Message != "schema 1: the record is another message than U.Deep.Second" {
 		t.Errorf("%d rows, rejects %+v", b.Rows(), b.Rejects)
 	}
 	b = decodeAll(t, src, protorec.Settings{Schemas: r, Name: "V"}, framed(1, nil))
-	if b.Rejects[0].Message != "schema 0: it has no message V" {
+	if b.Rejects[0].Message != "schema 1: it has no message V" {
 		t.Errorf("rejects %+v", b.Rejects)
 	}
 }

@@ -121,7 +121,7 @@ func (d *Decoder) lookup(ctx context.Context, header []byte, indexes []int) (*kn
 	id := int32(binary.BigEndian.Uint32(header[1:]))
 	s, err := d.settings.Schemas.Schema(ctx, id)
 	if errors.Is(err, sources.ErrUnknownSchema) {
-		d.fault = fault{feature.ReasonMalformed, "the schema registry has no schema " + strconv.Itoa(int(id)) + ", or not all that it refers to"}
+		d.fault = fault{feature.ReasonSchema, "the schema registry has no schema " + strconv.Itoa(int(id)) + ", or not all that it refers to"}
 		if r.unknown == nil {
 			r.unknown = make(map[string]fault)
 		}
@@ -136,7 +136,10 @@ func (d *Decoder) lookup(ctx context.Context, header []byte, indexes []int) (*kn
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("compile schema %d: %w", id, ctx.Err())
 		}
-		k.fault = fault{feature.ReasonWrongType, err.Error()}
+		k.fault = fault{feature.ReasonSchema, err.Error()}
+		if errors.Is(err, errMisfit) {
+			k.fault.reason = feature.ReasonWrongType
+		}
 	}
 	if r.plans == nil || len(r.plans) >= maxKnown {
 		r.plans = make(map[string]*known)

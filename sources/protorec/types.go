@@ -1,6 +1,7 @@
 package protorec
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +16,10 @@ const (
 	timestampName = "google.protobuf.Timestamp"
 	durationName  = "google.protobuf.Duration"
 )
+
+// errMisfit is wrapped when a field is of a type that its declared kind does
+// not take.
+var errMisfit = errors.New("does not become")
 
 // isWrapper reports whether fd is one of the messages that make a scalar
 // nullable.
@@ -37,7 +42,7 @@ func (l *leaf) take(fd protoreflect.FieldDescriptor, owner *node) error {
 		return err
 	}
 	if fd.IsMap() || want.IsList() != fd.IsList() || !fits(fd, want.Kind, l.unit) {
-		return fmt.Errorf("%s is %s, which does not become %s", fd.FullName(), describe(fd), shown(want, l.unit))
+		return fmt.Errorf("%s is %s, which %w %s", fd.FullName(), describe(fd), errMisfit, shown(want, l.unit))
 	}
 	if fd.Enum() != nil {
 		l.enum = fd.Enum().Values()
