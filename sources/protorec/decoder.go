@@ -143,6 +143,7 @@ func (d *Decoder) Decode(ctx context.Context, dst *feature.Batch, recs []sources
 		})
 	}
 	d.resize(d.row)
+	d.data = nil // the records are not ours to keep
 	return failure
 }
 

@@ -501,3 +501,29 @@ func FuzzDecode(f *testing.F) {
 		compare(t, d2, src2, md2, value)
 	})
 }
+
+// FuzzHeader: no header makes anything panic, or takes away what is not its.
+func FuzzHeader(f *testing.F) {
+	for _, seed := range [][]byte{
+		framed(1, []byte{8, 1}), framed(1, []byte{8, 1}, 0), framed(1, []byte{8, 1}, 1, 0, 1), framed(2, nil, -1), {0, 0}, framed(1, nil, 1<<40),
+	} {
+		f.Add(seed)
+	}
+	r := &registry{schemas: map[int32]sources.Schema{1: protobufSchema(tiny)}}
+	src := sourceOf(declared("a", "int64", ""))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		d, err := protorec.New(src, fieldsOf(src), protorec.Settings{Schemas: r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		value = append([]byte{}, value...)
+		b, err := decodeWith(t, d, src, value, framed(1, []byte{8, 7}), value)
+		if err != nil || b.Rows()+len(b.Rejects) != 3 {
+			t.Fatalf("%x: %v, %d rows, %+v", value, err, b.Rows(), b.Rejects)
+		}
+		results := outcomes(b, 3)
+		if results[0] != results[2] || results[1] != "row a=7 @5000" {
+			t.Fatalf("%x: %q", value, results)
+		}
+	})
+}
