@@ -63,6 +63,9 @@ func (m *machine) rare(o *op, c *feature.Column, i int) bool {
 		if !m.json(o.typ) {
 			return false
 		}
+		if len(m.scratch) > m.maxText {
+			return m.tooLarge("becomes too much JSON")
+		}
 		c.SetString(i, m.arena.Copy(m.scratch))
 		return true
 	default:

@@ -2,8 +2,11 @@ package avro_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"millrace/feature"
 	"millrace/sources"
@@ -137,6 +140,67 @@ func TestLyingLengthsAllocateNothing(t *testing.T) {
 		n := (after.TotalAlloc - before.TotalAlloc) / runs
 		if len(b.Rejects) != 1 || n > 4<<10 {
 			t.Errorf("%s %s: %d bytes, %+v", c.name, c.typ, n, b.Rejects)
+		}
+	}
+}
+
+// TestHostileSchemas compiles schemas that are made to cost: each is refused or
+// ready within moments, and takes a record.
+func TestHostileSchemas(t *testing.T) {
+	const many = 1000
+	nest := func(open, inner, shut string, n int) string {
+		return strings.Repeat(open, n) + inner + strings.Repeat(shut, n)
+	}
+	union := func(n int, before, behind string, fields func(i int) string) string { // each record is defined in the one before
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `{"type":"record","name":"R%d","fields":[{"name":"a","type":%s`, i, before)
+		}
+		b.WriteString(`"int"`)
+		for i := n - 1; i >= 0; i-- {
+			b.WriteString(behind + `}` + fields(i) + `]}`)
+		}
+		return b.String()
+	}
+	chain := func(n int, fields func(i int) string) string { return union(n, "", "", fields) }
+	alone := func(int) string { return "" }
+	wide := make([]string, many)
+	for i := range wide {
+		wide[i] = fmt.Sprintf(`{"name":"f%d","type":["null","string"]}`, i)
+	}
+	for name, schema := range map[string]string{
+		"arrays in arrays":     record(field("a", nest(`{"type":"array","items":`, `"int"`, `}`, 900))),
+		"records in records":   chain(150, alone),
+		"unions of records":    union(100, `["null",`, `]`, alone),
+		"each record twice":    chain(60, func(i int) string { return fmt.Sprintf(`,{"name":"b","type":"R%d"}`, i+1) }),
+		"each record below it": chain(80, func(i int) string { return fmt.Sprintf(`,{"name":"b","type":["null","R%d"]}`, i/2) }),
+		"a wide record":        record(wide...),
+		"a record of itself":   record(field("a", `"Trip"`)),
+		"records of nothing": `{"type":"array","items":` + strings.ReplaceAll(
+			chain(40, func(i int) string { return fmt.Sprintf(`,{"name":"b","type":"R%d"}`, i+1) }), `"int"`, `{"type":"record","name":"R40","fields":[]}`) + `}`,
+	} {
+		if name == "each record twice" {
+			schema = strings.Replace(schema, `,{"name":"b","type":"R60"}`, "", 1)
+		}
+		start := time.Now()
+		src := sourceOf(declared("a", feature.KindJSON), declared("b", feature.KindInt64))
+		src.Fields[1].Path = "a.a.b.a.b"
+		for i := range src.Fields {
+			d, err := avro.New(src, fieldsOf(src)[i:i+1], plain(schema))
+			if err != nil {
+				t.Logf("%s: refused: …%s", name, err.Error()[max(0, len(err.Error())-100):])
+				break
+			}
+			var b feature.Batch
+			b.Reset(fieldsOf(src)[i:i+1], 0)
+			if err := d.Decode(t.Context(), &b, recordsOf(make([]byte, 100), []byte{0x80, 0x80, 0x40, 0}, make([]byte, 1<<16))); err != nil {
+				t.Error(name, err)
+			}
+		}
+		if took := time.Since(start); took > time.Minute {
+			t.Errorf("%s took %v", name, took)
+		} else {
+			t.Logf("%s took %v", name, took)
 		}
 	}
 }
