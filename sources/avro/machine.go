@@ -63,7 +63,7 @@ func (m *machine) unfit(o *op, at int, why string) bool {
 // run reads what p reads. What is in most records is read right here, with the
 // position in a register; the rest is left to step and leaf.
 //
-//nolint:cyclop,gocognit // one case per code; calls would take half of the time
+//nolint:cyclop,funlen,gocognit,gocyclo // one case per code; calls would take half of the time
 func (m *machine) run(p *program) bool {
 	data, at, row := m.data, m.at, m.row
 	for i := range p.ops {
@@ -122,6 +122,30 @@ func (m *machine) run(p *program) bool {
 			}
 			at, o = next, &o.values[v]
 			goto again
+		case codeUnion:
+			v, next := number(data, at)
+			if next < 0 || uint64(v) >= uint64(len(o.programs)) {
+				return m.badIndex(at)
+			}
+			at = next
+			if branch := o.programs[v]; len(branch.ops) > 0 {
+				m.at = at
+				if !m.run(branch) {
+					return false
+				}
+				at = m.at
+			}
+		case codeTime:
+			v, next := number(data, at)
+			if next < 0 || o.typ.kind == kindInt && v != int64(int32(v)) {
+				return m.badInt(at, next)
+			}
+			micros, ok := epochMicros(v, o.unit)
+			if !ok {
+				return m.unfit(o, at, "is not a timestamp in range")
+			}
+			m.cols[o.field].SetInt(row, micros)
+			at = next
 		case codeNull:
 		default:
 			m.at = at
@@ -208,9 +232,6 @@ func (m *machine) step(o *op) bool {
 		return m.skip(o.n)
 	case codeSkipBlocks:
 		return m.skipBlocks(o)
-	case codeUnion:
-		b, ok := m.index(len(o.programs))
-		return ok && m.run(o.programs[b])
 	case codeCall:
 		if !m.enter() || !m.run(o.programs[0]) {
 			return false
