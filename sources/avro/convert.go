@@ -1,6 +1,7 @@
 package avro
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"math"
 	"strconv"
@@ -15,6 +16,8 @@ import (
 func (m *machine) rare(o *op, c *feature.Column, i int) bool {
 	at := m.at
 	switch o.code {
+	case codeLongTo32, codeDoubleTo32:
+		return m.narrow(o, c, i)
 	case codeFixed:
 		b, ok := m.take(o.n)
 		if ok {
@@ -60,11 +63,40 @@ func (m *machine) rare(o *op, c *feature.Column, i int) bool {
 		if !m.json(o.typ) {
 			return false
 		}
+		if len(m.scratch) > m.maxText {
+			return m.tooLarge("becomes too much JSON")
+		}
 		c.SetString(i, m.arena.Copy(m.scratch))
 		return true
 	default:
 		return m.malformed("the program is damaged") // no op has another code
 	}
+}
+
+// narrow reads a number of 64 bits into a kind of 32, where it fits.
+func (m *machine) narrow(o *op, c *feature.Column, i int) bool {
+	at := m.at
+	if o.code == codeLongTo32 {
+		v, ok := m.long()
+		if ok && v != int64(int32(v)) {
+			return m.unfit(o, at, "is beyond int32")
+		}
+		if ok {
+			c.SetInt(i, v)
+		}
+		return ok
+	}
+	b, ok := m.take(8)
+	if !ok {
+		return false
+	}
+	wide := math.Float64frombits(binary.LittleEndian.Uint64(b))
+	narrow := float64(float32(wide))
+	if math.IsInf(narrow, 0) && !math.IsInf(wide, 0) {
+		return m.unfit(o, at, "is a number beyond float32")
+	}
+	c.SetFloat(i, narrow)
+	return true
 }
 
 // appendUUID appends b as 8-4-4-4-12 digits.

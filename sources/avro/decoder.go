@@ -254,8 +254,14 @@ func (d *Decoder) Decode(ctx context.Context, dst *feature.Batch, recs []sources
 		dst.Columns[i].Resize(row)
 	}
 	d.run.data = nil
+	if cap(d.run.scratch) > keptScratchBytes {
+		d.run.scratch = nil
+	}
 	return err
 }
+
+// keptScratchBytes is how much a decoder keeps for the next batch beside plans.
+const keptScratchBytes = 1 << 20
 
 // columns makes room for rows and lists the columns for the programs.
 func (d *Decoder) columns(dst *feature.Batch, rows int) {
@@ -367,10 +373,13 @@ func (d *Decoder) registered(ctx context.Context, id int32) (plan, error) {
 	return p, nil
 }
 
+// maxFaultText bounds what a reject tells of a schema that is of no use.
+const maxFaultText = 500
+
 // learn makes the plan of a schema and keeps it.
 func (d *Decoder) learn(id int32, s sources.Schema) (p plan) {
 	if t, _, err := parse(s, false); err != nil {
-		p.fault = fmt.Sprintf("schema %d is of no use: %v", id, err)
+		p.fault = fmt.Sprintf("schema %d is of no use: %.*s", id, maxFaultText, err)
 	} else {
 		p.program = compile(t, d.reader, d.want, d.targets)
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,9 +130,12 @@ func TestRegisteredSchemas(t *testing.T) {
 		reason feature.Reason
 		text   string
 	}{
-		{feature.ReasonSchema, "does not have it"}, {feature.ReasonSchema, "schema 3 is of no use: the schema is PROTOBUF"},
-		{feature.ReasonSchema, "schema 4 is of no use"}, {feature.ReasonMalformed, "at byte 0: no 0 and id"},
-		{feature.ReasonMalformed, "no 0 and id"}, {feature.ReasonMalformed, "tombstone"},
+		{feature.ReasonSchema, "does not have it"},
+		{feature.ReasonSchema, "schema 3 is of no use: the schema is PROTOBUF"},
+		{feature.ReasonSchema, "schema 4 is of no use"},
+		{feature.ReasonMalformed, "at byte 0: no 0 and id"},
+		{feature.ReasonMalformed, "no 0 and id"},
+		{feature.ReasonMalformed, "tombstone"},
 	} {
 		if got := b.Rejects[i]; got.Reason != want.reason || !strings.Contains(got.Message, want.text) || got.Stage != feature.StageDecode {
 			t.Errorf("reject %d: %+v", i, got)
@@ -376,4 +381,64 @@ func TestFieldsOfASchema(t *testing.T) {
 	if _, err := avro.Fields(schemaOf(`"int"`)); err == nil || !strings.Contains(err.Error(), "not a record") {
 		t.Error(err)
 	}
+}
+
+// TestFormatsPageTellsTheTruth holds the table in docs/formats.md to what
+// schemas give and decoders accept.
+func TestFormatsPageTellsTheTruth(t *testing.T) {
+	text, err := os.ReadFile("../../docs/formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, " | ")
+		typ, ok := strings.CutPrefix(cells[0], "| `")
+		if !ok || len(cells) < 4 || !strings.ContainsAny(typ[:1], `"{[`) {
+			continue
+		}
+		rows++
+		typ = strings.TrimSuffix(typ, "`")
+		schema := record(field("a", typ))
+		natural, err := avro.Fields(schemaOf(schema))
+		if err != nil {
+			t.Fatal(typ, err)
+		}
+		if got := natural[0].Type.String(); got != cells[1] {
+			t.Errorf("%s becomes %s, not %s", typ, got, cells[1])
+		}
+		allowed := append(strings.Split(cells[2], ", "), cells[1])
+		for _, kind := range feature.KindNames() {
+			for _, name := range []string{kind, "list<" + kind + ">", "list<list<" + kind + ">>"} {
+				if got := takes(t, schema, name); got != slices.Contains(allowed, name) && !looser(typ, name) {
+					t.Errorf("%s as %s: taken is %v", typ, name, got)
+				}
+			}
+		}
+	}
+	if rows < 20 {
+		t.Errorf("only %d rows were found", rows)
+	}
+}
+
+// looser reports whether the page says in words what becomes of typ as name.
+func looser(typ, name string) bool {
+	return strings.HasPrefix(typ, `{"type":"array"`) && strings.HasPrefix(name, "list<") || typ == `["long","string"]`
+}
+
+// takes reports whether a field of this kind reads values of a schema.
+func takes(t *testing.T, schema, kind string) bool {
+	typ, err := feature.ParseType(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := sourceOf(feature.SourceField{Field: feature.Field{Name: "a", Type: typ}})
+	for _, value := range [][]byte{make([]byte, 40), append([]byte{2, 2, 0}, make([]byte, 40)...)} {
+		for _, r := range decodeAll(t, src, plain(schema), value).Rejects {
+			if strings.HasSuffix(r.Message, ", not "+kind) {
+				return false
+			}
+		}
+	}
+	return true
 }

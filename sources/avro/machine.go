@@ -63,7 +63,7 @@ func (m *machine) unfit(o *op, at int, why string) bool {
 // run reads what p reads. What is in most records is read right here, with the
 // position in a register; the rest is left to step and leaf.
 //
-//nolint:cyclop,gocognit // one case per code; calls would take half of the time
+//nolint:cyclop,funlen,gocognit,gocyclo // one case per code; calls would take half of the time
 func (m *machine) run(p *program) bool {
 	data, at, row := m.data, m.at, m.row
 	for i := range p.ops {
@@ -122,6 +122,30 @@ func (m *machine) run(p *program) bool {
 			}
 			at, o = next, &o.values[v]
 			goto again
+		case codeUnion:
+			v, next := number(data, at)
+			if next < 0 || uint64(v) >= uint64(len(o.programs)) {
+				return m.badIndex(at)
+			}
+			at = next
+			if branch := o.programs[v]; len(branch.ops) > 0 {
+				m.at = at
+				if !m.run(branch) {
+					return false
+				}
+				at = m.at
+			}
+		case codeTime:
+			v, next := number(data, at)
+			if next < 0 || o.typ.kind == kindInt && v != int64(int32(v)) {
+				return m.badInt(at, next)
+			}
+			micros, ok := epochMicros(v, o.unit)
+			if !ok {
+				return m.unfit(o, at, "is not a timestamp in range")
+			}
+			m.cols[o.field].SetInt(row, micros)
+			at = next
 		case codeNull:
 		default:
 			m.at = at
@@ -208,9 +232,6 @@ func (m *machine) step(o *op) bool {
 		return m.skip(o.n)
 	case codeSkipBlocks:
 		return m.skipBlocks(o)
-	case codeUnion:
-		b, ok := m.index(len(o.programs))
-		return ok && m.run(o.programs[b])
 	case codeCall:
 		if !m.enter() || !m.run(o.programs[0]) {
 			return false
@@ -307,103 +328,9 @@ func (m *machine) take(n int) ([]byte, bool) {
 	return m.data[start:m.at], ok
 }
 
-// block reads the head of a block of an array or map: how many elements it has,
-// and how many bytes, or -1 when it does not say. empty elements take no bytes.
-func (m *machine) block(empty bool) (n int, size int64, ok bool) {
-	at := m.at
-	count, ok := m.long()
-	size = -1
-	if ok && count < 0 {
-		if size, ok = m.long(); ok && (size < 0 || size > int64(len(m.data)-m.at)) {
-			m.at = at
-			return 0, 0, m.malformed("a block is longer than what is left")
-		}
-		count = -count
-	}
-	switch {
-	case !ok:
-		return 0, 0, false
-	case count < 0 || !empty && count > int64(len(m.data)-m.at):
-		m.at = at
-		return 0, 0, m.malformed("a block has more elements than bytes are left")
-	case count > int64(m.elements):
-		m.at = at
-		return 0, 0, m.tooLarge("has too many elements")
-	}
-	m.elements -= int(count)
-	return int(count), size, true
-}
-
-// skipBlocks passes over an array or map, by the sizes of its blocks when it
-// has them.
-func (m *machine) skipBlocks(o *op) bool {
-	if !m.enter() {
-		return false
-	}
-	isMap := o.n == 1
-	elem := o.programs[0]
-	empty := !isMap && len(elem.ops) == 0
-	for {
-		n, size, ok := m.block(empty)
-		switch {
-		case !ok:
-			return false
-		case n == 0:
-			m.depth++
-			return true
-		case size >= 0:
-			m.at += int(size)
-			continue
-		case empty:
-			continue
-		}
-		for range n {
-			if isMap {
-				if _, ok := m.bytes(); !ok {
-					return false
-				}
-			}
-			if !m.run(elem) {
-				return false
-			}
-		}
-	}
-}
-
-// pairs reads a map of which some values are wanted. Of several pairs with one
-// key the last counts.
-func (m *machine) pairs(o *op) bool {
-	if !m.enter() {
-		return false
-	}
-	for {
-		n, _, ok := m.block(false)
-		if !ok {
-			return false
-		}
-		if n == 0 {
-			m.depth++
-			return true
-		}
-		for range n {
-			key, ok := m.bytes()
-			if !ok {
-				return false
-			}
-			p, wanted := o.keys[string(key)]
-			if !wanted {
-				p = o.programs[0]
-			}
-			if !m.run(p) {
-				return false
-			}
-		}
-	}
-}
-
 // leaf reads one value into row i of c.
 //
-//nolint:cyclop,funlen,gocognit // one case per code; a table of functions costs a third of the time
+//nolint:cyclop,funlen // one case per code; a table of functions costs a third of the time
 func (m *machine) leaf(o *op, c *feature.Column, i int) bool {
 	at := m.at
 	switch o.code {
@@ -432,15 +359,6 @@ func (m *machine) leaf(o *op, c *feature.Column, i int) bool {
 			c.SetInt(i, v)
 		}
 		return ok
-	case codeLongTo32:
-		v, ok := m.long()
-		if ok && v != int64(int32(v)) {
-			return m.unfit(o, at, "is beyond int32")
-		}
-		if ok {
-			c.SetInt(i, v)
-		}
-		return ok
 	case codeToFloat:
 		v, ok := m.number(o)
 		if ok {
@@ -459,18 +377,6 @@ func (m *machine) leaf(o *op, c *feature.Column, i int) bool {
 		}
 		m.at = at + 8
 		c.SetFloat(i, math.Float64frombits(binary.LittleEndian.Uint64(m.data[at:])))
-		return true
-	case codeDoubleTo32:
-		b, ok := m.take(8)
-		if !ok {
-			return false
-		}
-		wide := math.Float64frombits(binary.LittleEndian.Uint64(b))
-		narrow := float64(float32(wide))
-		if math.IsInf(narrow, 0) && !math.IsInf(wide, 0) {
-			return m.unfit(o, at, "is a number beyond float32")
-		}
-		c.SetFloat(i, narrow)
 		return true
 	case codeTime:
 		v, ok := m.time(o, at)
@@ -547,38 +453,4 @@ func (m *machine) time(o *op, at int) (int64, bool) {
 		return 0, m.unfit(o, at, "is not a timestamp in range")
 	}
 	return v, true
-}
-
-// list reads an array.
-func (m *machine) list(o *op, c *feature.Column, i int) bool {
-	if !m.enter() {
-		return false
-	}
-	at, elem := m.at, &o.values[0]
-	start := c.Elems.Len()
-	empty := o.typ.items.empty
-	for {
-		n, _, ok := m.block(empty)
-		if !ok {
-			return false
-		}
-		if n == 0 {
-			break
-		}
-		// As many as the record has bytes left, or its budget allows.
-		next := c.Elems.Len()
-		c.Elems.Resize(next + n)
-		for e := next; e < next+n; e++ {
-			if !m.leaf(elem, c.Elems, e) {
-				return false
-			}
-		}
-	}
-	m.depth++
-	if n := c.Elems.Len() - start; o.to.Length > 0 && n != int(o.to.Length) {
-		return m.refuse(feature.ReasonLength, "field "+o.name+" at byte "+strconv.Itoa(at)+": has "+strconv.Itoa(n)+
-			" elements, not "+strconv.Itoa(int(o.to.Length)))
-	}
-	c.SetList(i, start)
-	return true
 }
