@@ -16,7 +16,7 @@ import (
 	"millrace/feature"
 )
 
-// jsonField is a message, map or list that becomes JSON text. Its occurrences
+// jsonField is a field that becomes JSON text, a message mostly. Its occurrences
 // are kept until the record was read, because later ones replace or extend
 // earlier ones; then the Protobuf library reads and writes them. This is the
 // one path that allocates per record.
@@ -33,13 +33,22 @@ type jsonField struct {
 
 func newJSONField(fd protoreflect.FieldDescriptor) (*jsonField, error) {
 	switch name := fd.ContainingMessage().FullName(); name {
-	case "google.protobuf.Struct", "google.protobuf.ListValue", "google.protobuf.FieldMask":
-		return nil, fmt.Errorf("%s has a JSON form of its own; take the whole of it", name)
+	case timestampName, durationName, "google.protobuf.Any", "google.protobuf.Struct", "google.protobuf.Value",
+		"google.protobuf.ListValue", "google.protobuf.FieldMask":
+		if inMembers(fd) {
+			return nil, fmt.Errorf("%s has a JSON form of its own; take the whole of it", name)
+		}
 	default:
 	}
 	files := new(protoregistry.Files)
 	gather(files, fd.ParentFile())
 	return &jsonField{field: fd, types: dynamicpb.NewTypes(files), sizes: make(map[protoreflect.FullName]int)}, nil
+}
+
+// inMembers reports whether fd's text is cut out of that of the message around
+// it: the library writes whole messages only.
+func inMembers(fd protoreflect.FieldDescriptor) bool {
+	return fd.IsList() || fd.IsMap() || fd.Message() == nil
 }
 
 // gather adds a file and what it imports.
@@ -93,6 +102,11 @@ func (d *Decoder) render(l *leaf) {
 	case j.field.IsList():
 		c.SetString(d.row, "[]")
 		return
+	case hasDefault(j.field):
+		whole = dynamicpb.NewMessage(j.field.ContainingMessage())
+		if j.field.HasPresence() {
+			whole.Set(j.field, j.field.Default())
+		}
 	default:
 		return
 	}
@@ -148,7 +162,7 @@ func (j *jsonField) text(whole *dynamicpb.Message) ([]byte, error) {
 	options := protojson.MarshalOptions{AllowPartial: true, UseProtoNames: true, EmitDefaultValues: true, Resolver: j.types}
 	var raw []byte
 	var err error
-	if j.field.IsList() || j.field.IsMap() {
+	if inMembers(j.field) {
 		raw, err = options.Marshal(whole)
 		var members map[string]json.RawMessage
 		if err == nil {

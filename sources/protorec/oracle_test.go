@@ -96,6 +96,7 @@ func oracleSource(md protoreflect.MessageDescriptor) *feature.Source {
 		{"at.nanos", "int32"},
 		{"c", "int64"},
 		{"u32", "int32"},
+		{"u64", "float64"}, {"d", "float32"}, {"i64", "float32"}, {"s", "bytes"}, {"u64", "json"}, {"s", "json"}, {"c", "json"}, {"oi", "json"}, {"counts.k", "json"}, {"sub.xs", "json"}, {"ps", "json"},
 		{"i64", "int32"},
 		{"i32", "float64"},
 		{"f", "float64"},
@@ -146,6 +147,9 @@ func expected(m protoreflect.Message, f feature.SourceField) (text string, refus
 			if !v.IsValid() {
 				return "null", false
 			}
+			if i == len(names)-1 && f.Type.Kind == feature.KindJSON {
+				return strconv.Quote(strconv.FormatInt(v.Int(), 10)), false
+			}
 			if i == len(names)-1 {
 				return scalar(fd.MapValue(), v, f.Type.Kind)
 			}
@@ -175,15 +179,17 @@ func expected(m protoreflect.Message, f feature.SourceField) (text string, refus
 
 func asJSON(m protoreflect.Message, fd protoreflect.FieldDescriptor) string {
 	switch {
-	case fd.HasPresence() && !m.Has(fd):
+	case fd.HasPresence() && !m.Has(fd) && (!fd.HasDefault() || fd.ContainingOneof() != nil):
 		return "null"
 	case fd.IsMap() && !m.Has(fd):
 		return "{}"
-	case !m.Has(fd):
+	case fd.IsList() && !m.Has(fd):
 		return "[]"
 	}
 	alone := dynamicpb.NewMessage(m.Descriptor())
-	alone.Set(fd, m.Get(fd))
+	if m.Has(fd) || fd.HasDefault() && fd.ContainingOneof() == nil {
+		alone.Set(fd, m.Get(fd))
+	}
 	raw, err := protojson.MarshalOptions{AllowPartial: true, UseProtoNames: true, EmitDefaultValues: true}.Marshal(alone)
 	if err != nil {
 		return "error"
@@ -215,6 +221,8 @@ func scalar(fd protoreflect.FieldDescriptor, v protoreflect.Value, kind feature.
 			return strconv.FormatInt(n, 10), n != int64(int32(n))
 		case feature.KindFloat64:
 			return strconv.FormatFloat(float64(n), 'g', -1, 64), false
+		case feature.KindFloat32:
+			return strconv.FormatFloat(float64(float32(n)), 'g', -1, 64), false
 		default:
 			return strconv.FormatInt(n, 10), false
 		}
@@ -229,13 +237,22 @@ func scalar(fd protoreflect.FieldDescriptor, v protoreflect.Value, kind feature.
 	case uint32:
 		return integer(int64(v))
 	case uint64:
+		if kind == feature.KindFloat64 {
+			return strconv.FormatFloat(float64(v), 'g', -1, 64), false
+		}
 		text, bad := integer(int64(v))
 		return text, bad || v > math.MaxInt64
 	case float32:
 		return strconv.FormatFloat(float64(v), 'g', -1, 64), false
 	case float64:
+		if kind == feature.KindFloat32 {
+			return strconv.FormatFloat(float64(float32(v)), 'g', -1, 64), math.IsInf(float64(float32(v)), 0) && !math.IsInf(v, 0)
+		}
 		return strconv.FormatFloat(v, 'g', -1, 64), false
 	case string:
+		if kind == feature.KindBytes {
+			return hex.EncodeToString([]byte(v)), !utf8.ValidString(v)
+		}
 		return strconv.Quote(v), !utf8.ValidString(v)
 	case []byte:
 		return hex.EncodeToString(v), false

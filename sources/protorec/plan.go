@@ -279,7 +279,7 @@ func (o *op) quicken() {
 		return
 	case l.kind == protoreflect.BoolKind:
 		o.fast = fastBool
-	case l.kind == protoreflect.DoubleKind:
+	case kind == feature.KindFloat64 && l.kind == protoreflect.DoubleKind:
 		o.fast = fastFloat64
 	case kind == feature.KindInt64 && (l.kind == protoreflect.Int64Kind || l.kind == protoreflect.Sfixed64Kind):
 		o.fast = fastInt64

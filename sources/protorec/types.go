@@ -3,6 +3,7 @@ package protorec
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ func isWrapper(fd protoreflect.FieldDescriptor) bool {
 func (l *leaf) take(fd protoreflect.FieldDescriptor, owner *node) error {
 	l.kind, l.owner = fd.Kind(), owner
 	want := l.typ
-	if want == feature.Of(feature.KindJSON) && (fd.IsList() || fd.Message() != nil) {
+	if want == feature.Of(feature.KindJSON) {
 		var err error
 		l.json, err = newJSONField(fd)
 		return err
@@ -61,19 +62,27 @@ func (l *leaf) take(fd protoreflect.FieldDescriptor, owner *node) error {
 	}
 	l.blank = !fd.HasPresence()
 	l.duration = fd.Message() != nil && fd.Message().FullName() == durationName
-	switch {
-	case fd.IsList():
-		l.absent.layout = feature.LayoutList
-	case fd.ContainingOneof() != nil && !fd.ContainingOneof().IsSynthetic():
-	case fd.HasDefault() || !fd.HasPresence() || fd.ContainingMessage().IsMapEntry() && fd.Message() == nil:
+	if hasDefault(fd) {
 		l.setAbsent(fd)
 	}
 	return nil
 }
 
+// hasDefault reports whether fd holds something where it is absent: its
+// declared default, or zero if it has no presence. The value in the entry of a
+// map has none, whatever descriptors of proto2 say.
+func hasDefault(fd protoreflect.FieldDescriptor) bool {
+	oneof := fd.ContainingOneof()
+	return !fd.HasPresence() || fd.Message() == nil && fd.ContainingMessage().IsMapEntry() ||
+		fd.HasDefault() && (oneof == nil || oneof.IsSynthetic())
+}
+
 // setAbsent takes over fd's default, which is zero unless declared otherwise.
 func (l *leaf) setAbsent(fd protoreflect.FieldDescriptor) {
 	a := &l.absent
+	if a.layout = l.typ.Layout(); a.layout == feature.LayoutList {
+		return
+	}
 	switch v := fd.Default(); fd.Kind() {
 	case protoreflect.BoolKind:
 		a.truth = v.Bool()
@@ -89,24 +98,29 @@ func (l *leaf) setAbsent(fd protoreflect.FieldDescriptor) {
 	case protoreflect.BytesKind:
 		a.text = string(v.Bytes())
 	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind, protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
-		a.integer = int64(v.Uint())
+		a.integer, a.float = int64(v.Uint()), float64(v.Uint())
 	case protoreflect.MessageKind, protoreflect.GroupKind:
 		return
 	default:
-		a.integer = v.Int()
+		a.integer, a.float = v.Int(), float64(v.Int())
 	}
-	a.float += float64(a.integer)
+	ok := true // a default that the kind cannot hold is none
 	switch l.typ.Kind {
 	case feature.KindTimestamp:
-		if fd.Kind() == protoreflect.StringKind {
-			return // no text is no time
+		if ok = fd.Kind() != protoreflect.StringKind; ok {
+			a.integer, ok = epochMicros(a.integer, l.unit)
 		}
-		a.integer, _ = epochMicros(a.integer, l.unit)
-	case feature.KindJSON:
-		return // no text is no JSON
+	case feature.KindInt64:
+		ok = a.float < math.MaxInt64
+	case feature.KindInt32:
+		ok = a.integer == int64(int32(a.integer)) && a.float < math.MaxInt64
+	case feature.KindFloat32:
+		a.float = float64(float32(a.float))
 	default:
 	}
-	a.layout = l.typ.Layout()
+	if !ok {
+		a.layout = feature.LayoutNone
+	}
 }
 
 // fits reports whether values of fd, or its elements, become values of kind.
@@ -125,25 +139,20 @@ func fits(fd protoreflect.FieldDescriptor, kind feature.Kind, unit time.Duration
 	}
 }
 
-// targets lists what scalars of kind become, timestamps aside.
+// targets lists what scalars of kind become, timestamps and json aside.
 func targets(kind protoreflect.Kind) []feature.Kind {
 	switch kind {
 	case protoreflect.BoolKind:
 		return []feature.Kind{feature.KindBool}
 	case protoreflect.EnumKind:
 		return []feature.Kind{feature.KindString, feature.KindInt32, feature.KindInt64}
-	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind, protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
-		return []feature.Kind{feature.KindInt32, feature.KindInt64, feature.KindFloat64}
-	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind, protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
-		return []feature.Kind{feature.KindInt32, feature.KindInt64}
-	case protoreflect.FloatKind:
+	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind, protoreflect.Uint32Kind, protoreflect.Fixed32Kind,
+		protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind, protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
+		return []feature.Kind{feature.KindInt32, feature.KindInt64, feature.KindFloat32, feature.KindFloat64}
+	case protoreflect.FloatKind, protoreflect.DoubleKind:
 		return []feature.Kind{feature.KindFloat32, feature.KindFloat64}
-	case protoreflect.DoubleKind:
-		return []feature.Kind{feature.KindFloat64}
-	case protoreflect.StringKind:
-		return []feature.Kind{feature.KindString, feature.KindJSON}
-	case protoreflect.BytesKind:
-		return []feature.Kind{feature.KindBytes}
+	case protoreflect.StringKind, protoreflect.BytesKind:
+		return []feature.Kind{feature.KindString, feature.KindBytes}
 	case protoreflect.MessageKind, protoreflect.GroupKind:
 	}
 	return nil

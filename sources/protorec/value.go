@@ -1,7 +1,6 @@
 package protorec
 
 import (
-	"encoding/json"
 	"math"
 	"strconv"
 	"time"
@@ -86,7 +85,7 @@ func (d *Decoder) number(l *leaf, raw uint64, at int) {
 		}
 		return
 	case protoreflect.DoubleKind:
-		c.SetFloat(i, math.Float64frombits(raw))
+		d.float(l, c, i, math.Float64frombits(raw), at)
 		return
 	case protoreflect.FloatKind:
 		c.SetFloat(i, float64(math.Float32frombits(uint32(raw))))
@@ -102,6 +101,10 @@ func (d *Decoder) number(l *leaf, raw uint64, at int) {
 	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
 		v = int64(uint32(raw))
 	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
+		if l.typ.Kind == feature.KindFloat32 || l.typ.Kind == feature.KindFloat64 {
+			d.float(l, c, i, float64(raw), at)
+			return
+		}
 		if v = int64(raw); v < 0 {
 			c.SetNull(i)
 			d.refuse(l, at, "is beyond int64")
@@ -125,6 +128,9 @@ func (d *Decoder) integer(l *leaf, c *feature.Column, i int, v int64, at int) {
 			return
 		}
 		d.refuse(l, at, "is beyond int32")
+	case feature.KindFloat32:
+		c.SetFloat(i, float64(float32(v)))
+		return
 	case feature.KindFloat64:
 		c.SetFloat(i, float64(v))
 		return
@@ -137,9 +143,23 @@ func (d *Decoder) integer(l *leaf, c *feature.Column, i int, v int64, at int) {
 	case feature.KindString:
 		c.SetString(i, l.enumName(int32(v), d.arena))
 		return
-	case feature.KindInvalid, feature.KindBool, feature.KindFloat32, feature.KindBytes, feature.KindJSON:
+	case feature.KindInvalid, feature.KindBool, feature.KindBytes, feature.KindJSON:
 	}
 	c.SetNull(i)
+}
+
+// float sets row i of c, of l's type, to v; a float32 is rounded.
+func (d *Decoder) float(l *leaf, c *feature.Column, i int, v float64, at int) {
+	if l.typ.Kind == feature.KindFloat32 {
+		narrow := float64(float32(v))
+		if math.IsInf(narrow, 0) && !math.IsInf(v, 0) {
+			c.SetNull(i)
+			d.refuse(l, at, "is beyond float32")
+			return
+		}
+		v = narrow
+	}
+	c.SetFloat(i, v)
 }
 
 // enumName returns the name of a number, or the number itself.
@@ -160,34 +180,26 @@ func (d *Decoder) text(l *leaf, start, from, to int) bool {
 	if l.kind == protoreflect.MessageKind {
 		return d.span(l, start, from, to)
 	}
-	if l.kind == protoreflect.StringKind && !utf8.Valid(body) {
+	if (l.kind == protoreflect.StringKind || l.typ.Kind == feature.KindString) && !utf8.Valid(body) {
 		d.fail(start, "field "+l.name+" is not valid UTF-8")
 		return false
 	}
 	c, i := d.place(l)
-	if len(body) == 0 && l.blank && (l.typ.Kind == feature.KindTimestamp || l.typ.Kind == feature.KindJSON) {
+	if len(body) == 0 && l.blank && l.typ.Kind == feature.KindTimestamp {
 		c.SetNull(i)
 		return true
 	}
-	switch l.typ.Kind {
-	case feature.KindTimestamp:
-		t, err := time.Parse(time.RFC3339, alias(body))
-		if err == nil {
-			c.SetInt(i, t.UnixMicro())
-			return true
-		}
-		d.refuse(l, start, "is not RFC 3339 text")
-	case feature.KindJSON:
-		if json.Valid(body) {
-			c.SetString(i, alias(body))
-			return true
-		}
-		d.refuse(l, start, "is not JSON")
-	default:
+	if l.typ.Kind != feature.KindTimestamp {
 		c.SetString(i, alias(body))
 		return true
 	}
-	c.SetNull(i)
+	t, err := time.Parse(time.RFC3339, alias(body))
+	if err != nil {
+		c.SetNull(i)
+		d.refuse(l, start, "is not RFC 3339 text")
+		return true
+	}
+	c.SetInt(i, t.UnixMicro())
 	return true
 }
 
