@@ -29,6 +29,7 @@ const (
 	ReasonMissing      Reason = "missing_column"     // a finished row lacks a stored column
 	ReasonBadFlag      Reason = "bad_flag"           // the header transform_on_write is neither true nor false
 	ReasonUnknownView  Reason = "unknown_view"       // a finished row does not say which view of the source it is for
+	ReasonSchema       Reason = "unknown_schema"     // the schema that the record names is not known, or not usable
 )
 
 // Reject is one row that was refused. Message names fields and features and

@@ -144,11 +144,14 @@ func (d *Decoder) setFloat(c *feature.Column, i int, v value, f *field) fault {
 	if v.kind != valueNumber {
 		return wrongType(f, c.Type, v)
 	}
+	text := d.raw(v)
 	bits := 64
 	if c.Type.Kind == feature.KindFloat32 {
 		bits = 32
+	} else if n, ok := parseShort(text); ok {
+		c.SetFloat(i, n)
+		return fault{}
 	}
-	text := d.raw(v)
 	// ParseFloat does not keep the text, unless it fails, and then copies it.
 	n, err := strconv.ParseFloat(unsafe.String(&text[0], len(text)), bits)
 	if err != nil {
@@ -157,6 +160,41 @@ func (d *Decoder) setFloat(c *feature.Column, i int, v value, f *field) fault {
 	c.SetFloat(i, n)
 	return fault{}
 }
+
+// parseShort reads a checked JSON number of few digits without an exponent. Its
+// digits and the power of ten are exact as float64, so one division rounds as
+// it should.
+func parseShort(text []byte) (float64, bool) {
+	const maxDigits = 15
+	negative := text[0] == '-'
+	if negative {
+		text = text[1:]
+	}
+	if len(text) > maxDigits+1 {
+		return 0, false
+	}
+	digits, point := uint64(0), len(text)-1
+	for i, c := range text {
+		switch {
+		case c-'0' < 10:
+			digits = digits*10 + uint64(c-'0')
+		case c == '.':
+			point = i
+		default:
+			return 0, false
+		}
+	}
+	if digits >= 1e15 {
+		return 0, false
+	}
+	n := float64(digits) / powersOfTen[len(text)-1-point]
+	if negative {
+		n = -n
+	}
+	return n, true
+}
+
+var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
 func (d *Decoder) timestamp(v value, f *field) (int64, fault) {
 	if f.unit == 0 {

@@ -142,7 +142,7 @@ func (d *Decoder) build(all []field, paths [][]string) {
 	for i := range all {
 		all[i].node = nodes[i]
 	}
-	d.scan = scanner{tree: t, slots: make([]slot, len(t.nodes))}
+	d.scan = scanner{tree: t, slots: make([]slot, len(t.nodes)), habits: make([][]habit, len(t.nodes))}
 	d.fields = all[:len(d.layout)]
 	switch {
 	case d.eventAt >= 0:
@@ -253,14 +253,17 @@ func (d *Decoder) decode(dst *feature.Batch, row int, rec *sources.Record) fault
 }
 
 // find returns the value of node n. Not reached means that something on the
-// way is neither an object nor null nor absent.
+// way is neither null nor absent nor an object, or an array whose element is
+// meant.
 func (s *scanner) find(n int) (v value, reached bool) {
 	if s.slots[n].round == s.round {
 		return s.slots[n].value, true
 	}
-	for n = s.tree.nodes[n].parent; n > 0; n = s.tree.nodes[n].parent {
-		if s.slots[n].round == s.round {
-			return value{}, s.slots[n].kind == valueObject || s.slots[n].kind == valueNull
+	for n > 0 {
+		child := n
+		if n = s.tree.nodes[n].parent; n > 0 && s.slots[n].round == s.round {
+			kind := s.slots[n].kind
+			return value{}, kind == valueObject || kind == valueNull || kind == valueArray && s.tree.nodes[child].index != outside
 		}
 	}
 	return value{}, true

@@ -2,6 +2,8 @@ package jsonrec
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 
@@ -61,7 +63,21 @@ type scanner struct {
 	levels  int    // how many more may be opened
 	scratch []byte // a member name without its escapes
 	fault   fault
+	habits  [][]habit // by node: the members that its object had lately, in order
 }
+
+// habit is a member's name as it stood in an earlier record. Producers write
+// the members of an object in one order, so the name at a place is mostly known
+// before it is read.
+type habit struct {
+	text  []byte // quotes and colon included, without escapes
+	child int
+}
+
+const (
+	maxHabits     = 256 // members of one object that are remembered
+	maxHabitBytes = 64
+)
 
 // slot is the latest value of a node of the tree; of an earlier record if its
 // round is another one.
@@ -137,7 +153,7 @@ func (s *scanner) value(at, n int) (valueKind, int) {
 	case '{':
 		return valueObject, s.nest(at, n, (*scanner).object)
 	case '[':
-		return valueArray, s.nest(at, outside, (*scanner).array)
+		return valueArray, s.nest(at, n, (*scanner).array)
 	case 't':
 		return valueTrue, s.word(at, "true")
 	case 'f':
@@ -170,8 +186,22 @@ func (s *scanner) object(at, n int) int {
 	if at < len(s.data) && s.data[at] == '}' {
 		return at + 1
 	}
-	for {
-		if at = s.member(at, n); at == failed {
+	for place := 0; ; place++ {
+		child, next := outside, failed
+		if n != outside {
+			child, next = s.expected(at, n, &place)
+		}
+		if next == failed {
+			if child, next = s.name(at, n, place); next == failed {
+				return failed
+			}
+		}
+		if at = s.space(next); child == outside {
+			_, at = s.value(at, outside)
+		} else {
+			at = s.wanted(at, child)
+		}
+		if at == failed {
 			return failed
 		}
 		at = s.space(at)
@@ -189,16 +219,30 @@ func (s *scanner) object(at, n int) int {
 	}
 }
 
-// member reads a name, a colon and a value.
-func (s *scanner) member(at, n int) int {
+// expected reads a name and its colon if they are those that stood at this
+// place of n's object in an earlier record, or at the next one because a member
+// was left out; otherwise it returns failed, and nothing is known yet.
+func (s *scanner) expected(at, n int, place *int) (child, next int) {
+	habits := s.habits[n]
+	for k := *place; k < len(habits) && k < *place+2; k++ {
+		if h := &habits[k]; bytes.HasPrefix(s.data[at:], h.text) {
+			*place = k
+			return h.child, at + len(h.text)
+		}
+	}
+	return outside, failed
+}
+
+// name reads a name and its colon, and whose value follows.
+func (s *scanner) name(at, n, place int) (child, next int) {
 	if at >= len(s.data) || s.data[at] != '"' {
-		return s.fail(at, "a member has no name in quotes")
+		return outside, s.fail(at, "a member has no name in quotes")
 	}
 	end, escaped := s.text(at)
 	if end == failed {
-		return failed
+		return outside, failed
 	}
-	child := outside
+	child = outside
 	if n != outside {
 		name := s.data[at+1 : end-1]
 		if escaped {
@@ -207,16 +251,25 @@ func (s *scanner) member(at, n int) int {
 		}
 		child = s.tree.find(n, name)
 	}
-	at = s.space(end)
-	if at >= len(s.data) || s.data[at] != ':' {
-		return s.fail(at, "a member has no colon")
+	colon := s.space(end)
+	if colon >= len(s.data) || s.data[colon] != ':' {
+		return outside, s.fail(colon, "a member has no colon")
 	}
-	at = s.space(at + 1)
-	if child == outside {
-		_, end = s.value(at, outside)
-		return end
+	if n != outside && !escaped && colon-at < maxHabitBytes {
+		s.remember(n, place, s.data[at:colon+1], child)
 	}
-	return s.wanted(at, child)
+	return child, colon + 1
+}
+
+// remember notes the name at a place of n's object.
+func (s *scanner) remember(n, place int, text []byte, child int) {
+	habits := s.habits[n]
+	switch {
+	case place < len(habits):
+		habits[place] = habit{append(habits[place].text[:0], text...), child}
+	case place == len(habits) && place < maxHabits:
+		s.habits[n] = append(habits, habit{bytes.Clone(text), child})
+	}
 }
 
 // wanted reads the value of a node. The last of several members of one name
@@ -231,13 +284,27 @@ func (s *scanner) wanted(at, n int) int {
 }
 
 // array reads elements up to the closing bracket, from behind the opening one.
-func (s *scanner) array(at, _ int) int {
+// Children of n are elements by their index.
+func (s *scanner) array(at, n int) int {
 	at = s.space(at)
 	if at < len(s.data) && s.data[at] == ']' {
 		return at + 1
 	}
-	for {
-		if _, at = s.value(at, outside); at == failed {
+	wanted := 0
+	if n != outside {
+		wanted = s.tree.nodes[n].elements
+	}
+	for i := 0; ; i++ {
+		child := outside
+		if i < wanted {
+			child = s.tree.element(n, i)
+		}
+		if child == outside {
+			_, at = s.value(at, outside)
+		} else {
+			at = s.wanted(at, child)
+		}
+		if at == failed {
 			return failed
 		}
 		at = s.space(at)
@@ -266,9 +333,7 @@ func (s *scanner) word(at int, word string) int {
 func (s *scanner) text(at int) (end int, escaped bool) {
 	data := s.data
 	for at++; ; {
-		for at < len(data) && plain[data[at]] {
-			at++
-		}
+		at = skipPlain(data, at)
 		if at >= len(data) {
 			return s.fail(at, "a string is not closed"), false
 		}
@@ -292,15 +357,25 @@ func (s *scanner) text(at int) (end int, escaped bool) {
 	}
 }
 
-// plain are the bytes that a string holds as they are and one by one.
-//
-//nolint:gochecknoglobals // a table, never written to
-var plain = func() (t [256]bool) {
-	for c := ' '; c < utf8.RuneSelf; c++ {
-		t[c] = c != '"' && c != '\\'
+// skipPlain returns where the first byte stands that a string does not hold as
+// it is and by itself: a quote, a backslash, a control character, or one of
+// several bytes of a character.
+func skipPlain(data []byte, at int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; at+8 <= len(data); at += 8 {
+		w := binary.LittleEndian.Uint64(data[at:])
+		// A subtraction sets the high bit of a byte that is less, here of the
+		// lowest such byte for certain: borrows only go upwards.
+		odd := (w | (w - ' '*ones) | ((w ^ '"'*ones) - ones) | ((w ^ '\\'*ones) - ones)) & highs
+		if odd != 0 {
+			return at + bits.TrailingZeros64(odd)>>3
+		}
 	}
-	return t
-}()
+	for at < len(data) && data[at] >= ' ' && data[at] < utf8.RuneSelf && data[at] != '"' && data[at] != '\\' {
+		at++
+	}
+	return at
+}
 
 // escape reads what follows a backslash.
 func (s *scanner) escape(at int) int {

@@ -1,5 +1,7 @@
 package jsonrec
 
+import "strconv"
+
 // tree holds the member names that fields want, by path, so that one pass over
 // a record finds them all. It is immutable.
 type tree struct {
@@ -12,6 +14,8 @@ type node struct {
 	parent   int
 	last     int     // behind the last node that is in this one
 	children []entry // by hash of the name
+	index    int     // that the name is of an element, or outside
+	elements int     // how many elements of an array the children may name
 }
 
 // entry is one place of a node's hash table; node is 0 where it is free.
@@ -61,7 +65,10 @@ func (b *branch) child(name string) *branch {
 // add appends b and what is in it.
 func (t *tree) add(b *branch, parent int) {
 	b.node = len(t.nodes)
-	t.nodes = append(t.nodes, node{name: b.name, parent: parent})
+	t.nodes = append(t.nodes, node{name: b.name, parent: parent, index: elementIndex(b.name)})
+	if parent >= 0 {
+		t.nodes[parent].elements = max(t.nodes[parent].elements, t.nodes[b.node].index+1)
+	}
 	for _, c := range b.children {
 		t.add(c, b.node)
 	}
@@ -69,6 +76,29 @@ func (t *tree) add(b *branch, parent int) {
 	if len(b.children) > 0 {
 		t.nodes[b.node].children = t.table(b.children)
 	}
+}
+
+// maxIndex is the last element of an array that a path can name.
+const maxIndex = 9999
+
+// elementIndex reads the name as the index of an element, written without
+// leading zeros, or returns outside.
+func elementIndex(name string) int {
+	i, err := strconv.Atoi(name)
+	if err != nil || i < 0 || i > maxIndex || strconv.Itoa(i) != name {
+		return outside
+	}
+	return i
+}
+
+// element returns the child of node n for an element of an array, or outside.
+func (t *tree) element(n, i int) int {
+	for c := n + 1; c < t.nodes[n].last; c = t.nodes[c].last {
+		if t.nodes[c].index == i {
+			return c
+		}
+	}
+	return outside
 }
 
 // table places children by hash; a quarter full at most, so that names which
