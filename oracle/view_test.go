@@ -139,8 +139,17 @@ func (e *events) compare(t *testing.T, p *transforms.Plan) {
 		}
 	}
 	if t.Failed() {
-		t.Log(transforms.SQL(p, transforms.SQLSettings{Latest: true}))
+		t.Log(querySQL(t, p))
 	}
+}
+
+func querySQL(t *testing.T, p *transforms.Plan) string {
+	t.Helper()
+	text, err := transforms.SQL(p, transforms.SQLSettings{Latest: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // query runs the view's SQL over a table of the events.
@@ -167,9 +176,9 @@ func (e *events) query(t *testing.T, p *transforms.Plan) (all [][]any, columns [
 			t.Fatal(err)
 		}
 	}
-	found, err := d.conn.QueryContext(t.Context(), transforms.SQL(p, transforms.SQLSettings{Latest: true}))
+	found, err := d.conn.QueryContext(t.Context(), querySQL(t, p))
 	if err != nil {
-		t.Fatal(err, transforms.SQL(p, transforms.SQLSettings{Latest: true}))
+		t.Fatal(err, querySQL(t, p))
 	}
 	defer found.Close() //nolint:errcheck // Err has what there is to say
 	columns, _ = found.Columns()

@@ -1,6 +1,7 @@
 package transforms
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -35,7 +36,36 @@ const (
 // The table has the source's fields by name and record_time, the log's time of
 // the record; with Latest also record_offset and record_partition. TTLs and
 // sizes are not applied. The session's TimeZone must be UTC.
-func SQL(p *Plan, s SQLSettings) string { return newQuery(p, s).String() }
+//
+// The error is that of an expression which DuckDB has no form for.
+func SQL(p *Plan, s SQLSettings) (string, error) {
+	q := newQuery(p, s)
+	if err := q.check(); err != nil {
+		return "", err
+	}
+	return q.String(), nil
+}
+
+// check names what cannot be written.
+func (q *query) check() error {
+	refuse := func(what string, n *expr.Node) error {
+		if f := expr.LacksSQL(n); f != "" {
+			return fmt.Errorf("write %s as SQL: %s calls %s, which DuckDB does not have; compute it before loading the events", q.plan.View.Name, what, f)
+		}
+		return nil
+	}
+	var all []error
+	if q.plan.hasWhere {
+		all = append(all, refuse("where", parsed(q.plan.View.Where)))
+	}
+	for _, k := range q.plan.View.Keys {
+		all = append(all, refuse("join key "+k.JoinKey, parsed(k.Expr)))
+	}
+	for i, n := range q.nodes {
+		all = append(all, refuse("feature "+q.plan.View.Features[i].Name, n))
+	}
+	return errors.Join(all...)
+}
 
 // query writes steps: step 0 has the events with declared types and times; each
 // step after it adds the features at write that name only features of steps

@@ -39,7 +39,11 @@ source's fields by name and record_time, the log's time of the record; with
 				return fmt.Errorf("write %s as SQL: project %s has no such view%s", args[0], p.Catalog.Project, viewList(p.Catalog))
 			}
 			s.Skew = cfg.Ingest.MaxFutureSkew.Std()
-			_, err = fmt.Fprint(cmd.OutOrStdout(), transforms.SQL(plan, s))
+			text, err := transforms.SQL(plan, s)
+			if err != nil {
+				return err //nolint:wrapcheck // says which view and feature
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
 			return err //nolint:wrapcheck // the output is gone; nothing to add
 		},
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -51,5 +53,22 @@ func TestSQLOfWhatIsNoView(t *testing.T) {
 		if _, err := command(t, "sql", name, "--definitions", ridesFolder); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("sql %s: %v", name, err)
 		}
+	}
+}
+
+func TestSQLNamesWhatDuckDBLacks(t *testing.T) {
+	dir := t.TempDir()
+	text := `
+project: p
+entities: [{name: e, join_keys: [{name: id, type: int64}]}]
+sources: [{name: s, kafka: {topic: s}, fields: [{name: id, type: int64}, {name: lat, type: float64}, {name: lon, type: float64}]}]
+views: [{name: v, entity: e, source: s, features: [{name: cell, expr: "geohash(lat, lon, 5)"}]}]
+`
+	if err := os.WriteFile(filepath.Join(dir, "p.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := command(t, "sql", "v", "--definitions", dir)
+	if want := "feature cell calls geohash, which DuckDB does not have"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v", err)
 	}
 }

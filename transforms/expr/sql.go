@@ -31,6 +31,19 @@ func (n *Node) SQL(names SQLNames) string {
 	return b.String()
 }
 
+// sqlLacks are functions that SQL cannot write.
+var sqlLacks = []string{"geohash"}
+
+// LacksSQL returns the first function of n that SQL cannot write, or "".
+func LacksSQL(n *Node) string {
+	for _, f := range sqlLacks {
+		if Uses(n, f) {
+			return f
+		}
+	}
+	return ""
+}
+
 // sqlForms are calls that DuckDB spells differently, by the function's own
 // name. $1 is the first argument, and so on; $,2 is the second with a comma before
 // it, or nothing.
