@@ -167,7 +167,8 @@ func (e *events) query(t *testing.T, p *transforms.Plan) (all [][]any, columns [
 		for i := range e.batch.Columns {
 			values = append(values, expr.SQLValue(&e.batch.Columns[i], row)+" as "+expr.QuoteSQL(e.fields[i].Name))
 		}
-		rows = append(rows, fmt.Sprintf("select %s, make_timestamp(%d) as record_time, %d as record_offset, 0 as record_partition", strings.Join(values, ", "), o.RecordMillis*1000, o.Offset))
+		rows = append(rows, fmt.Sprintf("select %s, make_timestamp(%d) as record_time, %d as record_offset, 0 as record_partition",
+			strings.Join(values, ", "), o.RecordMillis*1000, o.Offset))
 	}
 	for _, text := range []string{
 		"create table trips as " + strings.Join(rows, " union all "), fmt.Sprintf("set variable read_time = make_timestamp(%d)", readTime.UnixMicro()),
