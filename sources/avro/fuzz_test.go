@@ -67,7 +67,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			for c := range b.Columns {
 				for row := range b.Rows() {
-					if s := show(&b.Columns[c], row); sets[i][c].Type.Kind == feature.KindJSON && s != "null" && !json.Valid([]byte(b.Columns[c].Strings[row])) {
+					if s := rendering.Show(&b.Columns[c], row); sets[i][c].Type.Kind == feature.KindJSON && s != "null" && !json.Valid([]byte(b.Columns[c].Strings[row])) {
 						t.Fatalf("%s is no JSON", s)
 					}
 				}

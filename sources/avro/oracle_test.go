@@ -207,7 +207,7 @@ func TestReadsWhatGoavroWrites(t *testing.T) {
 		}
 		for row := range want {
 			for i := range b.Columns {
-				if got := show(&b.Columns[i], row); got != want[row][i] {
+				if got := rendering.Show(&b.Columns[i], row); got != want[row][i] {
 					rt.Fatalf("%s: field %s is %s, want %s", d.typ, b.Fields[i].Name, got, want[row][i])
 				}
 			}
@@ -353,7 +353,7 @@ func TestResolvesLikeTheLibrary(t *testing.T) {
 			rt.Fatalf("%s\n%s\n%+v", w, r, b.Rejects[0])
 		}
 		for i := range b.Columns {
-			if got, want := show(&b.Columns[i], 0), shownNative(want[b.Fields[i].Name]); got != want {
+			if got, want := rendering.Show(&b.Columns[i], 0), shownNative(want[b.Fields[i].Name]); got != want {
 				rt.Fatalf("%s\n%s\nfield %s is %s, want %s", w, r, b.Fields[i].Name, got, want)
 			}
 		}

@@ -40,7 +40,7 @@ func FuzzDecode(f *testing.F) {
 		if b.Rows()+len(b.Rejects) != 3 {
 			t.Fatalf("%d rows and %d rejects of three records", b.Rows(), len(b.Rejects))
 		}
-		if results := outcomes(b, 3); results[0] != results[2] {
+		if results := rendering.Outcomes(b, 3); results[0] != results[2] {
 			t.Fatalf("%q: %s at first, then %s", text, results[0], results[2])
 		}
 		accepted := len(b.Rejects) == 0 || b.Rejects[0].Origin.Record > 0
@@ -160,7 +160,7 @@ func TestDecodesLikeEncodingJSON(t *testing.T) {
 			rt.Fatalf("%s: %+v", text, b.Rejects[0])
 		}
 		for i, want := range ev.shown() {
-			if got := show(&b.Columns[i], 0); got != want {
+			if got := rendering.Show(&b.Columns[i], 0); got != want {
 				rt.Fatalf("%s: field %s is %s, want %s", text, src.Fields[i].Name, got, want)
 			}
 		}
@@ -236,8 +236,8 @@ func TestWhatCameBeforeDoesNotMatter(t *testing.T) {
 	})
 	rapid.Check(t, func(rt *rapid.T) {
 		values := rapid.SliceOfN(record, 1, 6).Draw(rt, "records")
-		for i, got := range outcomes(decodeAll(t, src, jsonrec.DefaultLimits(), values...), len(values)) {
-			if want := outcomes(decodeAll(t, src, jsonrec.DefaultLimits(), values[i]), 1)[0]; got != want {
+		for i, got := range rendering.Outcomes(decodeAll(t, src, jsonrec.DefaultLimits(), values...), len(values)) {
+			if want := rendering.Outcomes(decodeAll(t, src, jsonrec.DefaultLimits(), values[i]), 1)[0]; got != want {
 				rt.Fatalf("%s: %s\nalone %s", values[i], got, want)
 			}
 		}

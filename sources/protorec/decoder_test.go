@@ -368,7 +368,7 @@ message T { option (confluent.message_meta).doc = "d"; p.Other s_from = 2; int64
 		"reject malformed malformed Protobuf at byte 5: a number is cut off",
 		"reject unknown_schema the schema registry has no schema 99, or not all that it refers to",
 	}
-	for i, got := range outcomes(b, len(want)) {
+	for i, got := range rendering.Outcomes(b, len(want)) {
 		if !strings.HasPrefix(got, want[i]) {
 			t.Errorf("record %d: %s\nwant %s", i, got, want[i])
 		}

@@ -461,7 +461,7 @@ func compareOne(t fataler, b *feature.Batch, row int, reject feature.Reject, rej
 		if rejected {
 			continue
 		}
-		got := show(&b.Columns[c], row)
+		got := rendering.Show(&b.Columns[c], row)
 		if f.Type.Kind == feature.KindJSON && got != "null" {
 			got = sorted([]byte(got))
 		}
@@ -548,7 +548,7 @@ func FuzzHeader(f *testing.F) {
 		if err != nil || b.Rows()+len(b.Rejects) != 3 {
 			t.Fatalf("%x: %v, %d rows, %+v", value, err, b.Rows(), b.Rejects)
 		}
-		results := outcomes(b, 3)
+		results := rendering.Outcomes(b, 3)
 		if results[0] != results[2] || results[1] != "row a=7 @5000" {
 			t.Fatalf("%x: %q", value, results)
 		}
