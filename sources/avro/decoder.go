@@ -18,8 +18,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"millrace/feature"
 	"millrace/sources"
@@ -123,14 +121,14 @@ func newDecoder(src *feature.Source, fields []feature.Field, s Settings) (*Decod
 	}
 	paths := make([][]string, len(wanted))
 	for i, w := range wanted {
-		t, path, err := resolve(src, w)
+		f, path, err := sources.Declared(src, w)
 		if err == nil && d.reader != nil {
 			err = d.reader.reaches(path)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("field %s: %w", w.Name, err)
 		}
-		d.targets, paths[i] = append(d.targets, t), path
+		d.targets, paths[i] = append(d.targets, target{name: f.Name, typ: f.Type, unit: f.Unit}), path
 	}
 	if d.eventAt >= 0 && d.targets[d.eventAt].typ != feature.Of(feature.KindTimestamp) {
 		return nil, fmt.Errorf("event time %s: is %s, not timestamp", src.EventTime, d.targets[d.eventAt].typ)
@@ -174,33 +172,6 @@ func (d *Decoder) writers(s Settings) error {
 		d.prints[fingerprint] = d.only
 	}
 	return nil
-}
-
-// resolve finds the declaration of want.
-func resolve(src *feature.Source, want feature.Field) (target, []string, error) {
-	declared, ok := src.Field(want.Name)
-	if !ok {
-		return target{}, nil, errors.New("is not declared")
-	}
-	if declared.Type != want.Type {
-		return target{}, nil, fmt.Errorf("is declared %s, not %s", declared.Type, want.Type)
-	}
-	if want.Type.Layout() == feature.LayoutNone {
-		return target{}, nil, errors.New("has no valid type")
-	}
-	switch declared.Unit {
-	case 0, time.Second, time.Millisecond, time.Microsecond, time.Nanosecond:
-	default:
-		return target{}, nil, fmt.Errorf("a timestamp cannot count units of %s", declared.Unit)
-	}
-	path := []string{declared.Name}
-	if declared.Path != "" {
-		path = strings.Split(declared.Path, ".")
-	}
-	if slices.Contains(path, "") {
-		return target{}, nil, fmt.Errorf("path %q has an empty part", declared.Path)
-	}
-	return target{name: want.Name, typ: want.Type, unit: declared.Unit}, path, nil
 }
 
 // Fields returns the fields that a source has whose definition names none: those

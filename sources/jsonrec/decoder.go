@@ -9,12 +9,10 @@ package jsonrec
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"millrace/feature"
@@ -89,10 +87,11 @@ func NewLimited(src *feature.Source, fields []feature.Field, limits Limits) (*De
 	paths := make([][]string, len(wanted))
 	all := make([]field, len(wanted))
 	for i, w := range wanted {
-		var err error
-		if all[i], paths[i], err = resolve(src, w); err != nil {
+		f, path, err := sources.Declared(src, w)
+		if err != nil {
 			return nil, fmt.Errorf("decode source %s: field %s: %w", src.Name, w.Name, err)
 		}
+		all[i], paths[i] = field{name: f.Name, typ: f.Type, unit: f.Unit}, path
 	}
 	d.build(all, paths)
 	if d.event != nil && d.event.typ != feature.Of(feature.KindTimestamp) {
@@ -150,33 +149,6 @@ func (d *Decoder) build(all []field, paths [][]string) {
 	case len(all) > len(d.layout):
 		d.event = &all[len(d.layout)]
 	}
-}
-
-// resolve finds the declaration of want.
-func resolve(src *feature.Source, want feature.Field) (field, []string, error) {
-	declared, ok := src.Field(want.Name)
-	if !ok {
-		return field{}, nil, errors.New("is not declared")
-	}
-	if declared.Type != want.Type {
-		return field{}, nil, fmt.Errorf("is declared %s, not %s", declared.Type, want.Type)
-	}
-	if want.Type.Layout() == feature.LayoutNone {
-		return field{}, nil, errors.New("has no valid type")
-	}
-	switch declared.Unit {
-	case 0, time.Second, time.Millisecond, time.Microsecond, time.Nanosecond:
-	default:
-		return field{}, nil, fmt.Errorf("a timestamp cannot count units of %s", declared.Unit)
-	}
-	path := []string{declared.Name}
-	if declared.Path != "" {
-		path = strings.Split(declared.Path, ".")
-	}
-	if slices.Contains(path, "") {
-		return field{}, nil, fmt.Errorf("path %q has an empty part", declared.Path)
-	}
-	return field{name: want.Name, typ: want.Type, unit: declared.Unit}, path, nil
 }
 
 // Decode appends the rows of recs to dst, whose fields are those that New was
