@@ -55,11 +55,11 @@ func (q *query) check() error {
 		return nil
 	}
 	var all []error
-	if q.plan.hasWhere {
-		all = append(all, refuse("where", parsed(q.plan.View.Where)))
+	if q.where != nil {
+		all = append(all, refuse("where", q.where))
 	}
-	for _, k := range q.plan.View.Keys {
-		all = append(all, refuse("join key "+k.JoinKey, parsed(k.Expr)))
+	for i, k := range q.plan.View.Keys {
+		all = append(all, refuse("join key "+k.JoinKey, q.keys[i]))
 	}
 	for i, n := range q.nodes {
 		all = append(all, refuse("feature "+q.plan.View.Features[i].Name, n))
@@ -76,8 +76,10 @@ func (q *query) check() error {
 type query struct {
 	plan     *Plan
 	settings SQLSettings
+	where    *expr.Node   // nil without one
+	keys     []*expr.Node // parallel to the view's keys
 	nodes    []*expr.Node // parallel to the view's features
-	steps    []int        // parallel too: the step of a feature at write
+	steps    []int        // parallel too: the step of a feature at write; 0 is a field, or not known yet
 	last     int          // step
 }
 
@@ -89,14 +91,17 @@ func newQuery(p *Plan, s SQLSettings) *query {
 	if q.settings.Skew == 0 {
 		q.settings.Skew = DefaultMaxFutureSkew
 	}
+	if p.hasWhere {
+		q.where = parsed(p.View.Where)
+	}
+	for _, k := range p.View.Keys {
+		q.keys = append(q.keys, parsed(k.Expr))
+	}
 	for i := range p.View.Features {
 		q.nodes = append(q.nodes, parsed(p.View.Features[i].Expr))
 	}
 	for i := range q.nodes {
-		if p.View.Features[i].At == feature.PhaseWrite && !q.isField(i) {
-			q.steps[i] = q.after(q.nodes[i])
-			q.last = max(q.last, q.steps[i])
-		}
+		q.last = max(q.last, q.step(i))
 	}
 	return q
 }
@@ -110,18 +115,25 @@ func parsed(text string) *expr.Node {
 	return n
 }
 
-// isField reports whether feature i is the field of its name, which step 0 has.
-func (q *query) isField(i int) bool {
-	_, is := q.plan.Source.Field(q.plan.View.Features[i].Name)
-	return is
+// step is the one that adds feature i: 0 for one that is the field of its name,
+// which the events have, and for one at read.
+func (q *query) step(i int) int {
+	f := &q.plan.View.Features[i]
+	if _, isField := q.plan.Source.Field(f.Name); isField || f.At == feature.PhaseRead {
+		return 0
+	}
+	if q.steps[i] == 0 { // once: features that share parts would be walked again and again
+		q.steps[i] = q.after(q.nodes[i])
+	}
+	return q.steps[i]
 }
 
 // after is the first step in which n can be computed.
 func (q *query) after(n *expr.Node) int {
 	step := 1
 	for _, name := range expr.Names(n) {
-		if i := q.plan.featureIndex(name); i >= 0 && !q.isField(i) && q.plan.View.Features[i].At == feature.PhaseWrite {
-			step = max(step, q.after(q.nodes[i])+1)
+		if i := q.plan.featureIndex(name); i >= 0 {
+			step = max(step, q.step(i)+1)
 		}
 	}
 	return step
@@ -212,11 +224,11 @@ func (q *query) wheres(step int) []string {
 	if step == 1 {
 		conditions = append(conditions, fmt.Sprintf("%s <= %s + interval %d microseconds", sqlEventTime, sqlNow, q.settings.Skew.Microseconds()))
 	}
-	if q.plan.hasWhere {
-		add(parsed(q.plan.View.Where), "(%s)")
+	if q.where != nil {
+		add(q.where, "(%s)")
 	}
-	for _, k := range q.plan.View.Keys {
-		add(parsed(k.Expr), "(%s) is not null")
+	for _, k := range q.keys {
+		add(k, "(%s) is not null")
 	}
 	for i := range q.plan.View.Features {
 		if f := &q.plan.View.Features[i]; step == q.last+1 && f.At == feature.PhaseWrite && f.Type.Length > 0 {
@@ -229,8 +241,8 @@ func (q *query) wheres(step int) []string {
 // rows are entity key, times and features.
 func (q *query) rows() []string {
 	columns := make([]string, 0, len(q.nodes)+4)
-	for i, k := range q.plan.View.Keys {
-		columns = append(columns, fmt.Sprintf("cast(%s as %s) as %s", q.atWrite(parsed(k.Expr)), expr.SQLType(q.plan.Entity.JoinKeys[i].Type), keyName(i)))
+	for i, k := range q.keys {
+		columns = append(columns, fmt.Sprintf("cast(%s as %s) as %s", q.atWrite(k), expr.SQLType(q.plan.Entity.JoinKeys[i].Type), keyName(i)))
 	}
 	columns = append(columns, sqlEventTime)
 	if q.settings.Latest {
