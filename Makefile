@@ -16,6 +16,8 @@ SCRIPTS := .ci/run $(wildcard tools/*.sh deploy/local/*.sh)
 GENERATED := docs/definitions.schema.json
 # Packages with tests that need real servers.
 REAL = $(shell grep -rlE '^//go:build .*\breal\b' --include='*_test.go' . | xargs -n1 dirname | sort -u)
+# Packages with tests that count allocations, which the race detector disturbs.
+ALLOCS = $(shell grep -rlE '^func Test[A-Za-z]*Alloc' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
 .PHONY: help
 help: ## List the targets
@@ -32,6 +34,7 @@ run: build ## Everything in one process, with live demo events (ARGS='--demo-rat
 .PHONY: test
 test: $(TOOLS)/gotestsum ## All tests that need no server, with the race detector
 	$(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- -race -timeout 5m $(ARGS) ./...
+	$(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- -run Alloc -timeout 5m $(ALLOCS)
 
 .PHONY: test-real
 test-real: $(TOOLS)/gotestsum ## The end-to-end suite on Apache Kafka and Apache Cassandra, or on MILLRACE_TEST_KAFKA and MILLRACE_TEST_CQL
