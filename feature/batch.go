@@ -6,7 +6,8 @@ type Origin struct {
 	RecordMillis int64 // the log's time of the record, milliseconds since the epoch
 	EventMicros  int64 // when it happened, microseconds since the epoch
 	Record       int32 // index of the record among those handed to the decoder
-	Element      int32 // 0 unless the source unnests
+	Element      int32 // 0 unless the view unnests
+	Deleted      bool  // the row says that its entity's row is gone; only its join keys count
 }
 
 // Field is a named, typed column of a schema.

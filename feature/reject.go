@@ -18,6 +18,8 @@ const (
 	ReasonMalformed    Reason = "malformed"          // the record is not of the source's format
 	ReasonWrongType    Reason = "wrong_type"         // a field's value does not fit its declared type
 	ReasonNullKey      Reason = "null_key"           // a join key is null or missing
+	ReasonNoKey        Reason = "no_key"             // a delete that does not say which entity: no join key from the record's key
+	ReasonTombstone    Reason = "tombstone"          // a record without a value, where the source takes none
 	ReasonExpression   Reason = "expression"         // an expression failed on this row
 	ReasonEventFuture  Reason = "event_time_future"  // event time too far ahead of the record time
 	ReasonRecordFuture Reason = "record_time_future" // record time too far ahead of the clock

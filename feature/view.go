@@ -68,6 +68,12 @@ const (
 	TTLIgnore                 // as if it had no TTL
 )
 
+// Unnest makes one row per element of a list of records.
+type Unnest struct {
+	Field string // of the source; declared with Of
+	As    string // the name by which expressions mean an element: As.sku
+}
+
 // View is a feature view: features of one entity from one source.
 type View struct {
 	Meta
@@ -75,6 +81,7 @@ type View struct {
 	Entity    string
 	Source    string
 	Keys      []JoinKeyExpr // one per join key, in the entity's order
+	Unnest    *Unnest       // nil: one row per record
 	OnNullKey NullKeyPolicy
 	Where     string        // "" keeps every row
 	TTL       time.Duration // how long a stored value may be served; 0 for ever
@@ -85,70 +92,4 @@ type View struct {
 	Revision   uint16 // of the view's logic; orders rows, see Sequence
 	Generation uint32 // of the view's stored data
 	Began      uint16 // revision with which the generation began; 0 is the first
-}
-
-// SourceKind says where a source's rows come from.
-type SourceKind uint8
-
-// The source kinds.
-const (
-	SourceKafka SourceKind = iota
-	SourcePush
-	SourceRequest
-)
-
-// StartAt says where a group without offsets begins on a topic.
-type StartAt struct {
-	Latest bool          // at the end; otherwise, with Back zero, at the start
-	Back   time.Duration // this far back from now
-}
-
-// SourceField is a field that a source declares.
-type SourceField struct {
-	Field
-	Path     string        // dotted path in the record; defaults to the name
-	Unit     time.Duration // of an integer timestamp; 0 means RFC 3339 text
-	Optional bool          // a request may leave it out
-}
-
-// EventTimestamp is the member of a finished row that carries its event time,
-// whatever the source calls it.
-const EventTimestamp = "event_timestamp"
-
-// Source is where records come from.
-type Source struct {
-	Meta
-	Name             string
-	Kind             SourceKind
-	Topic            string // of a kafka source, or of a push source that has one
-	Start            StartAt
-	Format           string // "json"
-	Fields           []SourceField
-	EventTime        string // field that carries the event time; "" is the record's own time
-	TransformOnWrite bool   // of records that do not say: raw, or else finished rows
-}
-
-// Field returns the declared field of that name.
-func (s *Source) Field(name string) (SourceField, bool) {
-	for _, f := range s.Fields {
-		if f.Name == name {
-			return f, true
-		}
-	}
-	return SourceField{}, false
-}
-
-// FeatureRef names one feature that a service serves.
-type FeatureRef struct {
-	View    string // a view or an on-demand view
-	Feature string
-	As      string            // alias of the view in answers; "" is the view's name
-	Keys    map[string]string // join key -> request column, when it differs
-}
-
-// Service is a named set of features served together, in order.
-type Service struct {
-	Meta
-	Name     string
-	Features []FeatureRef
 }

@@ -3,6 +3,8 @@ package sources
 import (
 	"context"
 	"errors"
+
+	"millrace/feature"
 )
 
 // ErrUnknownSchema is wrapped by errors of Schemas that are about the schema
@@ -42,7 +44,4 @@ type Schema struct {
 }
 
 // SchemaReference is a schema that another one refers to.
-type SchemaReference struct {
-	Name string // as it is referred to: a type's full name, or an imported file
-	Text string
-}
+type SchemaReference = feature.SchemaReference

@@ -15,7 +15,7 @@ const pushedEventTime = "event_timestamp"
 
 func (b *builder) source(f loadedFile, d *sourceDef, path string) {
 	b.name(f, path, d.Name, "source", "")
-	s := &feature.Source{Meta: d.meta(), Name: d.Name, Format: "json", TransformOnWrite: true, EventTime: d.EventTime}
+	s := &feature.Source{Meta: d.meta(), Name: d.Name, Format: feature.FormatJSON, TransformOnWrite: true, EventTime: d.EventTime}
 	if d.TransformOnWrite != nil {
 		s.TransformOnWrite = *d.TransformOnWrite
 	}
