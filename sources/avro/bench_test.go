@@ -9,6 +9,7 @@ import (
 	"millrace/feature"
 	"millrace/sources"
 	"millrace/sources/avro"
+	"millrace/sources/sourcetest"
 )
 
 // tripSchema has 14 fields, of which ten are decoded.
@@ -64,28 +65,16 @@ func benchRecs(t testing.TB) ([]sources.Record, avro.Settings) {
 	return recordsOf(values...), avro.Settings{Schemas: &registry{schemas: map[int32]sources.Schema{7: schemaOf(tripSchema)}}}
 }
 
-func BenchmarkDecode(b *testing.B) {
+// tripDecoding decodes the trips, and the fields more beside the ten.
+func tripDecoding(t testing.TB, more ...feature.SourceField) sourcetest.Decoding {
+	t.Helper()
 	src := tripSource()
-	recs, settings := benchRecs(b)
-	d, fields := newDecoder(b, src, settings), fieldsOf(src)
-	var batch feature.Batch
-	b.ReportAllocs()
-	for b.Loop() {
-		batch.Reset(fields, 0)
-		if err := d.Decode(b.Context(), &batch, recs); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if batch.Rows() != benchRecords {
-		b.Fatal(batch.Rejects[0])
-	}
-	reportPerEvent(b)
+	src.Fields = append(src.Fields, more...)
+	recs, settings := benchRecs(t)
+	return sourcetest.Decoding{Decoder: newDecoder(t, src, settings), Fields: fieldsOf(src), Records: recs}
 }
 
-func reportPerEvent(b *testing.B) {
-	b.Helper()
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*benchRecords), "ns/event")
-}
+func BenchmarkDecode(b *testing.B) { tripDecoding(b).Bench(b) }
 
 // BenchmarkYardstick decodes the same events with goavro, its codec reused.
 func BenchmarkYardstick(b *testing.B) {
@@ -102,7 +91,7 @@ func BenchmarkYardstick(b *testing.B) {
 			}
 		}
 	}
-	reportPerEvent(b)
+	sourcetest.ReportPerEvent(b, benchRecords)
 }
 
 // BenchmarkNewSchema is what a schema that is seen for the first time costs.
@@ -120,23 +109,13 @@ func BenchmarkNewSchema(b *testing.B) {
 }
 
 func TestSteadyStateAllocatesNothing(t *testing.T) {
-	src := tripSource()
-	src.Fields = append(src.Fields, declared("driver", feature.KindJSON), feature.SourceField{
-		Field: feature.Field{Name: "tags", Type: feature.ListOf(feature.Of(feature.KindString))},
-	})
-	recs, settings := benchRecs(t)
-	d, fields := newDecoder(t, src, settings), fieldsOf(src)
-	var batch feature.Batch
-	fill := func() {
-		batch.Reset(fields, 0)
-		if err := d.Decode(t.Context(), &batch, recs); err != nil || batch.Rows() != benchRecords {
-			t.Fatal(err, batch.Rejects)
-		}
-	}
-	for range 4 {
-		fill()
-	}
-	if n := testing.AllocsPerRun(20, fill); n > 0 {
-		t.Errorf("decoding %d records allocates %v times", benchRecords, n)
-	}
+	tripDecoding(t, declared("driver", feature.KindJSON), tags()).AllocatesNothing(t)
+}
+
+func TestTenMillionMutations(t *testing.T) {
+	tripDecoding(t, declared("driver", feature.KindJSON), tags()).Mutations(t)
+}
+
+func tags() feature.SourceField {
+	return feature.SourceField{Field: feature.Field{Name: "tags", Type: feature.ListOf(feature.Of(feature.KindString))}}
 }

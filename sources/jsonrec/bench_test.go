@@ -10,6 +10,7 @@ import (
 	"millrace/feature"
 	"millrace/sources"
 	"millrace/sources/jsonrec"
+	"millrace/sources/sourcetest"
 )
 
 // trips are n events of 14 fields, about 300 bytes each.
@@ -40,29 +41,17 @@ func tripSource() *feature.Source {
 const benchRecords = 500
 
 func BenchmarkDecode(b *testing.B) {
-	src, recs := tripSource(), trips(benchRecords)
-	fields := fieldsOf(src)
-	d, err := jsonrec.New(src, fields)
-	if err != nil {
-		b.Fatal(err)
-	}
-	var batch feature.Batch
-	b.ReportAllocs()
-	for b.Loop() {
-		batch.Reset(fields, 0)
-		if err := d.Decode(b.Context(), &batch, recs); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if batch.Rows() != benchRecords {
-		b.Fatal(batch.Rejects[0])
-	}
-	reportPerEvent(b)
+	src := tripSource()
+	decoding(b, src, trips(benchRecords)).Bench(b)
 }
 
-func reportPerEvent(b *testing.B) {
-	b.Helper()
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*benchRecords), "ns/event")
+func decoding(tb testing.TB, src *feature.Source, recs []sources.Record) sourcetest.Decoding {
+	tb.Helper()
+	d, err := jsonrec.New(src, fieldsOf(src))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return sourcetest.Decoding{Decoder: d, Fields: fieldsOf(src), Records: recs}
 }
 
 // BenchmarkYardstick decodes the same ten fields with encoding/json.
@@ -91,23 +80,12 @@ func BenchmarkYardstick(b *testing.B) {
 			}
 		}
 	}
-	reportPerEvent(b)
+	sourcetest.ReportPerEvent(b, benchRecords)
 }
 
 func TestSteadyStateAllocatesNothing(t *testing.T) {
-	src, recs := tripSource(), trips(benchRecords)
-	src.Fields = append(src.Fields, feature.SourceField{
-		Field: feature.Field{Name: "tags", Type: feature.ListOf(feature.Of(feature.KindString))},
-	})
-	for i := range recs {
-		v := recs[i].Value
-		recs[i].Value = append(v[:len(v)-1], `,"tags":["a","b\n"]}`...) //nolint:gocritic // the record is the benchmark's own
-	}
-	raw, err := jsonrec.New(src, fieldsOf(src))
-	if err != nil {
-		t.Fatal(err)
-	}
-	allocatesNothing(t, raw, fieldsOf(src), recs)
+	src, recs := tagged()
+	decoding(t, src, recs).AllocatesNothing(t)
 
 	columns := slices.Delete(slices.Clone(src.Fields), 0, 2) // the key, and one that lies deeper
 	columns = append(columns, declared("newer", feature.KindString))
@@ -116,22 +94,24 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allocatesNothing(t, finished, append(fieldsOf(src)[:1], fieldsOf(&feature.Source{Fields: columns})...), recs)
+	fields := append(fieldsOf(src)[:1], fieldsOf(&feature.Source{Fields: columns})...)
+	sourcetest.Decoding{Decoder: finished, Fields: fields, Records: recs}.AllocatesNothing(t)
 }
 
-func allocatesNothing(t *testing.T, d *jsonrec.Decoder, fields []feature.Field, recs []sources.Record) {
-	t.Helper()
-	var batch feature.Batch
-	fill := func() {
-		batch.Reset(fields, 0)
-		if err := d.Decode(t.Context(), &batch, recs); err != nil || batch.Rows() != len(recs) {
-			t.Fatal(err, batch.Rejects)
-		}
+func TestTenMillionMutations(t *testing.T) {
+	src, recs := tagged()
+	decoding(t, src, recs).Mutations(t)
+}
+
+// tagged are trips with tags, and their source.
+func tagged() (*feature.Source, []sources.Record) {
+	src, recs := tripSource(), trips(benchRecords)
+	src.Fields = append(src.Fields, feature.SourceField{
+		Field: feature.Field{Name: "tags", Type: feature.ListOf(feature.Of(feature.KindString))},
+	})
+	for i := range recs {
+		v := recs[i].Value
+		recs[i].Value = append(v[:len(v)-1], `,"tags":["a","b\n"]}`...) //nolint:gocritic // the record is the benchmark's own
 	}
-	for range 4 {
-		fill()
-	}
-	if n := testing.AllocsPerRun(20, fill); n > 0 {
-		t.Errorf("decoding %d records allocates %v times", len(recs), n)
-	}
+	return src, recs
 }

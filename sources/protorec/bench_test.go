@@ -11,6 +11,7 @@ import (
 	"millrace/feature"
 	"millrace/sources"
 	"millrace/sources/protorec"
+	"millrace/sources/sourcetest"
 )
 
 const benchRecords = 500
@@ -64,29 +65,17 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 func bench(b *testing.B, s protorec.Settings, recs []sources.Record) {
-	src := tripSource()
-	fields := fieldsOf(src)
-	d, err := protorec.New(src, fields, s)
-	if err != nil {
-		b.Fatal(err)
-	}
-	var batch feature.Batch
-	b.ReportAllocs()
-	for b.Loop() {
-		batch.Reset(fields, 0)
-		if err := d.Decode(b.Context(), &batch, recs); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if batch.Rows() != len(recs) {
-		b.Fatal(batch.Rejects[0])
-	}
-	reportPerEvent(b)
+	b.Helper()
+	decoding(b, tripSource(), s, recs).Bench(b)
 }
 
-func reportPerEvent(b *testing.B) {
-	b.Helper()
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*benchRecords), "ns/event")
+func decoding(tb testing.TB, src *feature.Source, s protorec.Settings, recs []sources.Record) sourcetest.Decoding {
+	tb.Helper()
+	d, err := protorec.New(src, fieldsOf(src), s)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return sourcetest.Decoding{Decoder: d, Fields: fieldsOf(src), Records: recs}
 }
 
 // BenchmarkYardstick reads the same ten fields with dynamicpb.
@@ -112,10 +101,16 @@ func BenchmarkYardstick(b *testing.B) {
 			_ = m.Get(driver).Message().Get(id)
 		}
 	}
-	reportPerEvent(b)
+	sourcetest.ReportPerEvent(b, benchRecords)
 }
 
-func TestSteadyStateAllocatesNothing(t *testing.T) {
+func TestSteadyStateAllocatesNothing(t *testing.T) { tagged(t).AllocatesNothing(t) }
+
+func TestTenMillionMutations(t *testing.T) { tagged(t).Mutations(t) }
+
+// tagged decodes framed trips with tags.
+func tagged(t *testing.T) sourcetest.Decoding {
+	t.Helper()
 	md := messageOf(t, tripProto, "")
 	src := tripSource()
 	src.Fields = append(src.Fields, declared("tags", "list<string>", ""))
@@ -123,23 +118,6 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	for i := range recs {
 		recs[i].Value = append(recs[i].Value, encode(t, md, `tags: ["a", "b"]`)...)
 	}
-	fields := fieldsOf(src)
 	r := &registry{schemas: map[int32]sources.Schema{1: protobufSchema(tripProto)}}
-	d, err := protorec.New(src, fields, protorec.Settings{Schemas: r})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var batch feature.Batch
-	fill := func() {
-		batch.Reset(fields, 0)
-		if err := d.Decode(t.Context(), &batch, recs); err != nil || batch.Rows() != benchRecords {
-			t.Fatal(err, batch.Rejects)
-		}
-	}
-	for range 4 {
-		fill()
-	}
-	if n := testing.AllocsPerRun(20, fill); n > 0 {
-		t.Errorf("decoding %d records allocates %v times", benchRecords, n)
-	}
+	return decoding(t, src, protorec.Settings{Schemas: r}, recs)
 }
