@@ -40,6 +40,8 @@ func (d *Decoder) walk(n *node, at, end int) int {
 		}
 		if o := n.find(number); o != nil {
 			at = d.field(o, typ, start, at, end)
+		} else if typ == protowire.BytesType && at < end && data[at] < 0x80 && int(data[at]) < end-at {
+			at += 1 + int(data[at]) // skip without its calls
 		} else {
 			at = d.skip(number, typ, at, end)
 		}
@@ -64,6 +66,9 @@ func (d *Decoder) field(o *op, typ protowire.Type, start, at, end int) int {
 	}
 	switch typ {
 	case protowire.VarintType:
+		if at < end && d.data[at] < 0x80 {
+			return d.numbers(o, uint64(d.data[at]), start, at+1)
+		}
 		v, next := d.varint(at, end)
 		return d.numbers(o, v, start, next)
 	case protowire.Fixed32Type:

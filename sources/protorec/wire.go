@@ -35,6 +35,9 @@ func (d *Decoder) varint(at, end int) (uint64, int) {
 // length reads the length of what follows and returns where that begins and
 // ends; both are failed when it is longer than what is left.
 func (d *Decoder) length(at, end int) (from, to int) {
+	if at < end && d.data[at] < 0x80 && int(d.data[at]) < end-at { // as most are: one byte, and sound
+		return at + 1, at + 1 + int(d.data[at])
+	}
 	n, from := d.varint(at, end)
 	if from == failed {
 		return failed, failed
