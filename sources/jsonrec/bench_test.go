@@ -94,7 +94,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fields := append(fieldsOf(src)[:1], fieldsOf(&feature.Source{Fields: columns})...)
+	fields := slices.Concat(fieldsOf(src)[:1], fieldsOf(&feature.Source{Fields: columns}))
 	sourcetest.Decoding{Decoder: finished, Fields: fields, Records: recs}.AllocatesNothing(t)
 }
 

@@ -36,7 +36,7 @@ func (d Decoding) Mutations(t *testing.T) {
 	}
 	var (
 		batch   feature.Batch
-		random  = rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same damage each time
+		random  = rand.New(rand.NewPCG(1, 2)) // the same damage each time
 		recs    = make([]sources.Record, mutationsAtOnce)
 		ends    = make([]int, mutationsAtOnce)
 		before  memory
