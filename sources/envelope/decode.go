@@ -13,7 +13,7 @@ import (
 
 // Decode implements sources.Decoder. Rows may point into the records.
 func (d *Decoder) Decode(ctx context.Context, dst *feature.Batch, recs []sources.Record) error {
-	if d.plain && !slices.ContainsFunc(recs, isTombstone) {
+	if d.plain && !hasTombstone(recs) {
 		return d.inner.Decode(ctx, dst, recs) //nolint:wrapcheck // says what it could not do
 	}
 	if !slices.Equal(dst.Fields, d.layout) {
@@ -36,7 +36,14 @@ func (d *Decoder) Decode(ctx context.Context, dst *feature.Batch, recs []sources
 	return d.decode(ctx, dst, recs)
 }
 
-func isTombstone(rec sources.Record) bool { return rec.Value == nil }
+func hasTombstone(recs []sources.Record) bool {
+	for i := range recs { // by index: a record is a hundred bytes
+		if recs[i].Value == nil {
+			return true
+		}
+	}
+	return false
+}
 
 // decode hands records to the inner decoder in runs between those that it
 // should not see.
