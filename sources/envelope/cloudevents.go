@@ -89,9 +89,9 @@ func jsonFormat(rest []byte) bool {
 
 // headerOf finds an attribute in binary mode.
 func headerOf(rec *sources.Record, name string) []byte {
-	for i := len(rec.Headers) - 1; i >= 0; i-- {
-		if rest, ok := strings.CutPrefix(rec.Headers[i].Key, attributePrefix); ok && rest == name {
-			return rec.Headers[i].Value
+	for _, h := range slices.Backward(rec.Headers) {
+		if rest, ok := strings.CutPrefix(h.Key, attributePrefix); ok && rest == name {
+			return h.Value
 		}
 	}
 	return nil

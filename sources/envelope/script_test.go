@@ -147,4 +147,3 @@ func message(t testing.TB, text, name string) protoreflect.MessageDescriptor {
 	}
 	return md
 }
-
