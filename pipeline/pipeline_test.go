@@ -110,6 +110,7 @@ func (r *rig) listen() Events {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.records += b.Records
+			r.ends.Received += b.Views[0].Received
 			r.ends.Stored += b.Views[0].Stored
 			r.ends.Superseded += b.Views[0].Superseded
 			r.ends.Filtered += b.Views[0].Filtered

@@ -2,6 +2,7 @@ package transforms_test
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"testing"
@@ -389,5 +390,51 @@ func TestExplainCountsWhatRuns(t *testing.T) {
 	}
 	if text := e.String(); !strings.Contains(text, "= rate * 2 + fare / km  (loads fare, km)\n") {
 		t.Errorf("%s", text)
+	}
+}
+
+// TestDeletesAreAskedForTheirKeyAlone gives a view that would refuse or filter
+// any row some deletes: those that tell whose row goes are kept.
+func TestDeletesAreAskedForTheirKeyAlone(t *testing.T) {
+	v := view("1 / qty > 2", "huge = qty * 9223372036854775807")
+	v.Keys[0].Expr = "driver_id + 1"
+	const hour = 3_600_000
+	for _, policy := range []feature.NullKeyPolicy{feature.NullKeyDeadLetter, feature.NullKeyFilter} {
+		v.OnNullKey = policy
+		p := compile(t, v)
+		raw, err := p.NewWriter(p.Fields, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var in, finished feature.Batch
+		var out feature.Rows
+		fill(&in, p.Fields, []row{{driver: 7, qty: 2}, {}, {driver: math.MaxInt64}, {driver: 8, event: hour}, {driver: 9, record: 2 * hour}, {driver: 7}})
+		finished.Reset(p.FinishedFields(), 3)
+		for i := range in.Origins {
+			in.Origins[i].Deleted = true
+			finished.AppendRow(in.Origins[i])
+		}
+		finished.Columns[0].SetInt(0, 8)
+		for what, want := range map[string]string{
+			"raw":      "[1 no_key] [2 no_key] [3 event_time_future] [4 record_time_future] kept [0 8] [5 8] ",
+			"finished": "[1 no_key] [2 no_key] [3 event_time_future] [4 record_time_future] [5 no_key] kept [0 8] ",
+		} {
+			if what == "raw" {
+				raw.Apply(&in, hour, &out)
+			} else {
+				p.NewFinishedWriter(time.Minute).Apply(&finished, hour, &out)
+			}
+			var got strings.Builder
+			for _, r := range out.Rejects {
+				fmt.Fprintf(&got, "[%d %s] ", r.Origin.Record, r.Reason)
+			}
+			got.WriteString("kept ")
+			for i, o := range out.Origins {
+				fmt.Fprintf(&got, "[%d %s] ", o.Record, show(&out.Keys[0], i))
+			}
+			if got.String() != want || out.Filtered > 0 {
+				t.Errorf("%s: %s, want %s; %d filtered", what, got.String(), want, out.Filtered)
+			}
+		}
 	}
 }

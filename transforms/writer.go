@@ -114,6 +114,9 @@ func (w *Writer) end(in *feature.Batch, row int, nowMillis int64, out *feature.R
 		out.Rejects = append(out.Rejects, feature.Reject{Origin: o, Stage: feature.StageTransform, Reason: reason, Message: message})
 		return false
 	}
+	if o.Deleted {
+		return w.deletedEnd(row, o, out)
+	}
 	nKeys := len(out.Keys)
 	if w.hasWhere() {
 		if w.rejected(nKeys, "where", "", row, o, out) {
@@ -125,6 +128,27 @@ func (w *Writer) end(in *feature.Batch, row int, nowMillis int64, out *feature.R
 		}
 	}
 	return w.keyEnd(row, o, out) && w.columnsEnd(row, o, out)
+}
+
+// deletedEnd asks a deleted row for nothing but whose it is: `where` has said
+// nothing of the row that it takes away, and a key that is not known is never
+// filtered, because a row that should be gone would stay.
+func (w *Writer) deletedEnd(row int, o feature.Origin, out *feature.Rows) bool {
+	for i := range out.Keys {
+		failed := false
+		if w.machine != nil && w.machine.AnyFailed(i) {
+			_, failed = w.machine.Failure(i, row)
+		}
+		if !failed && !w.outs[i].IsNull(row) {
+			continue
+		}
+		out.Rejects = append(out.Rejects, feature.Reject{
+			Origin: o, Stage: feature.StageTransform, Reason: feature.ReasonNoKey,
+			Message: "a delete does not tell join key " + w.plan.View.Keys[i].JoinKey,
+		})
+		return false
+	}
+	return true
 }
 
 func (w *Writer) keyEnd(row int, o feature.Origin, out *feature.Rows) bool {

@@ -7,11 +7,15 @@ import (
 	"millrace/feature"
 )
 
-// AppendRow appends the bytes of one finished row. The same row gives the same
+// AppendRow appends the bytes of one finished row; one that is deleted is a
+// header alone. The same row gives the same
 // bytes everywhere: nulls are zero and NaN has one pattern. The caller has
 // checked the row's bounds; see Encoder.
 func AppendRow(dst []byte, rows *feature.Rows, row int) []byte {
 	dst = appendHeader(dst, rows, row)
+	if rows.Origins[row].Deleted {
+		return dst
+	}
 	dst = appendNulls(dst, rows.Columns, row)
 	variable := 0
 	for i := range rows.Columns {
@@ -29,7 +33,11 @@ func appendHeader(dst []byte, rows *feature.Rows, row int) []byte {
 	origin := rows.Origins[row]
 	seq := feature.NewSequence(rows.View.Revision, origin)
 	dst = append(dst, seq[:]...)
-	dst = append(dst, Format, 0)
+	flags := feature.RowFlags(0)
+	if origin.Deleted {
+		flags = feature.RowDeleted
+	}
+	dst = append(dst, Format, byte(flags))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(rows.Partition))
 	dst = binary.LittleEndian.AppendUint32(dst, rows.Stored.ID)
 	return binary.LittleEndian.AppendUint64(dst, uint64(origin.EventMicros))

@@ -59,7 +59,10 @@ func encodeRow(dst *sinks.Buffer, rows *feature.Rows, row int, name string) faul
 	if f := checkRow(rows, row); f.reason != "" {
 		return f
 	}
-	size := rowBytes(rows.Columns, row)
+	size := headerBytes
+	if !rows.Origins[row].Deleted {
+		size = rowBytes(rows.Columns, row)
+	}
 	if size > sinks.MaxRowBytes {
 		return fault{feature.ReasonRowTooLarge, "the encoded row has " + strconv.Itoa(size) +
 			" bytes, more than " + strconv.Itoa(sinks.MaxRowBytes)}
@@ -95,6 +98,9 @@ func checkRow(rows *feature.Rows, row int) fault {
 	}
 	if n := keyText(rows.Keys, row); n > feature.MaxKeyBytes {
 		return keyFault(n)
+	}
+	if origin.Deleted {
+		return fault{}
 	}
 	for i := range rows.Columns {
 		c := &rows.Columns[i]

@@ -228,3 +228,27 @@ func TestNaNIsTheOneOfTheDocument(t *testing.T) {
 		t.Errorf("NaN of both widths: % x", got[len(got)-len(want):])
 	}
 }
+
+// TestDeletedRowIsAHeader holds deletes to docs/format/row.md, also where the
+// row's lists would be refused, and reads one beside a row.
+func TestDeletedRowIsAHeader(t *testing.T) {
+	_, st := oneRow(t)
+	rows := newRows(st, 2)
+	rows.Origins[0].Deleted = true
+	for i := range rows.Columns {
+		if c := &rows.Columns[i]; c.Type.IsList() {
+			c.SetList(0, c.Elems.Len()) // none, whatever the length declared
+		}
+	}
+	b := encodeAll(t, rows)
+	if len(b.Rows) != 2 || len(b.Rows[0].Value) != 36 || b.Rows[0].Value[19] != 1 || b.Rows[1].Value[19] != 0 {
+		t.Fatalf("rows %x, rejects %+v", b.Rows, rows.Rejects)
+	}
+	got, err := read(schemas{st.ID: st}, [][]byte{b.Rows[0].Value, b.Rows[1].Value}, st.Columns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Found.Get(0) || !got.Found.Get(1) || got.Origins[0].Flags != feature.RowDeleted || got.Origins[0].EventMicros != rows.Origins[0].EventMicros {
+		t.Errorf("found %v and %v, origin %+v", got.Found.Get(0), got.Found.Get(1), got.Origins[0])
+	}
+}

@@ -6,18 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"millrace/feature"
 	"millrace/sinks"
+	"millrace/sinks/rowcodec"
 )
 
 func cellContracts() []contract {
 	return []contract{
 		{"CellKeepsTheGreatestRowInEveryOrder", greatestInEveryOrder},
 		{"ReplaysChangeNothing", replaysChangeNothing},
+		{"DeletesAreOrderedLikeRows", deletesInEveryOrder},
 		{"ExtremeStampsAreOrdered", extremeStamps},
 		{"ViewsOfOneEntityAreApart", viewsApart},
 		{"NeighbouringNamesAreApart", namesApart},
@@ -84,6 +88,41 @@ func replaysChangeNothing(t *testing.T, s Store) {
 			write(t, s, r)
 		}
 		expect(t, "after the history", read(t, s, entity, "k", "v@1"), "third")
+	}
+}
+
+// deletesInEveryOrder writes rows and deletes of one entity, encoded as they
+// are in production, in all orders: the later event counts, and of one
+// millisecond the later record, whichever of the two is the delete.
+func deletesInEveryOrder(t *testing.T, s Store) {
+	entity := fresh("entity")
+	at := func(offset, micros int64, deleted bool) sinks.Row {
+		o := feature.Origin{Offset: offset, EventMicros: micros, RecordMillis: micros / 1000, Deleted: deleted}
+		rows := feature.Rows{View: &feature.View{Revision: 1}, Stored: new(feature.Stored), Origins: []feature.Origin{o}}
+		return row(entity, "", "v@1", micros, string(rowcodec.AppendRow(nil, &rows, 0)))
+	}
+	const ms = 1000
+	for name, history := range map[string][]sinks.Row{ // the last row counts
+		"re-insert in the same millisecond": {at(1, ms, false), at(2, ms, true), at(3, ms, false)},
+		"delete in the same millisecond":    {at(1, ms, false), at(2, ms, false), at(3, ms, true)},
+		"a delete that is older":            {at(7, ms, true), at(2, 2*ms, false)},
+		"a delete that is older, late":      {at(2, ms, true), at(1, 2*ms, false)},
+		"re-insert":                         {at(1, ms, false), at(2, 2*ms, true), at(3, 3*ms, false)},
+		"delete":                            {at(1, ms, false), at(2, 2*ms, true)},
+		"equal":                             {at(1, ms, true), at(1, ms, true)},
+	} {
+		want, n := history[len(history)-1].Value, 0
+		permute(slices.Clone(history), func(order []sinks.Row) {
+			key := fmt.Sprintf("%s %d", name, n)
+			n++
+			for _, r := range order {
+				r.Key = key
+				write(t, s, r)
+			}
+			if got := read(t, s, entity, key, "v@1"); !bytes.Equal(got, want) {
+				t.Errorf("%s: cell is %x, want %x", key, got, want)
+			}
+		})
 	}
 }
 

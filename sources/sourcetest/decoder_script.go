@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,12 +33,19 @@ type ScriptFormat interface {
 // These lines are understood in every format:
 //
 //	source                          begins another source
-//	field NAME TYPE [path=] [unit=] [length=]
+//	envelope NAME
+//	on_tombstone delete|ignore|dead_letter
+//	field NAME TYPE [path=] [unit=] [length=] [header=] [key]
 //	hidden …                        declared, but not decoded
 //	event_time NAME
 //	time MILLIS                     of the records that follow
+//	header NAME VALUE               of the next record; there may be several
+//	keyed TEXT                      the key of the next record
+//	tombstone                       a record without a value
 //	refused MESSAGE                 the decoder is not to be had
 //	row NAME=VALUE … @EVENT_MICROS [absent N]
+//	deleted NAME=VALUE … @EVENT_MICROS
+//	none                            it becomes nothing
 //	reject REASON MESSAGE
 type Script struct {
 	T      *testing.T
@@ -49,6 +57,8 @@ type Script struct {
 	line      int    // where the script is read
 	text      string // what stands there behind the verb
 	millis    int64
+	key       []byte // of the next record, as headers are
+	headers   []sources.Header
 	records   []sources.Record
 	shown     []string // parallel to records, as lines is
 	lines     []int
@@ -91,11 +101,24 @@ func runScript(s *Script, text string) {
 			s.Declare(strings.Fields(rest), verb == "field")
 		case "event_time":
 			s.Source.EventTime = rest
+		case "envelope":
+			s.Source.Envelope = feature.Envelope(rest)
+		case "on_tombstone":
+			s.Source.OnTombstone = feature.TombstonePolicy(slices.Index([]string{"delete", "ignore", "dead_letter"}, rest))
+		case "header":
+			name, value, _ := strings.Cut(rest, " ")
+			s.headers = append(s.headers, sources.Header{Key: name, Value: []byte(value)})
+		case "keyed":
+			s.Key([]byte(rest))
+		case "tombstone":
+			s.Record(nil)
 		case "time":
 			s.millis, _ = strconv.ParseInt(rest, 10, 64)
 		case "refused":
 			s.refused = rest
-		case "row", "reject":
+		case "none":
+			s.want = append(s.want, "")
+		case "row", "reject", "deleted":
 			row, absent, _ := strings.Cut(line, " absent ")
 			n, _ := strconv.Atoi(absent)
 			s.want, s.absent = append(s.want, row), s.absent+n
@@ -122,9 +145,15 @@ func (s *Script) reset() {
 
 // Record adds a record, which the line says.
 func (s *Script) Record(value []byte) {
-	s.records = append(s.records, sources.Record{Value: value, Offset: int64(s.line), TimeMillis: s.millis})
+	s.records = append(s.records, sources.Record{
+		Key: s.key, Value: value, Headers: s.headers, Offset: int64(s.line), TimeMillis: s.millis,
+	})
+	s.key, s.headers = nil, nil
 	s.lines, s.shown = append(s.lines, s.line), append(s.shown, s.text)
 }
+
+// Key is the key of the next record.
+func (s *Script) Key(key []byte) { s.key = key }
 
 // Declare declares a field of the source: its name, its type and options. It
 // is decoded if decode says so.
@@ -140,6 +169,10 @@ func (s *Script) Declare(words []string, decode bool) {
 		switch name {
 		case "path":
 			f.Path = v
+		case "header":
+			f.Header = v
+		case "key":
+			f.Key = true
 		case "unit":
 			f.Unit, err = time.ParseDuration("1" + v)
 		case "length":
@@ -215,6 +248,9 @@ func (r Rendering) Outcomes(b *feature.Batch, n int) []string {
 	}
 	for row, o := range b.Origins {
 		words := []string{"row"}
+		if o.Deleted {
+			words[0] = "deleted"
+		}
 		for c := range b.Columns {
 			words = append(words, b.Fields[c].Name+"="+r.Show(&b.Columns[c], row))
 		}
