@@ -11,7 +11,7 @@ import (
 // refuse, is refused for each view of these.
 type shapes struct {
 	of      []shape
-	refusal map[place]int // how many shapes refuse it
+	refusal map[spot]int // how many shapes refuse it
 }
 
 type shape struct {
@@ -20,8 +20,8 @@ type shape struct {
 	batch   feature.Batch
 }
 
-// place is a record of a batch, or an element of one.
-type place struct{ record, element int32 }
+// spot is a record of a batch, or an element of one.
+type spot struct{ record, element int32 }
 
 func newShapes(of []Shape) shapes {
 	var s shapes
@@ -41,12 +41,12 @@ func (s *shapes) common(all []feature.Reject) []feature.Reject {
 		return all
 	}
 	if s.refusal == nil {
-		s.refusal = make(map[place]int)
+		s.refusal = make(map[spot]int)
 	}
 	defer clear(s.refusal)
 	for i := range s.of {
 		for _, r := range s.of[i].batch.Rejects {
-			s.refusal[placeOf(&r)]++
+			s.refusal[spotOf(&r)]++
 		}
 	}
 	for i := range s.of {
@@ -54,7 +54,7 @@ func (s *shapes) common(all []feature.Reject) []feature.Reject {
 		kept := b.Rejects[:0]
 		for _, r := range b.Rejects {
 			switch {
-			case s.refusal[placeOf(&r)] < len(s.of):
+			case s.refusal[spotOf(&r)] < len(s.of):
 				kept = append(kept, r)
 			case i == 0:
 				all = append(all, r)
@@ -65,4 +65,4 @@ func (s *shapes) common(all []feature.Reject) []feature.Reject {
 	return all
 }
 
-func placeOf(r *feature.Reject) place { return place{r.Origin.Record, r.Origin.Element} }
+func spotOf(r *feature.Reject) spot { return spot{r.Origin.Record, r.Origin.Element} }

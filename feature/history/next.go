@@ -215,7 +215,7 @@ func describe(v *feature.View, p *transforms.Plan) ViewState {
 		Stored: make(map[string]string), Read: make(map[string]string),
 	}
 	if v.Unnest != nil {
-		s.Shape["unnest"] = v.Unnest.Field + " as " + v.Unnest.As
+		s.Shape["unnest"] = v.Unnest.Field
 		list, _ := p.Source.Field(v.Unnest.Field)
 		s.Shape["field "+list.Name] = fieldText(list)
 	} else {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ type ScriptFormat interface {
 }
 
 // Script is a source of a script: its declaration, then records each followed
-// by the row or the reject that it becomes. All records of a source go through
+// by the rows or rejects that it becomes. All records of a source go through
 // one decoder in one batch, so neighbours can disturb each other if they do.
 // These lines are understood in every format:
 //
@@ -37,8 +38,9 @@ type ScriptFormat interface {
 //	event_time NAME
 //	time MILLIS                     of the records that follow
 //	refused MESSAGE                 the decoder is not to be had
-//	row NAME=VALUE … @EVENT_MICROS [absent N]
-//	reject REASON MESSAGE
+//	row NAME=VALUE … @EVENT_MICROS [element N] [absent N]
+//	reject REASON MESSAGE [element N]
+//	nothing                         becomes of the record
 type Script struct {
 	T      *testing.T
 	Source feature.Source
@@ -98,7 +100,10 @@ func runScript(s *Script, text string) {
 		case "row", "reject":
 			row, absent, _ := strings.Cut(line, " absent ")
 			n, _ := strconv.Atoi(absent)
-			s.want, s.absent = append(s.want, row), s.absent+n
+			s.absent += n
+			s.becomes(row)
+		case "nothing":
+			s.becomes("")
 		default:
 			s.T.Fatalf("line %d: unknown verb %q", s.line, verb)
 		}
@@ -124,6 +129,16 @@ func (s *Script) reset() {
 func (s *Script) Record(value []byte) {
 	s.records = append(s.records, sources.Record{Value: value, Offset: int64(s.line), TimeMillis: s.millis})
 	s.lines, s.shown = append(s.lines, s.line), append(s.shown, s.text)
+}
+
+// becomes says what the latest record is to become, more than one thing in the
+// order of elements.
+func (s *Script) becomes(what string) {
+	if n := len(s.records); n > 0 && n == len(s.want) {
+		s.want[n-1] += "\n" + what
+		return
+	}
+	s.want = append(s.want, what)
 }
 
 // Declare declares a field of the source: its name, its type and options. It
@@ -207,20 +222,43 @@ type Rendering struct {
 	PlainJSON bool // JSON stands as it is, not in quotes
 }
 
-// Outcomes describes what became of each of n records.
+// Outcomes describes what became of each of n records: a line for each row or
+// reject, in the order of elements.
 func (r Rendering) Outcomes(b *feature.Batch, n int) []string {
-	out := make([]string, n)
+	lines := make([][]outcome, n)
+	add := func(o feature.Origin, text string) {
+		if o.Element > 0 {
+			text += fmt.Sprintf(" element %d", o.Element)
+		}
+		lines[o.Record] = append(lines[o.Record], outcome{o.Element, text})
+	}
 	for _, j := range b.Rejects {
-		out[j.Origin.Record] += fmt.Sprintf("reject %s %s", j.Reason, j.Message)
+		add(j.Origin, fmt.Sprintf("reject %s %s", j.Reason, j.Message))
 	}
 	for row, o := range b.Origins {
 		words := []string{"row"}
 		for c := range b.Columns {
 			words = append(words, b.Fields[c].Name+"="+r.Show(&b.Columns[c], row))
 		}
-		out[o.Record] += fmt.Sprintf("%s @%d", strings.Join(words, " "), o.EventMicros)
+		add(o, fmt.Sprintf("%s @%d", strings.Join(words, " "), o.EventMicros))
+	}
+	out := make([]string, n)
+	for i, of := range lines {
+		slices.SortStableFunc(of, func(a, b outcome) int { return int(a.element - b.element) })
+		for k, o := range of {
+			if k > 0 {
+				out[i] += "\n"
+			}
+			out[i] += o.text
+		}
 	}
 	return out
+}
+
+// outcome is what became of a record or an element of it.
+type outcome struct {
+	element int32
+	text    string
 }
 
 // Show writes value i of a column.
