@@ -131,6 +131,10 @@ func (f *script) Decoder(s *sourcetest.Script) (sources.Decoder, error) {
 
 // decoders returns what makes the decoders of a format.
 func decoders(format string, schemas registry, reader *sources.Schema) func(unnest.Part) (sources.Decoder, error) {
+	return decodersOf(format, schemas, reader)
+}
+
+func decodersOf(format string, schemas sources.Schemas, reader *sources.Schema) func(unnest.Part) (sources.Decoder, error) {
 	return func(p unnest.Part) (sources.Decoder, error) {
 		switch format {
 		case "avro":
