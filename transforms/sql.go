@@ -143,6 +143,9 @@ func (q *query) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "-- %s of %s, by DuckDB with its TimeZone set to UTC.\n", q.plan.View, q.plan.Entity.Name)
 	fmt.Fprintf(&b, "-- %s holds raw events: the fields of source %s, and %s.\n", q.table(), q.plan.Source.Name, strings.Join(q.recordColumns(), ", "))
+	if u := q.plan.View.Unnest; u != nil {
+		fmt.Fprintf(&b, "-- Its column %s is a list of structs, and a row here is an element of one.\n", expr.QuoteSQL(u.Field))
+	}
 	if q.readsNow() {
 		b.WriteString("-- now() at read is the variable read_time: set variable read_time = timestamp '2026-01-31 12:00:00';\n")
 	}
@@ -192,7 +195,7 @@ func (q *query) events() []string {
 	}
 	eventTime := `"record_time"`
 	if name := q.plan.Source.EventTime; name != "" {
-		eventTime = "coalesce(" + expr.QuoteSQL(name) + `, "record_time")`
+		eventTime = "coalesce(" + q.field(name) + `, "record_time")`
 	}
 	columns = append(columns, fmt.Sprintf("cast(%s as timestamp) as %s", eventTime, sqlEventTime),
 		`cast(date_trunc('milliseconds', "record_time") as timestamp) as `+sqlNow)

@@ -1,5 +1,6 @@
 -- view sales (revision 1, generation 0) of article, by DuckDB with its TimeZone set to UTC.
 -- "orders" holds raw events: the fields of source orders, and record_time, record_offset, record_partition.
+-- Its column "lines" is a list of structs, and a row here is an element of one.
 with millrace_0 as (
   select
     cast("millrace_elements"."item"."sku" as varchar) as "item.sku",
@@ -7,7 +8,7 @@ with millrace_0 as (
     cast("orders"."city" as varchar) as "city",
     cast("millrace_elements"."item"."city" as varchar) as "item.city",
     cast("orders"."lines" as json[]) as "lines",
-    cast(coalesce("at", "record_time") as timestamp) as "millrace_event_time",
+    cast(coalesce("orders"."at", "record_time") as timestamp) as "millrace_event_time",
     cast(date_trunc('milliseconds', "record_time") as timestamp) as "millrace_now",
     "record_offset",
     "record_partition",
