@@ -15,7 +15,7 @@ import (
 	"millrace/sources/unnest"
 )
 
-var formats = []string{"json", "avro", "protobuf"}
+var formats = []string{"json", "avro", "protobuf", "plain avro", "plain protobuf"}
 
 const (
 	orderAvro = `{"type":"record","name":"Order","fields":[{"name":"id","type":"long"},` +
@@ -51,7 +51,8 @@ func orders() *feature.Source {
 var (
 	ofLines     = feature.Unnest{Field: "lines", As: "item"}
 	orderFields = []feature.Field{
-		{Name: "item.qty", Type: feature.Of(feature.KindInt32)}, {Name: "id", Type: feature.Of(feature.KindInt64)},
+		{Name: "item.qty", Type: feature.Of(feature.KindInt32)},
+		{Name: "id", Type: feature.Of(feature.KindInt64)},
 		{Name: "item.sku", Type: feature.Of(feature.KindString)},
 	}
 )
@@ -59,7 +60,7 @@ var (
 func newDecoder(t testing.TB, format string) *unnest.Decoder {
 	t.Helper()
 	schemas := registry{{Type: sources.SchemaAvro, Text: orderAvro}}
-	if format == "protobuf" {
+	if strings.HasSuffix(format, "protobuf") {
 		schemas = registry{{Type: sources.SchemaProtobuf, Text: orderProto}}
 	}
 	d, err := unnest.New(orders(), ofLines, orderFields, decoders(format, schemas, nil))
@@ -71,7 +72,7 @@ func newDecoder(t testing.TB, format string) *unnest.Decoder {
 
 // encoder returns what writes orders in a format.
 func encoder(t testing.TB, format string) func(order) []byte {
-	switch format {
+	switch strings.TrimPrefix(format, "plain ") {
 	case "json":
 		return func(o order) []byte {
 			text, err := json.Marshal(o)
@@ -101,8 +102,7 @@ func (o order) avro() string {
 		}
 		sku, qty := "null", "null"
 		if l.SKU != nil {
-			text, _ := json.Marshal(*l.SKU)
-			sku = fmt.Sprintf(`{"string": %s}`, text)
+			sku = fmt.Sprintf(`{"string": %q}`, *l.SKU)
 		}
 		if l.Qty != nil {
 			qty = fmt.Sprintf(`{"long": %d}`, *l.Qty)

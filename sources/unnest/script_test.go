@@ -114,7 +114,7 @@ func (f *script) frame(value []byte) []byte {
 
 // frame puts Confluent's header before a value.
 func frame(format string, id int, value []byte) []byte {
-	if format == "json" {
+	if format == "json" || strings.HasPrefix(format, "plain ") {
 		return value
 	}
 	head := binary.BigEndian.AppendUint32([]byte{0}, uint32(id))
@@ -141,6 +141,15 @@ func decodersOf(format string, schemas sources.Schemas, reader *sources.Schema) 
 			return avro.New(p.Source, p.Fields, avro.Settings{Schemas: schemas, Reader: reader, Raw: p.Raw, At: p.At})
 		case "protobuf":
 			return protorec.New(p.Source, p.Fields, protorec.Settings{Schemas: schemas, Raw: p.Raw, At: p.At})
+		case "plain avro":
+			plain := []sources.Schema{schemas.(registry)[0]}
+			return avro.New(p.Source, p.Fields, avro.Settings{Framing: avro.FramingNone, Writers: plain, Raw: p.Raw, At: p.At})
+		case "plain protobuf":
+			md, err := protorec.Compile(context.Background(), schemas.(registry)[0], "")
+			if err != nil {
+				return nil, err
+			}
+			return protorec.New(p.Source, p.Fields, protorec.Settings{Message: md, Raw: p.Raw, At: p.At})
 		default:
 			return jsonrec.New(p.Source, p.Fields)
 		}
