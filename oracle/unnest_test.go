@@ -29,8 +29,11 @@ func TestQueriesOfElementsGiveWhatIsServed(t *testing.T) {
 		Name: "sales", Entity: "article", Source: "orders", Unnest: &feature.Unnest{Field: "lines", As: "item"}, OnNullKey: feature.NullKeyFilter,
 		Where: "item.qty <> 3 or city is null", Revision: 1, Generation: 1, Keys: []feature.JoinKeyExpr{{JoinKey: "sku", Expr: "upper(item.sku)"}},
 		Features: []feature.Feature{
-			{Name: "twice", Expr: "sold * 2"}, {Name: "sold", Expr: "item.qty"}, {Name: "city", Expr: "city"},
-			{Name: "of", Expr: "len(lines)"}, {Name: "share", Expr: "item.qty / len(lines)", At: feature.PhaseRead},
+			{Name: "twice", Expr: "sold * 2"},
+			{Name: "sold", Expr: "item.qty"},
+			{Name: "city", Expr: "city"},
+			{Name: "of", Expr: "len(lines)"},
+			{Name: "share", Expr: "item.qty / len(lines)", At: feature.PhaseRead},
 		},
 	}
 	plan, problems := transforms.Compile(v, src, article)
@@ -65,7 +68,8 @@ func (e *events) orders(t *testing.T, src *feature.Source, p *transforms.Plan, r
 		}
 		quote := func(mark string) string { return strings.ReplaceAll(mark+city+mark, mark+"null"+mark, "null") }
 		recs = append(recs, sources.Record{Offset: int64(i), TimeMillis: millis, Value: fmt.Appendf(nil, `{"city":%s,"lines":[%s]}`, quote(`"`), strings.Join(jsons, ","))})
-		rows = append(rows, fmt.Sprintf("select cast(%s as varchar) as city, cast([%s] as struct(sku varchar, qty bigint)[]) as lines, make_timestamp(%d) as record_time, %d as record_offset, 0 as record_partition",
+		rows = append(rows, fmt.Sprintf("select cast(%s as varchar) as city, cast([%s] as struct(sku varchar, qty bigint)[]) as lines, "+
+			"make_timestamp(%d) as record_time, %d as record_offset, 0 as record_partition",
 			quote("'"), strings.Join(structs, ","), millis*1000, i))
 	}
 	e.raw = "create table orders as " + strings.Join(rows, " union all ")
