@@ -196,3 +196,41 @@ func TestLoadedIsReusedWithoutAllocating(t *testing.T) {
 		t.Errorf("Reset allocates %v times", n)
 	}
 }
+
+func TestSpreadRepeatsRows(t *testing.T) {
+	from := []int32{2, 2, -1, 0, 1, 1}
+	src := ints(10, 11, 12)
+	src.SetNull(1)
+	c := ints(99)
+	c.Spread(src, from)
+	for i, row := range from {
+		if null := row < 0 || src.IsNull(int(row)); c.IsNull(i+1) != null || !null && c.Ints[i+1] != src.Ints[row] {
+			t.Errorf("row %d is wrong", i+1)
+		}
+	}
+	if c.Len() != 7 || c.IsNull(0) || c.Ints[0] != 99 {
+		t.Errorf("%d rows, the first is %d", c.Len(), c.Ints[0])
+	}
+}
+
+func TestSpreadCopiesAListOnce(t *testing.T) {
+	var src, c feature.Column
+	src.Reset(feature.ListOf(feature.Of(feature.KindInt64)))
+	c.Reset(src.Type)
+	for row := range 2 {
+		src.AppendNull()
+		for v := range 3 {
+			src.Elems.SetInt(src.Elems.AppendNull(), int64(10*row+v))
+		}
+		src.SetList(row, 3*row)
+	}
+	c.Spread(&src, []int32{1, 1, -1, 1, 0})
+	for i, first := range []int64{10, 10, -1, 10, 0} {
+		if first < 0 != c.IsNull(i) || first >= 0 && c.Elems.Ints[c.Spans[i].Start] != first {
+			t.Errorf("row %d is wrong", i)
+		}
+	}
+	if n := c.Elems.Len(); n != 9 {
+		t.Errorf("%d elements were copied", n)
+	}
+}

@@ -43,3 +43,53 @@ func gather[T any](dst, src []T, keep []int32) {
 		dst[i] = src[row]
 	}
 }
+
+// Spread appends rows of src, which has the same layout: those that from lists,
+// in any order and as often as it does; a negative number is a null. Strings
+// are shared with src. Lists are copied, but once where one stands several
+// times in a row.
+func (c *Column) Spread(src *Column, from []int32) {
+	first := c.Len()
+	c.Resize(first + len(from))
+	switch c.Type.Layout() {
+	case LayoutBool:
+		spread(c.Bools[first:], src.Bools, from)
+	case LayoutInt:
+		spread(c.Ints[first:], src.Ints, from)
+	case LayoutFloat:
+		spread(c.Floats[first:], src.Floats, from)
+	case LayoutString:
+		spread(c.Strings[first:], src.Strings, from)
+	case LayoutList:
+		c.spreadLists(first, src, from)
+		return
+	case LayoutNone:
+		return
+	}
+	for i, row := range from {
+		if row >= 0 && src.Valid.Get(int(row)) {
+			c.Valid.Set(first + i)
+		}
+	}
+}
+
+func spread[T any](dst, src []T, from []int32) {
+	for i, row := range from {
+		if row >= 0 {
+			dst[i] = src[row]
+		}
+	}
+}
+
+func (c *Column) spreadLists(first int, src *Column, from []int32) {
+	for i, row := range from {
+		switch {
+		case row < 0 || src.IsNull(int(row)):
+		case i > 0 && from[i-1] == row:
+			c.Spans[first+i] = c.Spans[first+i-1]
+			c.Valid.Set(first + i)
+		default:
+			c.CopyRow(first+i, src, int(row))
+		}
+	}
+}

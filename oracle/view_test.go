@@ -85,6 +85,7 @@ type events struct {
 	project *definition.Project
 	fields  []feature.Field
 	batch   feature.Batch
+	raw     string // makes the table; "" makes it of the batch
 }
 
 func newEvents(t *testing.T, p *definition.Project, rng *rand.Rand) *events {
@@ -160,19 +161,7 @@ func (e *events) query(t *testing.T, p *transforms.Plan) (all [][]any, columns [
 		t.Fatal(err)
 	}
 	defer d.close() //nolint:errcheck // a database in memory
-	var rows []string
-	for row := range e.batch.Rows() {
-		o := e.batch.Origins[row]
-		var values []string
-		for i := range e.batch.Columns {
-			values = append(values, expr.SQLValue(&e.batch.Columns[i], row)+" as "+expr.QuoteSQL(e.fields[i].Name))
-		}
-		rows = append(rows, fmt.Sprintf("select %s, make_timestamp(%d) as record_time, %d as record_offset, 0 as record_partition",
-			strings.Join(values, ", "), o.RecordMillis*1000, o.Offset))
-	}
-	for _, text := range []string{
-		"create table trips as " + strings.Join(rows, " union all "), fmt.Sprintf("set variable read_time = make_timestamp(%d)", readTime.UnixMicro()),
-	} {
+	for _, text := range []string{e.table(), fmt.Sprintf("set variable read_time = make_timestamp(%d)", readTime.UnixMicro())} {
 		if err := d.exec(t.Context(), text); err != nil {
 			t.Fatal(err)
 		}
@@ -200,6 +189,24 @@ func (e *events) query(t *testing.T, p *transforms.Plan) (all [][]any, columns [
 		t.Fatal(err)
 	}
 	return all, columns
+}
+
+// table is a table of the events.
+func (e *events) table() string {
+	if e.raw != "" {
+		return e.raw
+	}
+	var rows []string
+	for row := range e.batch.Rows() {
+		o := e.batch.Origins[row]
+		var values []string
+		for i := range e.batch.Columns {
+			values = append(values, expr.SQLValue(&e.batch.Columns[i], row)+" as "+expr.QuoteSQL(e.fields[i].Name))
+		}
+		rows = append(rows, fmt.Sprintf("select %s, make_timestamp(%d) as record_time, %d as record_offset, 0 as record_partition",
+			strings.Join(values, ", "), o.RecordMillis*1000, o.Offset))
+	}
+	return "create table trips as " + strings.Join(rows, " union all ")
 }
 
 // oneSchema is the schemas of a store that has seen one.

@@ -15,13 +15,16 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 	}
 	defer l.shares.reset(len(l.route.Views)) // the slot holds the records
 	l.shares.sort(l.route, s.records)
-	l.batch.Reset(l.route.Fields, l.partition.Number)
-	if !l.decode(s, l.decoder, &l.batch, &l.shares.raw) {
-		return endDrained, false
+	for i := range l.shapes.of {
+		raw := &l.shapes.of[i]
+		raw.batch.Reset(raw.fields, l.partition.Number)
+		if !l.decode(s, raw.decoder, &raw.batch, &l.shares.raw) {
+			return endDrained, false
+		}
 	}
 	began, decoding := l.p.s.Clock(), s.stats.Decode
 	s.resetViews(l.route.Views)
-	s.stats.Rejects = append(append(s.stats.Rejects, l.shares.refused...), l.batch.Rejects...)
+	s.stats.Rejects = l.shapes.common(append(s.stats.Rejects, l.shares.refused...))
 	for i := range s.stats.Rejects {
 		s.addLetter(l, "", 0, &s.stats.Rejects[i])
 	}
@@ -38,9 +41,11 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 // and checks the finished rows. At most one write per key is left of both.
 func (l *lane) view(s *slot, view int, nowMillis int64) bool {
 	ends, first := &s.stats.Views[view], len(s.buffer.Rows)
-	ends.Received = l.batch.Rows() + len(s.stats.Rejects)
+	raw := &l.shapes.of[l.route.Views[view].Shape].batch
+	ends.Received = raw.Rows() + len(raw.Rejects) + len(s.stats.Rejects)
 	ends.DeadLettered = len(s.stats.Rejects)
-	l.transform(s, view, l.transformers[view], &l.batch, nowMillis)
+	l.refuse(s, view, raw.Rejects)
+	l.transform(s, view, l.transformers[view], raw, nowMillis)
 	if finished := &l.shares.finished[view]; len(finished.records) > 0 {
 		f := l.finisher(view)
 		l.finished.Reset(l.route.Views[view].Finished.Fields, l.partition.Number)

@@ -52,12 +52,11 @@ type lane struct {
 	slots   chan *slot
 	writers conc.WaitGroup
 
-	decoder      sources.Decoder
+	shapes       shapes
 	encoder      sinks.Encoder
 	transformers []Transformer
 	finishers    []finisher // by view; made when they are needed
 	shares       shares
-	batch        feature.Batch // of raw records
 	finished     feature.Batch // of finished rows, one view's at a time
 	rows         feature.Rows
 	newest       coalescer
@@ -85,7 +84,7 @@ func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
 	l := &lane{
 		p: p, partition: a.Partition, route: r, topicID: a.TopicID, assignment: a,
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
-		slots: make(chan *slot, p.s.InFlight), decoder: r.NewDecoder(), encoder: p.s.NewEncoder(),
+		slots: make(chan *slot, p.s.InFlight), shapes: newShapes(r.Shapes), encoder: p.s.NewEncoder(),
 	}
 	l.life, l.end = context.WithCancel(p.hard)
 	l.taking, l.stopTaking = context.WithCancel(l.life)

@@ -136,9 +136,9 @@ func benchSettings() Settings {
 		Source: newFakeSource(), NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: store, DeadLetter: store,
 		Epochs: sinks.NewEpochs(store), LatestVersion: func(context.Context) (int64, error) { return 0, nil },
 		Routes: []Route{{
-			Source: "trips", Topic: "trips", Fields: keyField,
-			NewDecoder: func() sources.Decoder { return fakeDecoder{new(faults)} },
-			Views:      []RouteView{fakeView(view)},
+			Source: "trips", Topic: "trips",
+			Shapes: []Shape{{Fields: keyField, NewDecoder: func() sources.Decoder { return fakeDecoder{new(faults)} }}},
+			Views:  []RouteView{fakeView(view)},
 		}},
 	}
 }

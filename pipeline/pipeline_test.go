@@ -65,9 +65,9 @@ func newRig(t *testing.T, store *memory.Store, change func(*Settings)) *rig {
 		Source: r.src, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: store, DeadLetter: store, Epochs: r.epochs,
 		CatalogVersion: 3, LatestVersion: func(context.Context) (int64, error) { return 3, nil },
 		Routes: []Route{{
-			Source: "trips", Topic: "trips", Fields: keyField,
-			NewDecoder: func() sources.Decoder { return fakeDecoder{r.faults} },
-			Views:      []RouteView{fakeView(view)},
+			Source: "trips", Topic: "trips",
+			Shapes: []Shape{{Fields: keyField, NewDecoder: func() sources.Decoder { return fakeDecoder{r.faults} }}},
+			Views:  []RouteView{fakeView(view)},
 		}},
 		Events: r.listen(),
 	}

@@ -32,6 +32,7 @@ type Epochs interface {
 // RouteView is one view that a source feeds.
 type RouteView struct {
 	View           *feature.View
+	Shape          int                // index of the route's shape that it reads
 	NewTransformer func() Transformer // one per lane
 	Finished       FinishedRows
 }
@@ -46,12 +47,18 @@ type FinishedRows struct {
 
 // Route says what becomes of the records of one topic.
 type Route struct {
-	Source     string
-	Topic      string
-	Fields     []feature.Field // layout of decoded batches
-	NewDecoder func() sources.Decoder
-	Views      []RouteView
-	Finished   bool // records that do not say what they are, are finished rows
+	Source   string
+	Topic    string
+	Shapes   []Shape
+	Views    []RouteView
+	Finished bool // records that do not say what they are, are finished rows
+}
+
+// Shape is one layout of batches that raw records are decoded into: a row per
+// record, or per element of a list in it.
+type Shape struct {
+	Fields     []feature.Field
+	NewDecoder func() sources.Decoder // one per lane
 }
 
 // Settings is what a Pipeline works with. Zero limits take defaults.
@@ -121,6 +128,9 @@ func (s *Settings) check() error {
 		}
 		topics[r.Topic] = r.Source
 		for _, v := range r.Views {
+			if v.Shape < 0 || v.Shape >= len(r.Shapes) {
+				return fmt.Errorf("make a pipeline: view %s reads a shape that source %s does not have", v.View.Name, r.Source)
+			}
 			if v.NewTransformer == nil || v.Finished.NewDecoder == nil || v.Finished.NewTransformer == nil {
 				return fmt.Errorf("make a pipeline: a part of view %s is missing in its settings", v.View.Name)
 			}

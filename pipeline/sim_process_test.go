@@ -55,9 +55,9 @@ func (w *world) join() (*process, error) {
 		Source: &m.group, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: m.store, DeadLetter: m.store,
 		Epochs: sinks.NewEpochs(w.meta), CatalogVersion: 3, LatestVersion: func(context.Context) (int64, error) { return 3, nil },
 		Routes: []Route{{
-			Source: "trips", Topic: "trips", Fields: keyField,
-			NewDecoder: func() sources.Decoder { return simDecoder{w, fakeDecoder{new(faults)}} },
-			Views:      []RouteView{fakeView(view)},
+			Source: "trips", Topic: "trips",
+			Shapes: []Shape{{Fields: keyField, NewDecoder: func() sources.Decoder { return simDecoder{w, fakeDecoder{new(faults)}} }}},
+			Views:  []RouteView{fakeView(view)},
 		}},
 		MaxRows: 4, InFlight: 3, LaneBytes: simLaneBytes, TotalBytes: simTotalBytes, CommitTimeout: 300 * time.Millisecond,
 		BackoffMax: 50 * time.Millisecond, Events: Events{BatchDone: m.batchDone},

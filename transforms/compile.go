@@ -14,6 +14,7 @@ import (
 // at read. All problems are returned at once; the plan is nil if there are any.
 func Compile(v *feature.View, src *feature.Source, e *feature.Entity) (*Plan, []Problem) {
 	c := &compiler{view: v, src: src, entity: e, nodes: make([]*expr.Node, len(v.Features))}
+	c.unnest()
 	c.parse()
 	c.order()
 	if len(c.problems) > 0 {
@@ -28,6 +29,7 @@ func Compile(v *feature.View, src *feature.Source, e *feature.Entity) (*Plan, []
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
+	p.Source = src
 	return p, nil
 }
 
@@ -38,7 +40,7 @@ func Compile(v *feature.View, src *feature.Source, e *feature.Entity) (*Plan, []
 // write feature they name becomes a column that crosses the cut.
 type compiler struct {
 	view     *feature.View
-	src      *feature.Source
+	src      *feature.Source // with the fields of elements, if the view has rows of these
 	entity   *feature.Entity
 	problems []Problem
 

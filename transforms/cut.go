@@ -8,7 +8,7 @@ import (
 // cut checks the features at read over the stored columns they need, collects
 // those, and compiles the write half.
 func (c *compiler) cut() *Plan {
-	p := &Plan{View: c.view, Entity: c.entity, Source: c.src, hasWhere: c.whereTree != nil}
+	p := &Plan{View: c.view, Entity: c.entity, rows: c.src, hasWhere: c.whereTree != nil}
 	p.features = make([]compiledFeature, len(c.nodes))
 	stored := &storedColumns{c: c, at: make(map[string]int), read: make([]*expr.Expr, len(c.nodes))}
 	for i := range c.view.Features {

@@ -14,6 +14,7 @@ type Explanation struct {
 	Source   string             `json:"source"`
 	Revision uint16             `json:"revision"`
 	Keys     []ExplainedFeature `json:"keys"`
+	Unnest   string             `json:"unnest,omitempty"` // what a row is made of, when it is not a record
 	Where    string             `json:"where,omitempty"`
 	Finished string             `json:"finished"` // an example of a finished row
 	Fields   []ExplainedField   `json:"fields"`
@@ -44,12 +45,15 @@ type ExplainedFeature struct {
 // Explain describes a plan.
 func Explain(p *Plan) Explanation {
 	e := Explanation{View: p.View.Name, Entity: p.Entity.Name, Source: p.Source.Name, Revision: p.View.Revision, Where: p.View.Where, Finished: finishedExample(p)}
+	if u := p.View.Unnest; u != nil {
+		e.Unnest = u.Field + " as " + u.As
+	}
 	for i, k := range p.View.Keys {
 		e.Keys = append(e.Keys, ExplainedFeature{Name: k.JoinKey, Type: p.Entity.JoinKeys[i].Type.String(), Expr: k.Expr})
 	}
 	for _, f := range p.Fields {
 		x := ExplainedField{Name: f.Name, Type: f.Type.String()}
-		if declared, _ := p.Source.Field(f.Name); declared.Path != f.Name {
+		if declared, _ := p.Field(f.Name); declared.Path != f.Name {
 			x.Path = declared.Path
 		}
 		e.Fields = append(e.Fields, x)
@@ -90,6 +94,9 @@ func (p *Plan) readSteps() int {
 func (e Explanation) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "view %s: features of %s from %s (revision %d)\n", e.View, e.Entity, e.Source, e.Revision)
+	if e.Unnest != "" {
+		fmt.Fprintf(&b, "\none row per element of\n  %s\n", e.Unnest)
+	}
 	if e.Where != "" {
 		fmt.Fprintf(&b, "\nonly rows where\n  %s\n", e.Where)
 	}

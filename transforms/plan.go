@@ -24,12 +24,13 @@ type Plan struct {
 	View   *feature.View
 	Entity *feature.Entity
 	Source *feature.Source
-	Fields []feature.Field // fields of the source that the write half reads, in its order
+	Fields []feature.Field // fields of the source, and of an element, that the write half reads, in its order
 	Stored *feature.Stored // what crosses the cut: features at write, then hidden inputs
 
+	rows     *feature.Source // Source, with the fields of an element behind its own
 	write    *expr.Program
 	hasWhere bool
-	slots    []int             // source field index of each of Fields
+	slots    []int             // field index in rows of each of Fields
 	features []compiledFeature // parallel to View.Features
 }
 
@@ -57,8 +58,8 @@ func (p *Plan) featureIndex(name string) int {
 	return -1
 }
 
-// Fields returns the fields that any of plans, all of one source, reads: the
-// layout to decode into. They are in the source's order.
+// Fields returns the fields that any of plans, all of one shape of a source,
+// reads: the layout to decode into. They are in the source's order.
 func Fields(src *feature.Source, plans []*Plan) []feature.Field {
 	used := make(map[string]bool)
 	for _, p := range plans {
@@ -67,6 +68,9 @@ func Fields(src *feature.Source, plans []*Plan) []feature.Field {
 		}
 	}
 	var fields []feature.Field
+	if len(plans) > 0 {
+		src = plans[0].rows
+	}
 	for _, f := range src.Fields {
 		if used[f.Name] {
 			fields = append(fields, f.Field)

@@ -119,7 +119,7 @@ func parsed(text string) *expr.Node {
 // which the events have, and for one at read.
 func (q *query) step(i int) int {
 	f := &q.plan.View.Features[i]
-	if _, isField := q.plan.Source.Field(f.Name); isField || f.At == feature.PhaseRead {
+	if _, isField := q.plan.Field(f.Name); isField || f.At == feature.PhaseRead {
 		return 0
 	}
 	if q.steps[i] == 0 { // once: features that share parts would be walked again and again
@@ -143,19 +143,22 @@ func (q *query) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "-- %s of %s, by DuckDB with its TimeZone set to UTC.\n", q.plan.View, q.plan.Entity.Name)
 	fmt.Fprintf(&b, "-- %s holds raw events: the fields of source %s, and %s.\n", q.table(), q.plan.Source.Name, strings.Join(q.recordColumns(), ", "))
+	if u := q.plan.View.Unnest; u != nil {
+		fmt.Fprintf(&b, "-- Its column %s is a list of structs, and a row here is an element of one.\n", expr.QuoteSQL(u.Field))
+	}
 	if q.readsNow() {
 		b.WriteString("-- now() at read is the variable read_time: set variable read_time = timestamp '2026-01-31 12:00:00';\n")
 	}
 	b.WriteString("with ")
-	writeSelect(&b, stepName(0), q.events(), q.table(), nil)
+	writeSelect(&b, stepName(0), q.events(), q.from(), nil)
 	for step := 1; step <= q.last; step++ {
 		writeSelect(&b, stepName(step), append([]string{"*"}, q.features(step)...), stepName(step-1), q.wheres(step))
 	}
 	writeSelect(&b, "millrace_rows", q.rows(), stepName(q.last), q.wheres(q.last+1))
 	fmt.Fprintf(&b, ")\nselect\n  %s\nfrom millrace_rows\n", strings.Join(q.answers(), ",\n  "))
 	if q.settings.Latest {
-		fmt.Fprintf(&b, "qualify row_number() over (\n  partition by %s\n  order by %s desc, %s desc, \"record_offset\" desc, \"record_partition\" desc\n) = 1\n",
-			strings.Join(q.keyNames(), ", "), sqlEventTime, sqlNow)
+		fmt.Fprintf(&b, "qualify row_number() over (\n  partition by %s\n  order by %s desc, %s desc, \"record_offset\" desc, %s\"record_partition\" desc\n) = 1\n",
+			strings.Join(q.keyNames(), ", "), sqlEventTime, sqlNow, q.elementOrder())
 	}
 	return b.String()
 }
@@ -188,16 +191,16 @@ func (q *query) recordColumns() []string {
 func (q *query) events() []string {
 	var columns []string
 	for _, f := range q.plan.Fields {
-		columns = append(columns, fmt.Sprintf("cast(%[1]s as %[2]s) as %[1]s", expr.QuoteSQL(f.Name), expr.SQLType(f.Type)))
+		columns = append(columns, fmt.Sprintf("cast(%s as %s) as %s", q.field(f.Name), expr.SQLType(f.Type), expr.QuoteSQL(f.Name)))
 	}
 	eventTime := `"record_time"`
 	if name := q.plan.Source.EventTime; name != "" {
-		eventTime = "coalesce(" + expr.QuoteSQL(name) + `, "record_time")`
+		eventTime = "coalesce(" + q.field(name) + `, "record_time")`
 	}
 	columns = append(columns, fmt.Sprintf("cast(%s as timestamp) as %s", eventTime, sqlEventTime),
 		`cast(date_trunc('milliseconds', "record_time") as timestamp) as `+sqlNow)
 	if q.settings.Latest {
-		columns = append(columns, `"record_offset"`, `"record_partition"`)
+		columns = append(columns, q.order()...)
 	}
 	return columns
 }
@@ -246,7 +249,7 @@ func (q *query) rows() []string {
 	}
 	columns = append(columns, sqlEventTime)
 	if q.settings.Latest {
-		columns = append(columns, sqlNow, `"record_offset"`, `"record_partition"`)
+		columns = append(append(columns, sqlNow), q.order()...)
 	}
 	for i := range q.nodes {
 		f := &q.plan.View.Features[i]

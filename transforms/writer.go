@@ -41,7 +41,7 @@ func (p *Plan) NewWriter(fields []feature.Field, skew time.Duration) (*Writer, e
 		}
 		w.columns = append(w.columns, at)
 	}
-	w.input.Columns = make([]*feature.Column, len(p.Source.Fields))
+	w.input.Columns = make([]*feature.Column, len(p.rows.Fields))
 	w.outs = make([]*feature.Column, w.firstStored(len(p.Entity.JoinKeys))+len(p.Stored.Columns))
 	return w, nil
 }

@@ -8,10 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"millrace/feature"
 	"millrace/feature/definition"
 	"millrace/feature/history"
 	"millrace/sinks"
 	"millrace/sinks/memory"
+	"millrace/transforms"
 )
 
 const base = `project: rides
@@ -240,5 +242,44 @@ func TestAnotherProjectIsRefused(t *testing.T) {
 func TestNothingApplied(t *testing.T) {
 	if _, err := history.Latest(context.Background(), new(memory.Store)); !errors.Is(err, history.ErrNothingApplied) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestRowsOfAnotherListAreOtherRows: what a view has rows of decides which
+// count, and where the fields of an element lie decides what they are.
+func TestRowsOfAnotherListAreOtherRows(t *testing.T) {
+	of := func(list, path string) *definition.Project {
+		p := project(t)
+		src, v := p.Catalog.Source("trips"), p.Catalog.View("v")
+		for _, name := range []string{"stops", "legs"} {
+			src.Fields = append(src.Fields, feature.SourceField{
+				Field: feature.Field{Name: name, Type: feature.ListOf(feature.Of(feature.KindJSON))},
+				Of:    []feature.SourceField{{Field: feature.Field{Name: "fee", Type: feature.Of(feature.KindFloat64)}, Path: path}},
+			})
+		}
+		v.Unnest = &feature.Unnest{Field: list, As: "part"}
+		v.Features[0].Expr = "fare + part.fee"
+		if list == "" {
+			v.Unnest, v.Features[0].Expr = nil, "fare"
+		}
+		plan, problems := transforms.Compile(v, src, p.Catalog.Entity("driver"))
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		p.Plans["v"] = plan
+		return p
+	}
+	store := new(memory.Store)
+	first, _ := apply(t, store, of("stops", ""))
+	for _, c := range []struct {
+		p    *definition.Project
+		says string
+	}{{of("legs", ""), "changing unnest"}, {of("", ""), "changing unnest"}, {of("stops", "cost"), "changing field part.fee"}} {
+		if _, _, err := history.Next(first, c.p); !errors.Is(err, history.ErrNeedsGeneration) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", c.says, err)
+		}
+	}
+	if _, _, err := history.Next(first, of("stops", "")); err != nil {
+		t.Error(err)
 	}
 }

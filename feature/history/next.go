@@ -214,11 +214,18 @@ func describe(v *feature.View, p *transforms.Plan) ViewState {
 		},
 		Stored: make(map[string]string), Read: make(map[string]string),
 	}
+	if v.Unnest != nil {
+		s.Shape["unnest"] = v.Unnest.Field
+		list, _ := p.Source.Field(v.Unnest.Field)
+		s.Shape["field "+list.Name] = fieldText(list)
+	} else {
+		s.Shape["unnest"] = ""
+	}
 	for _, k := range v.Keys {
 		s.Shape["keys."+k.JoinKey] = normal(k.Expr)
 	}
 	for _, f := range p.Fields {
-		sf, _ := p.Source.Field(f.Name)
+		sf, _ := p.Field(f.Name)
 		s.Shape["field "+f.Name] = fieldText(sf)
 	}
 	for i := range v.Features {

@@ -58,6 +58,8 @@ func (m *machine) rare(o *op, c *feature.Column, i int) bool {
 		return ok
 	case codeDecimal:
 		return m.decimal(o, c, i)
+	case codeRaw:
+		return m.rawList(o, c, i)
 	case codeJSON:
 		m.scratch = m.scratch[:0]
 		if !m.json(o.typ) {

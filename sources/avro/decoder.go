@@ -18,6 +18,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"millrace/feature"
 	"millrace/sources"
@@ -56,24 +57,30 @@ type Settings struct {
 	// earlier names of fields (aliases), and values of fields that a writer does
 	// not have. Without one the writer's names count and what is not there is null.
 	Reader *sources.Schema
-	Limits Limits
+	// Raw names a field of type list<json> that is to hold the elements of an
+	// array as bytes, each behind the frame of its record, and At is the path of
+	// an array whose elements are the records: what one decoder keeps another one
+	// reads. Schemas are those of the whole records for both. See package unnest.
+	Raw, At string
+	Limits  Limits
 }
 
 // Decoder implements sources.Decoder. It belongs to one goroutine.
 type Decoder struct {
-	source  string
-	framing Framing
-	schemas sources.Schemas
-	limits  Limits
-	layout  []feature.Field
-	targets []target // parallel to layout; the event time may follow
-	want    *want
-	reader  *typ
-	eventAt int // column of the event time among the targets, or -1
-	plans   map[int32]plan
-	prints  map[uint64]plan
-	only    plan
-	last    struct {
+	source   string
+	framing  Framing
+	schemas  sources.Schemas
+	limits   Limits
+	layout   []feature.Field
+	targets  []target // parallel to layout; the event time may follow
+	want     *want
+	reader   *typ
+	eventAt  int // column of the event time among the targets, or -1
+	elements elements
+	plans    map[int32]plan
+	prints   map[uint64]plan
+	only     plan
+	last     struct {
 		id   int32
 		plan plan
 	}
@@ -119,11 +126,18 @@ func newDecoder(src *feature.Source, fields []feature.Field, s Settings) (*Decod
 			return nil, fmt.Errorf("the reader's schema: %w", err)
 		}
 	}
+	if s.At != "" {
+		d.elements.at = strings.Split(s.At, ".")
+	}
+	seen, err := d.seen()
+	if err != nil {
+		return nil, fmt.Errorf("the reader's schema: elements at %s: %w", s.At, err)
+	}
 	paths := make([][]string, len(wanted))
 	for i, w := range wanted {
 		f, path, err := sources.Declared(src, w)
-		if err == nil && d.reader != nil {
-			err = d.reader.reaches(path)
+		if err == nil && seen != nil {
+			err = seen.reaches(path)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("field %s: %w", w.Name, err)
@@ -132,6 +146,11 @@ func newDecoder(src *feature.Source, fields []feature.Field, s Settings) (*Decod
 	}
 	if d.eventAt >= 0 && d.targets[d.eventAt].typ != feature.Of(feature.KindTimestamp) {
 		return nil, fmt.Errorf("event time %s: is %s, not timestamp", src.EventTime, d.targets[d.eventAt].typ)
+	}
+	if s.Raw != "" {
+		if err := d.keep(s.Raw, paths); err != nil {
+			return nil, err
+		}
 	}
 	d.want = newWant(paths)
 	d.run.maxText = d.limits.MaxBytes
@@ -168,7 +187,9 @@ func (d *Decoder) writers(s Settings) error {
 		if err != nil {
 			return fmt.Errorf("the writer's schema: %w", err)
 		}
-		d.only = plan{program: compile(t, d.reader, d.want, d.targets)}
+		if d.only = d.planOf(t); d.only.program == nil && s.Framing == FramingNone {
+			return fmt.Errorf("the writer's schema: %s", d.only.fault)
+		}
 		d.prints[fingerprint] = d.only
 	}
 	return nil
@@ -224,7 +245,7 @@ func (d *Decoder) Decode(ctx context.Context, dst *feature.Batch, recs []sources
 	for i := range dst.Columns {
 		dst.Columns[i].Resize(row)
 	}
-	d.run.data = nil
+	d.run.data, d.run.frame = nil, nil
 	if cap(d.run.scratch) > keptScratchBytes {
 		d.run.scratch = nil
 	}
@@ -262,6 +283,7 @@ func (d *Decoder) decode(ctx context.Context, row int, rec *sources.Record) (fau
 			" bytes, more than " + strconv.Itoa(d.limits.MaxBytes)}, nil
 	}
 	p, ok, err := d.plan(ctx)
+	m.frame = m.data[:m.at]
 	switch {
 	case err != nil:
 		return fault{}, err
@@ -351,8 +373,8 @@ const maxFaultText = 500
 func (d *Decoder) learn(id int32, s sources.Schema) (p plan) {
 	if t, _, err := parse(s, false); err != nil {
 		p.fault = fmt.Sprintf("schema %d is of no use: %.*s", id, maxFaultText, err)
-	} else {
-		p.program = compile(t, d.reader, d.want, d.targets)
+	} else if p = d.planOf(t); p.program == nil {
+		p.fault = fmt.Sprintf("schema %d is of no use: %s", id, p.fault)
 	}
 	if len(d.plans) >= d.limits.MaxPlans {
 		for other := range d.plans { // any one; it costs compiling it again

@@ -8,6 +8,9 @@ import (
 
 // leaf returns the op that makes one value of t one of type to, for target at.
 func (c *compiler) leaf(t, r *typ, at int, to feature.Type) op {
+	if c.targets[at].raw {
+		return c.raw(t, at)
+	}
 	r = match(t, r)
 	o := op{field: int32(at), more: &more{
 		name: c.targets[at].name, typ: t, to: to, part: to != c.targets[at].typ, unit: c.targets[at].unit,

@@ -25,6 +25,7 @@ type fault struct {
 // that bounds time and memory by the record's size, whatever it claims.
 type machine struct {
 	data     []byte
+	frame    []byte // what the record begins with
 	at       int
 	depth    int // levels that may still be entered
 	elements int // elements and pairs that may still come

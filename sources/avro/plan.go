@@ -12,6 +12,7 @@ type target struct {
 	name string
 	typ  feature.Type
 	unit time.Duration // of a number without a logical type that becomes a timestamp
+	raw  bool          // elements are kept as bytes
 }
 
 // want is what is wanted of one value: the value itself for some targets, and
@@ -93,6 +94,7 @@ const (
 	codeJSON
 	codeChoice // a branch number, then values[branch]
 	codeList   // values[0] for each element
+	codeRaw    // programs[0] passes over each element, whose bytes are kept
 )
 
 // op is one step of reading a record.

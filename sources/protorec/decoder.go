@@ -48,8 +48,14 @@ type Settings struct {
 	Schemas sources.Schemas
 	// Name is the full name of the message to read from the schemas; "" leaves
 	// it to the message indexes in the header.
-	Name   string
-	Limits Limits // DefaultLimits where zero
+	Name string
+	// Raw names a field of type list<json> that is to hold the elements of a list
+	// of messages as bytes, each behind the header of its record, and At is the
+	// path of a list whose elements are the records: what one decoder keeps
+	// another one reads. Message, Schemas and Name are those of the whole records
+	// for both. See package unnest.
+	Raw, At string
+	Limits  Limits // DefaultLimits where zero
 }
 
 // Decoder implements sources.Decoder. It belongs to one goroutine.
@@ -68,6 +74,7 @@ type Decoder struct {
 	row     int
 	round   uint64 // marks what belongs to this record
 	data    []byte // the record's value
+	frame   []byte // its header
 	bad     bool   // some leaf may hold a fault
 	fault   fault
 }
@@ -100,11 +107,18 @@ func New(src *feature.Source, fields []feature.Field, s Settings) (*Decoder, err
 	if d.wanted, d.eventAt, err = wants(src, fields); err != nil {
 		return nil, fmt.Errorf("decode source %s: %w", src.Name, err)
 	}
+	if s.Raw != "" {
+		i := slices.IndexFunc(d.wanted, func(w want) bool { return w.Name == s.Raw })
+		if i < 0 {
+			return nil, fmt.Errorf("decode source %s: field %s: is not one to decode, so its elements cannot be kept", src.Name, s.Raw)
+		}
+		d.wanted[i].raw = true
+	}
 	d.columns = make([]*feature.Column, len(d.wanted))
 	if s.Message == nil {
 		return d, nil
 	}
-	if d.plan, err = compile(s.Message, d.wanted, s.Limits, false); err != nil {
+	if d.plan, err = d.compile(s.Message, false); err != nil {
 		return nil, fmt.Errorf("decode source %s: %w", src.Name, err)
 	}
 	return d, nil
@@ -143,7 +157,7 @@ func (d *Decoder) Decode(ctx context.Context, dst *feature.Batch, recs []sources
 		})
 	}
 	d.resize(d.row)
-	d.data = nil // the records are not ours to keep
+	d.data, d.frame = nil, nil // the records are not ours to keep
 	return failure
 }
 
@@ -183,6 +197,7 @@ func (d *Decoder) decode(ctx context.Context, rec *sources.Record) error {
 	if err != nil || p == nil {
 		return err
 	}
+	d.frame = d.data[:at]
 	d.round++
 	d.bad = false
 	d.enter(&p.root)
@@ -257,6 +272,7 @@ func (d *Decoder) eventTime(rec *sources.Record) int64 {
 type want struct {
 	feature.SourceField
 	path []string
+	raw  bool // elements are kept as bytes
 }
 
 // wants finds the declarations of fields and of the event time, which comes

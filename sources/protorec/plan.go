@@ -68,6 +68,7 @@ type leaf struct {
 	owner    *node
 	absent   value
 	duration bool // of the two messages that are leaves
+	raw      bool // elements are kept as bytes
 	blank    bool // absent is written as no text
 	enum     protoreflect.EnumValueDescriptors
 	names    []string   // of small enum numbers
@@ -129,7 +130,7 @@ func compile(md protoreflect.MessageDescriptor, wanted []want, limits Limits, ev
 	p := &plan{}
 	for i := range wanted {
 		w := &wanted[i]
-		l := &leaf{name: w.Name, typ: w.Type, unit: w.Unit, column: i}
+		l := &leaf{name: w.Name, typ: w.Type, unit: w.Unit, column: i, raw: w.raw}
 		err := p.root.add(md, w.path, l)
 		switch {
 		case err == nil:

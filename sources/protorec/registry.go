@@ -173,5 +173,5 @@ func (d *Decoder) planIn(file protoreflect.FileDescriptor, indexes []int) (*plan
 	if err != nil {
 		return nil, err
 	}
-	return compile(md, d.wanted, d.settings.Limits, true)
+	return d.compile(md, true)
 }

@@ -37,6 +37,9 @@ func isWrapper(fd protoreflect.FieldDescriptor) bool {
 func (l *leaf) take(fd protoreflect.FieldDescriptor, owner *node) error {
 	l.kind, l.owner = fd.Kind(), owner
 	want := l.typ
+	if l.raw {
+		return l.takeRaw(fd)
+	}
 	if want == feature.Of(feature.KindJSON) {
 		var err error
 		l.json, err = newJSONField(fd)

@@ -176,6 +176,10 @@ func (l *leaf) enumName(number int32, arena *feature.Arena) string {
 // text sets l to text, bytes or a message that lies between from and to. False
 // leaves the reason in fault.
 func (d *Decoder) text(l *leaf, start, from, to int) bool {
+	if l.raw {
+		d.keep(l, from, to)
+		return true
+	}
 	body := d.data[from:to]
 	if l.kind == protoreflect.MessageKind {
 		return d.span(l, start, from, to)

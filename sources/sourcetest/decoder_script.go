@@ -28,7 +28,7 @@ type ScriptFormat interface {
 }
 
 // Script is a source of a script: its declaration, then records each followed
-// by the row or the reject that it becomes. All records of a source go through
+// by the rows or rejects that it becomes. All records of a source go through
 // one decoder in one batch, so neighbours can disturb each other if they do.
 // These lines are understood in every format:
 //
@@ -43,10 +43,10 @@ type ScriptFormat interface {
 //	keyed TEXT                      the key of the next record
 //	tombstone                       a record without a value
 //	refused MESSAGE                 the decoder is not to be had
-//	row NAME=VALUE … @EVENT_MICROS [absent N]
+//	row NAME=VALUE … @EVENT_MICROS [element N] [absent N]
 //	deleted NAME=VALUE … @EVENT_MICROS
-//	none                            it becomes nothing
-//	reject REASON MESSAGE
+//	reject REASON MESSAGE [element N]
+//	nothing                         becomes of the record
 type Script struct {
 	T      *testing.T
 	Source feature.Source
@@ -116,12 +116,13 @@ func runScript(s *Script, text string) {
 			s.millis, _ = strconv.ParseInt(rest, 10, 64)
 		case "refused":
 			s.refused = rest
-		case "none":
-			s.want = append(s.want, "")
 		case "row", "reject", "deleted":
 			row, absent, _ := strings.Cut(line, " absent ")
 			n, _ := strconv.Atoi(absent)
-			s.want, s.absent = append(s.want, row), s.absent+n
+			s.absent += n
+			s.becomes(row)
+		case "nothing":
+			s.becomes("")
 		default:
 			s.T.Fatalf("line %d: unknown verb %q", s.line, verb)
 		}
@@ -154,6 +155,16 @@ func (s *Script) Record(value []byte) {
 
 // Key is the key of the next record.
 func (s *Script) Key(key []byte) { s.key = key }
+
+// becomes says what the latest record is to become, more than one thing in the
+// order of elements.
+func (s *Script) becomes(what string) {
+	if n := len(s.records); n > 0 && n == len(s.want) {
+		s.want[n-1] += "\n" + what
+		return
+	}
+	s.want = append(s.want, what)
+}
 
 // Declare declares a field of the source: its name, its type and options. It
 // is decoded if decode says so.
@@ -240,11 +251,18 @@ type Rendering struct {
 	PlainJSON bool // JSON stands as it is, not in quotes
 }
 
-// Outcomes describes what became of each of n records.
+// Outcomes describes what became of each of n records: a line for each row or
+// reject, in the order of elements.
 func (r Rendering) Outcomes(b *feature.Batch, n int) []string {
-	out := make([]string, n)
+	lines := make([][]outcome, n)
+	add := func(o feature.Origin, text string) {
+		if o.Element > 0 {
+			text += fmt.Sprintf(" element %d", o.Element)
+		}
+		lines[o.Record] = append(lines[o.Record], outcome{o.Element, text})
+	}
 	for _, j := range b.Rejects {
-		out[j.Origin.Record] += fmt.Sprintf("reject %s %s", j.Reason, j.Message)
+		add(j.Origin, fmt.Sprintf("reject %s %s", j.Reason, j.Message))
 	}
 	for row, o := range b.Origins {
 		words := []string{"row"}
@@ -254,9 +272,25 @@ func (r Rendering) Outcomes(b *feature.Batch, n int) []string {
 		for c := range b.Columns {
 			words = append(words, b.Fields[c].Name+"="+r.Show(&b.Columns[c], row))
 		}
-		out[o.Record] += fmt.Sprintf("%s @%d", strings.Join(words, " "), o.EventMicros)
+		add(o, fmt.Sprintf("%s @%d", strings.Join(words, " "), o.EventMicros))
+	}
+	out := make([]string, n)
+	for i, of := range lines {
+		slices.SortStableFunc(of, func(a, b outcome) int { return int(a.element - b.element) })
+		for k, o := range of {
+			if k > 0 {
+				out[i] += "\n"
+			}
+			out[i] += o.text
+		}
 	}
 	return out
+}
+
+// outcome is what became of a record or an element of it.
+type outcome struct {
+	element int32
+	text    string
 }
 
 // Show writes value i of a column.

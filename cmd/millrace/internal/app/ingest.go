@@ -113,16 +113,15 @@ func route(c *config.Config, p *definition.Project, src *feature.Source, views [
 	for i, v := range views {
 		plans[i] = p.Plans[v.Name]
 	}
-	fields := transforms.Fields(src, plans)
-	if _, err := jsonrec.New(src, fields); err != nil {
-		return pipeline.Route{}, fmt.Errorf("make the decoder of source %s: %w", src.Name, err)
+	r := pipeline.Route{Source: src.Name, Topic: src.Topic, Finished: !src.TransformOnWrite}
+	shapes, shapeOf, err := routeShapes(src, plans)
+	if err != nil {
+		return pipeline.Route{}, err
 	}
-	r := pipeline.Route{
-		Source: src.Name, Topic: src.Topic, Fields: fields, Finished: !src.TransformOnWrite,
-		NewDecoder: func() sources.Decoder { d, _ := jsonrec.New(src, fields); return d },
-	}
+	r.Shapes = shapes
 	skew := c.Ingest.MaxFutureSkew.Std()
 	for i, v := range views {
+		fields := shapes[shapeOf[i]].Fields
 		if _, err := plans[i].NewWriter(fields, skew); err != nil {
 			return pipeline.Route{}, err //nolint:wrapcheck // names the view
 		}
@@ -130,7 +129,7 @@ func route(c *config.Config, p *definition.Project, src *feature.Source, views [
 		if err != nil {
 			return pipeline.Route{}, err
 		}
-		r.Views = append(r.Views, pipeline.RouteView{View: v, Finished: finished, NewTransformer: func() pipeline.Transformer {
+		r.Views = append(r.Views, pipeline.RouteView{View: v, Shape: shapeOf[i], Finished: finished, NewTransformer: func() pipeline.Transformer {
 			w, _ := plans[i].NewWriter(fields, skew)
 			return w
 		}})
