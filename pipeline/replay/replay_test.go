@@ -50,7 +50,7 @@ func drawTrips(t *rapid.T) []trip {
 			fare:   rapid.SampledFrom([]string{"5", "5.5"}).Draw(t, "fare"),
 			code:   rapid.SampledFrom([]string{"7", "seven", "none"}).Draw(t, "code"),
 			event:  base + rapid.Int64Range(0, 3).Draw(t, "event"), partition: int32(i % 2), offset: int64(i / 2),
-			record: base + 1000 + int64(i*37%n)*10,
+			record: base + 1000 + int64(i*37%61)*10, // distinct: 61 is a prime beyond n
 		}
 	}
 	return all

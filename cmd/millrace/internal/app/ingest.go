@@ -36,16 +36,20 @@ func NewIngest(c *config.Config, p *definition.Project, store Store, m *telemetr
 	if err != nil {
 		return nil, fmt.Errorf("configure the Kafka source: %w", err)
 	}
+	letters, err := lettersOf(c, p, store)
+	if err != nil {
+		return nil, err
+	}
 	events := append([]pipeline.Events{metricEvents(m), logEvents(log)}, more...)
-	return newPipeline(c, p, source, store, routes, pipeline.Tee(events...))
+	return newPipeline(c, p, source, store, letters, routes, pipeline.Tee(events...))
 }
 
-func newPipeline(c *config.Config, p *definition.Project, source sources.Source, store Store, routes []pipeline.Route, events pipeline.Events) (*pipeline.Pipeline, error) {
+func newPipeline(c *config.Config, p *definition.Project, source sources.Source, store Store, letters sinks.DeadLetter, routes []pipeline.Route, events pipeline.Events) (*pipeline.Pipeline, error) {
 	in := &c.Ingest
 	pipe, err := pipeline.New(pipeline.Settings{
 		Source: source, Routes: routes,
 		NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
-		Sink:       store, DeadLetter: store, Epochs: sinks.NewEpochs(store),
+		Sink:       store, DeadLetter: letters, Epochs: sinks.NewEpochs(store),
 		CatalogVersion: p.Catalog.Version,
 		LatestVersion:  func(ctx context.Context) (int64, error) { return latestVersion(ctx, store) },
 		MaxRows:        in.MaxRows, MaxBytes: int64(in.MaxBytes), LaneBytes: int64(in.LaneBytes), TotalBytes: int64(in.TotalBytes),
