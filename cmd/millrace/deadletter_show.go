@@ -32,7 +32,7 @@ func letterName(l *sinks.Letter) string {
 	return name
 }
 
-var letterNameForm = regexp.MustCompile(`^[^/@#:]+/\d+@-?\d+(#\d+)?(:[^/@#:]+)?$`)
+var letterNameForm = regexp.MustCompile(`^[^/@#:\s]+/\d+@-?\d+(#\d+)?(:[^/@#:\s]+)?$`)
 
 var errNoLetter = errors.New("there is no such letter; millrace deadletter list shows their names in the column LETTER")
 

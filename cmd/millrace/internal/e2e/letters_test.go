@@ -104,6 +104,51 @@ func TestReplayAfterAFix(t *testing.T) {
 	}
 }
 
+// TestLettersGoToATopicToo: with deadletter.topic, a refused record is on the
+// topic with the reason by the time its offset is committed; and commands find
+// its letter when no process runs, where the store allows it.
+func TestLettersGoToATopicToo(t *testing.T) {
+	s := newStack(t, "copy")
+	s.write(tripDefinitions)
+	copies := s.project + "_refused"
+	if s.real {
+		_, adm := s.kafka()
+		if _, err := adm.CreateTopic(context.Background(), 1, 1, nil, copies); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.env = append(s.env, "MILLRACE_DEADLETTER_TOPIC="+copies)
+	p := s.up(1)
+	s.produce(0, "k", `{"n":1,"status":"cancelled"}`, kgo.RecordHeader{Key: "trace", Value: []byte("x")})
+	s.waitCaughtUp(20 * time.Second)
+	reader, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics(copies), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	fetches := reader.PollFetches(ctx)
+	if err := fetches.Err(); err != nil {
+		t.Fatal(err)
+	}
+	r := fetches.Records()[0]
+	headers := make(map[string]string)
+	for _, h := range r.Headers {
+		headers[h.Key] = string(h.Value)
+	}
+	if string(r.Key) != "k" || headers["trace"] != "x" || headers["millrace-reason"] != "null_key" || headers["millrace-view"] != "driver_last" {
+		t.Errorf("the copy has key %q and headers %v", r.Key, headers)
+	}
+	p.stop(syscall.SIGTERM)
+	if out := s.mustRun("deadletter", "replay", "--definitions", "definitions"); !strings.Contains(out, `"refused_again":1`) {
+		t.Errorf("replay when nothing ingests: %s", out)
+	}
+	if out := s.mustRun("deadletter", "drop", "--limit", "1", "--definitions", "definitions"); !strings.Contains(out, `"dropped":1`) {
+		t.Errorf("drop: %s", out)
+	}
+}
+
 // startReplay starts `deadletter replay` as a process of its own.
 func (s *stack) startReplay() *process {
 	s.t.Helper()
