@@ -120,7 +120,7 @@ func (f *LetterFilter) Match(l *Letter) bool {
 		(f.View == "" || f.View == l.View) &&
 		(f.Reason == "" || f.Reason == l.Reason) &&
 		l.RecordMillis >= f.SinceMillis &&
-		(f.After == nil || l.LetterID.Compare(f.After) > 0)
+		(f.After == nil || l.Compare(f.After) > 0)
 }
 
 // LetterReader finds letters again.

@@ -63,12 +63,11 @@ func replayLetters(ctx context.Context, w io.Writer, cfg *config.Config, store m
 		s.Progress = progress
 		result, err := app.Replay(ctx, cfg, store, s, f)
 		done()
-		printReplay(w, replayed{name, result})
-		if err != nil {
-			if errors.Is(err, context.Canceled) {
-				return errors.New("interrupted; run it again to go on")
-			}
-			return err //nolint:wrapcheck // says already what and where
+		if errors.Is(err, context.Canceled) {
+			err = errors.New("interrupted; run it again to go on")
+		}
+		if err = errors.Join(printReplay(w, replayed{name, result}), err); err != nil {
+			return err
 		}
 		if left -= result.Letters; limited && left <= 0 {
 			return nil
@@ -115,10 +114,9 @@ func progressBar(ctx context.Context, source string, store sinks.LetterReader, f
 	return progress, func() { bar.EnableTriggerComplete(); bar.SetTotal(-1, true); p.Wait() }
 }
 
-func printReplay(w io.Writer, r replayed) {
+func printReplay(w io.Writer, r replayed) error {
 	if !isTerminal(w) {
-		_ = json.NewEncoder(w).Encode(r) // a reader that went away wants nothing more
-		return
+		return json.NewEncoder(w).Encode(r) //nolint:wrapcheck // a reader that went away
 	}
 	verb := "replayed"
 	if r.DryRun {
@@ -141,6 +139,7 @@ func printReplay(w io.Writer, r replayed) {
 			fmt.Fprintf(w, "  left alone, %s: %d\n", skipped.why, skipped.n)
 		}
 	}
+	return nil
 }
 
 func newDeadletterDrop(g *globals) *cobra.Command {

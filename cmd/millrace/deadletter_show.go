@@ -122,4 +122,6 @@ func readable(b []byte) string {
 }
 
 // control tells bytes that would play with the terminal.
-func control(r rune) bool { return r < ' ' && r != '\n' && r != '\t' && r != '\r' || r >= 0x7f && r < 0xa0 }
+func control(r rune) bool {
+	return r < ' ' && r != '\n' && r != '\t' && r != '\r' || r >= 0x7f && r < 0xa0
+}

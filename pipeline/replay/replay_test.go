@@ -319,4 +319,3 @@ func TestOnlyTheRefusedElementIsApplied(t *testing.T) {
 		t.Error("the letter is left")
 	}
 }
-

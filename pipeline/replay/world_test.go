@@ -174,7 +174,9 @@ func (k *killer) Write(ctx context.Context, rows []sinks.Row) error {
 	return k.call(func() error { return k.Store.Write(ctx, rows) })
 }
 
-func (k *killer) Sync(ctx context.Context) error { return k.call(func() error { return k.Store.Sync(ctx) }) }
+func (k *killer) Sync(ctx context.Context) error {
+	return k.call(func() error { return k.Store.Sync(ctx) })
+}
 
 func (k *killer) Put(ctx context.Context, letters []sinks.Letter) error {
 	return k.call(func() error { return k.Store.Put(ctx, letters) })
@@ -234,4 +236,3 @@ func (k *killer) witness(old, value []byte) {
 		}
 	}
 }
-

@@ -114,7 +114,10 @@ func TestWhatTheStoreLacksIsNotPublished(t *testing.T) {
 	down := errors.New("it is down")
 	store.Fail(func(string) error { return down })
 	produced := false
-	c.ControlKey(0, func(req kmsg.Request) (kmsg.Response, error, bool) { produced = true; return nil, nil, false })
+	c.ControlKey(0, func(req kmsg.Request) (kmsg.Response, error, bool) {
+		produced = true
+		return nil, nil, false //nolint:nilnil // kfake's way to say: go on
+	})
 	l, _ := open(t, c, store, "refused")
 	if err := l.Put(t.Context(), []sinks.Letter{letter()}); !errors.Is(err, down) || produced {
 		t.Errorf("Put: %v, published %v", err, produced)

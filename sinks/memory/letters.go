@@ -69,7 +69,7 @@ func (s *Store) Letters() []sinks.Letter {
 			all = append(all, l)
 		}
 	}
-	slices.SortFunc(all, func(a, b sinks.Letter) int { return a.LetterID.Compare(&b.LetterID) })
+	slices.SortFunc(all, func(a, b sinks.Letter) int { return a.Compare(&b.LetterID) })
 	return all
 }
 

@@ -36,15 +36,15 @@ func NewIngest(c *config.Config, p *definition.Project, store Store, m *telemetr
 	if err != nil {
 		return nil, fmt.Errorf("configure the Kafka source: %w", err)
 	}
+	events := append([]pipeline.Events{metricEvents(m), logEvents(log)}, more...)
+	return newPipeline(c, p, source, store, routes, pipeline.Tee(events...))
+}
+
+func newPipeline(c *config.Config, p *definition.Project, source sources.Source, store Store, routes []pipeline.Route, events pipeline.Events) (*pipeline.Pipeline, error) {
 	letters, err := lettersOf(c, p, store)
 	if err != nil {
 		return nil, err
 	}
-	events := append([]pipeline.Events{metricEvents(m), logEvents(log)}, more...)
-	return newPipeline(c, p, source, store, letters, routes, pipeline.Tee(events...))
-}
-
-func newPipeline(c *config.Config, p *definition.Project, source sources.Source, store Store, letters sinks.DeadLetter, routes []pipeline.Route, events pipeline.Events) (*pipeline.Pipeline, error) {
 	in := &c.Ingest
 	pipe, err := pipeline.New(pipeline.Settings{
 		Source: source, Routes: routes,

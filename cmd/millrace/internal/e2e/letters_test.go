@@ -217,4 +217,3 @@ func (s *stack) compareSerials(want map[int64]int64) {
 		s.t.Errorf("%d of %d drivers are wrong", wrong, len(want))
 	}
 }
-
