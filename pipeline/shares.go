@@ -55,6 +55,18 @@ func (r *Route) wayOf(rec *sources.Record) way {
 	return wayUnknown
 }
 
+// FinishedView says what a lane makes of rec: raw false and the index of the
+// view that it is a finished row of, or raw true; or why it is refused.
+func (r *Route) FinishedView(rec *sources.Record) (view int, raw bool, refused *feature.Reject) {
+	w := r.wayOf(rec)
+	if w >= wayRaw {
+		return int(w), w == wayRaw, nil
+	}
+	var s shares
+	s.refuseWay(w, rec, 0)
+	return 0, false, &s.refused[0]
+}
+
 // share is those records of a batch that go one way.
 type share struct {
 	records []sources.Record
@@ -115,18 +127,26 @@ func (s *shares) sort(r *Route, recs []sources.Record) {
 		return
 	}
 	for i := range recs {
-		switch w := r.wayOf(&recs[i]); w {
-		case wayRaw:
+		switch w := r.wayOf(&recs[i]); {
+		case w == wayRaw:
 			s.raw.add(recs[i], i)
-		case wayBadFlag:
-			s.refuse(&recs[i], i, feature.ReasonBadFlag, "the header "+sources.HeaderTransformOnWrite+" is neither true nor false")
-		case wayUnnamed:
-			s.refuse(&recs[i], i, feature.ReasonUnknownView, "the source feeds several views: a finished row has to name one in the header "+sources.HeaderView)
-		case wayUnknown:
-			s.refuse(&recs[i], i, feature.ReasonUnknownView, "the header "+sources.HeaderView+" names no view of the source")
+		case w < wayRaw:
+			s.refuseWay(w, &recs[i], i)
 		default:
 			s.finished[w].add(recs[i], i)
 		}
+	}
+}
+
+// refuseWay refuses a record whose headers say nothing that can be used.
+func (s *shares) refuseWay(w way, rec *sources.Record, i int) {
+	switch w {
+	case wayBadFlag:
+		s.refuse(rec, i, feature.ReasonBadFlag, "the header "+sources.HeaderTransformOnWrite+" is neither true nor false")
+	case wayUnnamed:
+		s.refuse(rec, i, feature.ReasonUnknownView, "the source feeds several views: a finished row has to name one in the header "+sources.HeaderView)
+	default:
+		s.refuse(rec, i, feature.ReasonUnknownView, "the header "+sources.HeaderView+" names no view of the source")
 	}
 }
 

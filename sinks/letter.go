@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -51,6 +52,46 @@ type Letter struct {
 	Headers        []LetterHeader `json:"headers,omitempty"`
 	ValueBytes     int            `json:"value_bytes"` // of the whole record, when Truncated
 	Truncated      bool           `json:"truncated,omitempty"`
+
+	// What replays made of it: LetterMark. Put leaves them alone.
+	Attempts     int   `json:"attempts,omitempty"`
+	ReplayNumber int64 `json:"replay_number,omitempty"`
+}
+
+// Compare orders ids as stores list letters.
+func (id *LetterID) Compare(o *LetterID) int {
+	return cmp.Or(cmp.Compare(id.Source, o.Source), cmp.Compare(id.Partition, o.Partition), cmp.Compare(id.Day, o.Day),
+		cmp.Compare(id.Position, o.Position), cmp.Compare(id.Element, o.Element), cmp.Compare(id.View, o.View))
+}
+
+// LetterMark is what a replay made of a letter.
+type LetterMark struct {
+	LetterID
+	Attempts     int            `json:"attempts"` // replays that refused it again
+	ReplayNumber int64          `json:"replay_number"`
+	Done         bool           `json:"done,omitempty"` // its row is stored or filtered now
+	Stage        feature.Stage  `json:"stage,omitempty"`
+	Reason       feature.Reason `json:"reason,omitempty"`
+	Message      string         `json:"message,omitempty"`
+}
+
+// LetterKeeper changes letters that were kept.
+//
+// A letter marked done is gone for every reader, but its mark is kept as long
+// as letters are: a lane that reads the record again writes the letter again,
+// and a row that a replay has brought to its end must not come back to be
+// counted once more.
+type LetterKeeper interface {
+	// GetLetters calls fn for those of ids that there are, in the order of ids,
+	// until it returns false. The letter is fn's only for the call.
+	GetLetters(ctx context.Context, ids []LetterID, fn func(*Letter) bool) error
+	// MarkLetters records what replays made of letters: stage, reason and
+	// message too, unless the letter is done. Marking one twice is marking it
+	// once. It has the durability of Put.
+	MarkLetters(ctx context.Context, marks []LetterMark) error
+	// DropLetters deletes letters, and those that are not there for the second
+	// time. A lane that reads the record again writes the letter again.
+	DropLetters(ctx context.Context, ids []LetterID) error
 }
 
 // DayOf returns the UTC day, counted from the epoch, of a record time.
@@ -68,7 +109,8 @@ type LetterFilter struct {
 	Source      string
 	View        string
 	Reason      feature.Reason
-	SinceMillis int64 // record time
+	SinceMillis int64     // record time
+	After       *LetterID // only letters behind it in the order
 	Limit       int
 }
 
@@ -77,7 +119,8 @@ func (f *LetterFilter) Match(l *Letter) bool {
 	return (f.Source == "" || f.Source == l.Source) &&
 		(f.View == "" || f.View == l.View) &&
 		(f.Reason == "" || f.Reason == l.Reason) &&
-		l.RecordMillis >= f.SinceMillis
+		l.RecordMillis >= f.SinceMillis &&
+		(f.After == nil || l.Compare(f.After) > 0)
 }
 
 // LetterReader finds letters again.

@@ -14,10 +14,13 @@ const (
 	MetaSchemas MetaTable = "schemas" // schema id -> canonical stored schema
 	MetaEpochs  MetaTable = "epochs"  // source and partition -> topic numbers, recoveries
 	MetaRoles   MetaTable = "roles"   // process -> what it runs
+	MetaReplays MetaTable = "replays" // source -> replay numbers, the chunk under way
 )
 
 // MetaTables lists every table, for those who create them.
-func MetaTables() []MetaTable { return []MetaTable{MetaCatalog, MetaSchemas, MetaEpochs, MetaRoles} }
+func MetaTables() []MetaTable {
+	return []MetaTable{MetaCatalog, MetaSchemas, MetaEpochs, MetaRoles, MetaReplays}
+}
 
 // MetaEntry is one row of a metadata table.
 type MetaEntry struct {

@@ -23,8 +23,8 @@ func newPlan(g *globals) *cobra.Command {
 		Short: "Say what apply would change, and change nothing",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withDefinitions(cmd, g, false, func(ctx context.Context, _ *config.Config, p *definition.Project, meta metaStore) error {
-				return printPlan(ctx, cmd.OutOrStdout(), p, meta)
+			return withDefinitions(cmd, g, false, func(ctx context.Context, cfg *config.Config, p *definition.Project, meta metaStore) error {
+				return printPlan(ctx, cmd.OutOrStdout(), cfg, p, meta)
 			})
 		},
 	}
@@ -104,7 +104,7 @@ func withDefinitions(cmd *cobra.Command, g *globals, create bool, do func(contex
 	return do(cmd.Context(), &cfg, p, meta)
 }
 
-func printPlan(ctx context.Context, w io.Writer, p *definition.Project, meta metaStore) error {
+func printPlan(ctx context.Context, w io.Writer, cfg *config.Config, p *definition.Project, meta metaStore) error {
 	prev, err := history.Latest(ctx, meta)
 	if err != nil && !errors.Is(err, history.ErrNothingApplied) {
 		return err //nolint:wrapcheck // says already what and where
@@ -119,17 +119,20 @@ func printPlan(ctx context.Context, w io.Writer, p *definition.Project, meta met
 	for _, c := range changes {
 		fmt.Fprintln(w, c)
 	}
-	printNeeds(w, p)
+	printNeeds(w, cfg, p)
 	return nil
 }
 
 // printNeeds lists the topics that the roles touch and the rights they need.
-func printNeeds(w io.Writer, p *definition.Project) {
+func printNeeds(w io.Writer, cfg *config.Config, p *definition.Project) {
 	fmt.Fprintln(w, "\ntopics and rights:")
 	for _, s := range p.Catalog.Sources {
 		if s.Topic != "" {
 			fmt.Fprintf(w, "  ingest: read, describe topic %s\n", s.Topic)
 		}
+	}
+	if cfg.DeadLetter.Topic != "" {
+		fmt.Fprintf(w, "  ingest: write topic %s\n", cfg.DeadLetter.Topic)
 	}
 	fmt.Fprintf(w, "  ingest: read group %s\n", app.DefaultGroup(p.Catalog.Project))
 }

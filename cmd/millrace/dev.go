@@ -210,7 +210,7 @@ func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 		return err //nolint:wrapcheck // says already what and where
 	}
 	mux := d.adminMux()
-	admin.Handle(mux, d.store, d.store)
+	admin.Handle(mux, d.store)
 	if err := d.writeRun(); err != nil {
 		return err
 	}

@@ -81,7 +81,10 @@ func projectName(c *config.Config, w io.Writer) (string, error) {
 // metaStore is what commands about definitions and dead letters need.
 type metaStore interface {
 	sinks.Meta
+	sinks.Sink
+	sinks.DeadLetter
 	sinks.LetterReader
+	sinks.LetterKeeper
 }
 
 // hasEmbedded reports whether the data folder holds a store.

@@ -69,6 +69,10 @@ var rules = []rule{
 		instead: "the engine knows contracts and tells what happens through pipeline.Events; connect implementations, metrics and logs in cmd/millrace",
 	},
 	{
+		pkg: "pipeline/*", ours: []string{"feature", "pipeline", "sources", "sinks"}, never: backends,
+		instead: "what works on routes knows contracts only; connect implementations, metrics and logs in cmd/millrace",
+	},
+	{
 		pkg: "serving", ours: []string{"feature", "transforms", "transforms/window"}, never: backends,
 		instead: "serving owns serving.Store and tells what happens through serving.Events; connect implementations in cmd/millrace",
 	},

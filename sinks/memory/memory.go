@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 
-	"millrace/feature"
 	"millrace/sinks"
 )
 
@@ -24,6 +23,7 @@ type Store struct {
 		sync.Mutex
 		cells   map[cellKey]sinks.Row
 		letters map[sinks.LetterID]sinks.Letter
+		marks   map[sinks.LetterID]sinks.LetterMark
 		meta    map[sinks.MetaTable]map[string][]byte
 		fault   func(op string) error
 	}
@@ -81,72 +81,6 @@ func (s *Store) Write(ctx context.Context, rows []sinks.Row) error {
 
 // Sync implements sinks.Sink.
 func (s *Store) Sync(ctx context.Context) error { return s.enter(ctx, "Sync") }
-
-// Put implements sinks.DeadLetter.
-func (s *Store) Put(ctx context.Context, letters []sinks.Letter) error {
-	if err := s.enter(ctx, "Put"); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.letters == nil {
-		s.mu.letters = make(map[sinks.LetterID]sinks.Letter)
-	}
-	for i := range letters {
-		l := cloneLetter(&letters[i])
-		s.mu.letters[l.LetterID] = l
-	}
-	return nil
-}
-
-// cloneLetter copies everything that l points to.
-func cloneLetter(l *sinks.Letter) sinks.Letter {
-	c := *l
-	c.Source, c.View, c.Topic = strings.Clone(l.Source), strings.Clone(l.View), strings.Clone(l.Topic)
-	c.Stage, c.Reason = feature.Stage(strings.Clone(string(l.Stage))), feature.Reason(strings.Clone(string(l.Reason)))
-	c.Message = strings.Clone(l.Message)
-	c.RecordKey, c.RecordValue = bytes.Clone(l.RecordKey), bytes.Clone(l.RecordValue)
-	c.Headers = slices.Clone(l.Headers)
-	for i := range c.Headers {
-		h := &c.Headers[i]
-		h.Key, h.Value = strings.Clone(h.Key), bytes.Clone(h.Value)
-	}
-	return c
-}
-
-// EachLetter implements sinks.LetterReader.
-func (s *Store) EachLetter(ctx context.Context, f sinks.LetterFilter, fn func(*sinks.Letter) bool) error {
-	if err := s.enter(ctx, "EachLetter"); err != nil {
-		return err
-	}
-	n := 0
-	for _, l := range s.Letters() {
-		if !f.Match(&l) {
-			continue
-		}
-		if n++; !fn(&l) || n == f.Limit {
-			return nil
-		}
-	}
-	return nil
-}
-
-// Letters returns all letters, ordered by LetterID.
-func (s *Store) Letters() []sinks.Letter {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := make([]sinks.Letter, 0, len(s.mu.letters))
-	for _, l := range s.mu.letters {
-		all = append(all, l)
-	}
-	slices.SortFunc(all, func(a, b sinks.Letter) int { return compareIDs(&a.LetterID, &b.LetterID) })
-	return all
-}
-
-func compareIDs(a, b *sinks.LetterID) int {
-	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Day, b.Day),
-		cmp.Compare(a.Position, b.Position), cmp.Compare(a.Element, b.Element), cmp.Compare(a.View, b.View))
-}
 
 // Rows returns all cells, ordered by entity, key and view.
 func (s *Store) Rows() []sinks.Row {

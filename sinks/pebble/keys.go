@@ -14,6 +14,7 @@ const (
 	tableCells  byte = 1
 	tableLetter byte = 2
 	tableMeta   byte = 3
+	tableMark   byte = 4 // what replays made of letters, by the letters' keys
 )
 
 const formatVersion = "1"

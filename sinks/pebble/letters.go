@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -38,7 +39,7 @@ func (s *Store) fillLetters(b *pebble.Batch, letters []sinks.Letter) error {
 		if err != nil {
 			return fmt.Errorf("encode letter: %w", err)
 		}
-		key = appendLetterKey(key[:0], &letters[i].LetterID)
+		key = appendLetterKey(key[:0], &letters[i].LetterID) // attempts are read from the mark
 		value = append(binary.BigEndian.AppendUint64(value[:0], expiry), text...)
 		if err := b.Set(key, value, nil); err != nil {
 			return err
@@ -55,7 +56,13 @@ func (s *Store) EachLetter(ctx context.Context, f sinks.LetterFilter, fn func(*s
 	}
 	defer s.leave()
 	prefix := letterPrefix(f.Source)
-	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	from := prefix
+	if f.After != nil {
+		if key := appendLetterKey(nil, f.After); bytes.Compare(key, from) > 0 {
+			from = key
+		}
+	}
+	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: from, UpperBound: after(prefix)})
 	if err != nil {
 		return fmt.Errorf("read letters: %w", err)
 	}
@@ -82,7 +89,12 @@ func (s *Store) eachLetter(ctx context.Context, it *pebble.Iterator, f sinks.Let
 		if err != nil {
 			return err
 		}
-		if !f.Match(l) {
+		m, err := s.mark(it.Key())
+		if err != nil {
+			return err
+		}
+		l.Attempts, l.ReplayNumber = m.Attempts, m.ReplayNumber
+		if m.Done || !f.Match(l) {
 			continue
 		}
 		if found++; !fn(l) || found == f.Limit {

@@ -16,7 +16,7 @@ const pruneKeys = 500
 // beside every other call and keeps writers out for moments only.
 func (s *Store) Prune(ctx context.Context) (int, error) {
 	total := 0
-	for _, table := range []byte{tableCells, tableLetter} {
+	for _, table := range []byte{tableCells, tableLetter, tableMark} {
 		from := []byte{table}
 		for from != nil {
 			n, next, err := s.pruneSome(ctx, from, []byte{table + 1})

@@ -93,6 +93,7 @@ func ddl(set *Settings, scylla bool) []string {
   source text, src int, day int, position bigint, element int, feature_view text,
   topic text, record_offset bigint, record_millis bigint, stage text, reason text, message text,
   revision int, catalog_version bigint, record_key blob, record_value blob, headers text, value_bytes int, truncated boolean,
+  attempts int, replay_number bigint, replay_done boolean,
   PRIMARY KEY ((source, src, day), position, element, feature_view)
 )`, set.Keyspace),
 	}

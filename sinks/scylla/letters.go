@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/gocql/gocql"
 
 	"millrace/feature"
 	"millrace/sinks"
@@ -19,8 +22,11 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?`
 
 const selectLetters = `SELECT position, element, feature_view,
  topic, record_offset, record_millis, stage, reason, message,
- revision, catalog_version, record_key, record_value, headers, value_bytes, truncated
+ revision, catalog_version, record_key, record_value, headers, value_bytes, truncated,
+ attempts, replay_number, replay_done
 FROM deadletters WHERE source = ? AND src = ? AND day = ?`
+
+const selectLetter = selectLetters + " AND position = ? AND element = ? AND feature_view = ?"
 
 // letterPage is how many letters are fetched at once: payloads may be large.
 const letterPage = 50
@@ -95,17 +101,28 @@ func (s *Store) letterPartitions(ctx context.Context, f *sinks.LetterFilter) ([]
 	it := s.session.QueryWithContext(ctx, "SELECT DISTINCT source, src, day FROM deadletters").RetryPolicy(again()).Iter()
 	var all []letterPartition
 	for p := (letterPartition{}); it.Scan(&p.source, &p.src, &p.day); {
-		if f.Source == "" || f.Source == p.source {
+		if (f.Source == "" || f.Source == p.source) && p.mayHold(f) {
 			all = append(all, p)
 		}
 	}
 	if err := it.Close(); err != nil {
 		return nil, failure(ctx, err)
 	}
-	slices.SortFunc(all, func(a, b letterPartition) int {
-		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.src, b.src), cmp.Compare(a.day, b.day))
-	})
+	slices.SortFunc(all, letterPartition.compare)
 	return all, nil
+}
+
+func (p letterPartition) compare(q letterPartition) int {
+	return cmp.Or(cmp.Compare(p.source, q.source), cmp.Compare(p.src, q.src), cmp.Compare(p.day, q.day))
+}
+
+// mayHold reports whether letters that f selects can be in p, by its day and
+// its place in the order.
+func (p letterPartition) mayHold(f *sinks.LetterFilter) bool {
+	if f.SinceMillis > 0 && p.day < sinks.DayOf(f.SinceMillis) {
+		return false
+	}
+	return f.After == nil || p.compare(letterPartition{f.After.Source, f.After.Partition, f.After.Day}) >= 0
 }
 
 // lettersOf calls fn for the letters of one partition until it returns false,
@@ -114,25 +131,43 @@ func (s *Store) lettersOf(ctx context.Context, p letterPartition, fn func(*sinks
 	it := s.session.QueryWithContext(ctx, selectLetters, p.source, p.src, p.day).RetryPolicy(again()).PageSize(letterPage).Iter()
 	more := true
 	for more {
-		l := sinks.Letter{LetterID: sinks.LetterID{Source: p.source, Partition: p.src, Day: p.day}}
-		var stage, reason string
-		var revision int
-		var headers []byte
-		if !it.Scan(&l.Position, &l.Element, &l.View,
-			&l.Topic, &l.Offset, &l.RecordMillis, &stage, &reason, &l.Message,
-			&revision, &l.CatalogVersion, &l.RecordKey, &l.RecordValue, &headers, &l.ValueBytes, &l.Truncated) {
+		l, done, ok, err := scanLetter(it, p)
+		if err != nil {
+			return false, errors.Join(err, it.Close())
+		}
+		if !ok {
 			break
 		}
-		l.Stage, l.Reason, l.Revision = feature.Stage(stage), feature.Reason(reason), uint16(revision)
-		if len(headers) > 0 {
-			if err := json.Unmarshal(headers, &l.Headers); err != nil {
-				return false, fmt.Errorf("decode headers: %w", err)
-			}
-		}
-		more = fn(&l)
+		more = done || fn(l)
 	}
 	if err := it.Close(); err != nil && more {
 		return false, failure(ctx, err)
 	}
 	return more, nil
+}
+
+// scanLetter reads the next letter; ok is false at the end. A mark without a
+// letter counts as done: there is nothing to show.
+func scanLetter(it *gocql.Iter, p letterPartition) (l *sinks.Letter, done, ok bool, err error) {
+	l = &sinks.Letter{LetterID: sinks.LetterID{Source: p.source, Partition: p.src, Day: p.day}}
+	var stage, reason string
+	var topic *string
+	var revision int
+	var headers []byte
+	if !it.Scan(&l.Position, &l.Element, &l.View,
+		&topic, &l.Offset, &l.RecordMillis, &stage, &reason, &l.Message,
+		&revision, &l.CatalogVersion, &l.RecordKey, &l.RecordValue, &headers, &l.ValueBytes, &l.Truncated,
+		&l.Attempts, &l.ReplayNumber, &done) {
+		return nil, false, false, nil
+	}
+	if topic == nil || done {
+		return nil, true, true, nil
+	}
+	l.Topic, l.Stage, l.Reason, l.Revision = *topic, feature.Stage(stage), feature.Reason(reason), uint16(revision)
+	if len(headers) > 0 {
+		if err := json.Unmarshal(headers, &l.Headers); err != nil {
+			return nil, false, false, fmt.Errorf("decode headers: %w", err)
+		}
+	}
+	return l, false, true, nil
 }

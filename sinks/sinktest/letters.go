@@ -20,6 +20,10 @@ func letterContracts() []contract {
 		{"LettersAreFiltered", lettersFiltered},
 		{"LetterReaderMayStop", letterStop},
 		{"CallersBuffersAreFreeAfterPut", borrowedLetters},
+		{"MarkSurvivesWritingTheLetterAgain", markKept},
+		{"LetterThatIsDoneStaysDone", doneStays},
+		{"DroppedLetterIsGoneAndMayComeBack", dropped},
+		{"LettersAreFoundByID", lettersByID},
 	}
 }
 
@@ -154,6 +158,8 @@ func lettersFiltered(t *testing.T, s Store) {
 		put(t, s, l)
 	}
 	since := letter(source, 0).RecordMillis + 3
+	third := letter(source, 3).LetterID
+	third.View = "rides@1"
 	for _, c := range []struct {
 		filter sinks.LetterFilter
 		want   []int64
@@ -165,6 +171,8 @@ func lettersFiltered(t *testing.T, s Store) {
 		{sinks.LetterFilter{Limit: 3}, []int64{0, 1, 2}},
 		{sinks.LetterFilter{Limit: 1, View: "rides@1", Reason: feature.ReasonWrongType, SinceMillis: since}, []int64{5}},
 		{sinks.LetterFilter{View: "none"}, nil},
+		{sinks.LetterFilter{After: &third}, []int64{4, 5, 6, 7}},
+		{sinks.LetterFilter{After: &third, View: "rides@1", Limit: 1}, []int64{5}},
 	} {
 		c.filter.Source = source
 		var got []int64

@@ -20,6 +20,7 @@ type Store interface {
 	sinks.Sink
 	sinks.DeadLetter
 	sinks.LetterReader
+	sinks.LetterKeeper
 	sinks.Cells
 	sinks.Meta
 }

@@ -18,7 +18,7 @@ func pair(t *testing.T) (*memory.Store, *Client) {
 	t.Helper()
 	store := new(memory.Store)
 	mux := http.NewServeMux()
-	Handle(mux, store, store)
+	Handle(mux, store)
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
@@ -104,5 +104,45 @@ func TestAliveOnlyWhenItAnswers(t *testing.T) {
 	}
 	if NewClient("127.0.0.1:1").Alive(context.Background()) {
 		t.Error("nobody listens there")
+	}
+}
+
+// What a replay does through a Client is what it does to the store itself: the
+// contract suite of stores knows the rest of each method.
+func TestReplaysReachTheStore(t *testing.T) {
+	store, c := pair(t)
+	ctx := context.Background()
+	l := sinks.Letter{LetterID: sinks.LetterID{Source: "trips", Position: 1}, Topic: "t", RecordValue: []byte{0xff}}
+	other := l
+	other.Position = 2
+	mark := sinks.LetterMark{LetterID: l.LetterID, Attempts: 2, ReplayNumber: 9, Reason: "malformed"}
+	row := sinks.Row{Entity: "driver", Key: "1", View: "v@1", Stamp: 5, Value: []byte{0, 0xff}}
+	for _, err := range []error{
+		c.Put(ctx, []sinks.Letter{l, other}), c.MarkLetters(ctx, []sinks.LetterMark{mark}),
+		c.Write(ctx, []sinks.Row{row}), c.Sync(ctx),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []sinks.Letter
+	err := c.GetLetters(ctx, []sinks.LetterID{other.LetterID, l.LetterID}, func(l *sinks.Letter) bool { got = append(got, *l); return true })
+	if err != nil || len(got) != 2 || got[1].Attempts != 2 || got[1].ReplayNumber != 9 || got[1].RecordValue[0] != 0xff {
+		t.Errorf("letters by id: %+v, %v", got, err)
+	}
+	got = nil
+	err = c.EachLetter(ctx, sinks.LetterFilter{After: &l.LetterID}, func(l *sinks.Letter) bool { got = append(got, *l); return true })
+	if err != nil || len(got) != 1 || got[0].Position != 2 {
+		t.Errorf("letters behind the first: %+v, %v", got, err)
+	}
+	if rows := store.Rows(); len(rows) != 1 || string(rows[0].Value) != string(row.Value) || rows[0].Stamp != 5 {
+		t.Errorf("rows: %+v", rows)
+	}
+	if err := c.DropLetters(ctx, []sinks.LetterID{l.LetterID, other.LetterID}); err != nil || len(store.Letters()) != 0 {
+		t.Errorf("dropped: %v, %d left", err, len(store.Letters()))
+	}
+	store.Fail(func(string) error { return errors.New("down") })
+	if c.Sync(ctx) == nil || c.MarkLetters(ctx, nil) == nil {
+		t.Error("a store that fails is not noticed")
 	}
 }

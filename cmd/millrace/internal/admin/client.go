@@ -16,8 +16,8 @@ import (
 	"millrace/sinks"
 )
 
-// Client reaches the store of a running process. It implements sinks.Meta and
-// sinks.LetterReader and is safe for concurrent use.
+// Client reaches the store of a running process. It implements Store and is
+// safe for concurrent use.
 type Client struct {
 	base string
 	http *http.Client
@@ -72,10 +72,22 @@ func (c *Client) EachLetter(ctx context.Context, f sinks.LetterFilter, fn func(*
 		"source": {f.Source}, "view": {f.View}, "reason": {string(f.Reason)},
 		"since": {strconv.FormatInt(f.SinceMillis, 10)}, "limit": {strconv.Itoa(f.Limit)},
 	}
+	if f.After != nil {
+		after, err := json.Marshal(f.After)
+		if err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+		q.Set("after", string(after))
+	}
 	resp, err := c.do(ctx, http.MethodGet, "/v1/deadletters?"+q.Encode(), nil)
 	if err != nil {
 		return err
 	}
+	return readLetters(resp, fn)
+}
+
+// readLetters calls fn for every letter of an answer.
+func readLetters(resp *http.Response, fn func(*sinks.Letter) bool) error {
 	defer resp.Body.Close() //nolint:errcheck // nothing is written to it
 	decoder := json.NewDecoder(bufio.NewReader(resp.Body))
 	for {

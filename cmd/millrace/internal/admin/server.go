@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -28,9 +29,20 @@ type metaAnswer struct {
 
 const maxMetaBytes = 64 << 20
 
+// Store is what a running process lets commands reach.
+type Store interface {
+	sinks.Meta
+	sinks.Sink
+	sinks.DeadLetter
+	sinks.LetterReader
+	sinks.LetterKeeper
+}
+
 // Handle adds the store's routes to mux. They carry no authentication, so the
 // listener behind mux must be this machine's only.
-func Handle(mux *http.ServeMux, meta sinks.Meta, letters sinks.LetterReader) {
+func Handle(mux *http.ServeMux, store Store) {
+	meta, letters := store, store
+	handleStore(mux, store)
 	mux.HandleFunc("POST /v1/meta/{verb}", func(w http.ResponseWriter, r *http.Request) { serveMeta(w, r, meta) })
 	mux.HandleFunc("GET /v1/deadletters", func(w http.ResponseWriter, r *http.Request) { serveLetters(w, r, letters) })
 }
@@ -93,6 +105,12 @@ func serveLetters(w http.ResponseWriter, r *http.Request, letters sinks.LetterRe
 func parseFilter(r *http.Request) (sinks.LetterFilter, error) {
 	q := r.URL.Query()
 	f := sinks.LetterFilter{Source: q.Get("source"), View: q.Get("view"), Reason: feature.Reason(q.Get("reason"))}
+	if s := q.Get("after"); s != "" {
+		f.After = new(sinks.LetterID)
+		if err := json.Unmarshal([]byte(s), f.After); err != nil {
+			return f, fmt.Errorf("after: %w", err)
+		}
+	}
 	var err, err2 error
 	if s := q.Get("limit"); s != "" {
 		f.Limit, err = strconv.Atoi(s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"millrace/feature/definition"
 	"millrace/feature/history"
@@ -44,4 +45,18 @@ func Pin(ctx context.Context, meta sinks.Meta, folder *definition.Project) error
 		return fmt.Errorf("compare the definitions with catalog version %d: %w; run millrace apply first, or leave --definitions out", prev.Version, errPinned)
 	}
 	return nil
+}
+
+// catalogAt loads an applied version; 0 is the newest.
+func catalogAt(ctx context.Context, meta sinks.Meta, version int64) (*history.Applied, error) {
+	all, err := history.List(ctx, meta)
+	if err != nil {
+		return nil, fmt.Errorf("load catalog version %d: %w", version, err)
+	}
+	for _, a := range slices.Backward(all) {
+		if version == 0 || a.Version == version {
+			return a, nil
+		}
+	}
+	return nil, fmt.Errorf("load catalog version %d: %w; run millrace history to see what was applied", version, history.ErrNothingApplied)
 }

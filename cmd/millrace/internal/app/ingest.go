@@ -41,11 +41,15 @@ func NewIngest(c *config.Config, p *definition.Project, store Store, m *telemetr
 }
 
 func newPipeline(c *config.Config, p *definition.Project, source sources.Source, store Store, routes []pipeline.Route, events pipeline.Events) (*pipeline.Pipeline, error) {
+	letters, err := lettersOf(c, p, store)
+	if err != nil {
+		return nil, err
+	}
 	in := &c.Ingest
 	pipe, err := pipeline.New(pipeline.Settings{
 		Source: source, Routes: routes,
 		NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
-		Sink:       store, DeadLetter: store, Epochs: sinks.NewEpochs(store),
+		Sink:       store, DeadLetter: letters, Epochs: sinks.NewEpochs(store),
 		CatalogVersion: p.Catalog.Version,
 		LatestVersion:  func(ctx context.Context) (int64, error) { return latestVersion(ctx, store) },
 		MaxRows:        in.MaxRows, MaxBytes: int64(in.MaxBytes), LaneBytes: int64(in.LaneBytes), TotalBytes: int64(in.TotalBytes),

@@ -18,6 +18,7 @@ type Store interface {
 	sinks.Sink
 	sinks.DeadLetter
 	sinks.LetterReader
+	sinks.LetterKeeper
 	sinks.Cells
 	sinks.Meta
 	Ping(ctx context.Context) error

@@ -105,5 +105,8 @@ func EnsureDevTopics(ctx context.Context, c *config.Config, catalog *feature.Cat
 			return err
 		}
 	}
+	if c.DeadLetter.Topic != "" {
+		return createTopic(ctx, client, c.DeadLetter.Topic, embedded.TopicConfigs(0))
+	}
 	return nil
 }

@@ -11,14 +11,15 @@ import (
 
 // Config is what a user writes.
 type Config struct {
-	Project     string    `yaml:"project"`     // needed where no definitions folder is given
-	Definitions string    `yaml:"definitions"` // folder of YAML files
-	Kafka       Kafka     `yaml:"kafka"`
-	Store       Store     `yaml:"store"`
-	Ingest      Ingest    `yaml:"ingest"`
-	Serve       Serve     `yaml:"serve"`
-	Auth        Auth      `yaml:"auth"`
-	Telemetry   Telemetry `yaml:"telemetry"`
+	Project     string     `yaml:"project"`     // needed where no definitions folder is given
+	Definitions string     `yaml:"definitions"` // folder of YAML files
+	Kafka       Kafka      `yaml:"kafka"`
+	Store       Store      `yaml:"store"`
+	DeadLetter  DeadLetter `yaml:"deadletter"`
+	Ingest      Ingest     `yaml:"ingest"`
+	Serve       Serve      `yaml:"serve"`
+	Auth        Auth       `yaml:"auth"`
+	Telemetry   Telemetry  `yaml:"telemetry"`
 }
 
 // Kafka says how to reach the brokers.
@@ -66,6 +67,11 @@ type Store struct {
 	Connections int            `yaml:"connections"` // per host
 	MaxInFlight int            `yaml:"max_in_flight"`
 	LetterTTL   Duration       `yaml:"dead_letter_ttl"`
+}
+
+// DeadLetter says where dead letters go beside the store.
+type DeadLetter struct {
+	Topic string `yaml:"topic"` // empty: nowhere
 }
 
 // Ingest bounds the lanes.

@@ -1,0 +1,215 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+
+	"millrace/feature"
+	"millrace/pipeline"
+	"millrace/sinks"
+	"millrace/sources"
+)
+
+// item is a letter with the number under which it is applied, and what
+// becomes of it.
+type item struct {
+	letter *sinks.Letter
+	number int64
+	stored bool
+	reject *feature.Reject // of the letter itself
+	fresh  []sinks.Letter  // refusals by views, of a letter that belonged to none
+	noView bool
+}
+
+// applier takes letters in under one catalog version.
+type applier struct {
+	s         *Settings
+	catalog   *Catalog
+	route     *pipeline.Route // nil when the source feeds no view any more
+	encoder   sinks.Encoder
+	makers    map[maker]*parts
+	revisions map[past]uint16
+
+	batch  feature.Batch
+	rows   feature.Rows
+	buffer sinks.Buffer
+}
+
+// maker names a decoder and a write half of the route.
+type maker struct {
+	view     int
+	finished bool
+}
+
+type parts struct {
+	decoder     sources.Decoder
+	transformer pipeline.Transformer
+	fields      []feature.Field
+}
+
+// past names what a view was in a catalog version.
+type past struct {
+	version int64
+	view    string
+}
+
+func newApplier(s *Settings, source string, c *Catalog) *applier {
+	a := &applier{s: s, catalog: c, encoder: s.NewEncoder(), makers: make(map[maker]*parts), revisions: make(map[past]uint16)}
+	for i := range c.Routes {
+		if c.Routes[i].Source == source {
+			a.route = &c.Routes[i]
+		}
+	}
+	return a
+}
+
+// apply brings items to their ends. The order makes it safe to be killed
+// anywhere: rows and new letters are durable before the marks that say so.
+func (a *applier) apply(ctx context.Context, items []item, result *Result) error {
+	a.buffer.Reset()
+	groups, err := a.group(ctx, items)
+	if err != nil {
+		return err
+	}
+	for i := range groups {
+		if err := a.run(ctx, items, &groups[i]); err != nil {
+			return err
+		}
+	}
+	if !a.s.DryRun {
+		if err := a.store(ctx, items); err != nil {
+			return err
+		}
+	}
+	count(items, result)
+	return nil
+}
+
+func (a *applier) store(ctx context.Context, items []item) error {
+	var fresh []sinks.Letter
+	var freshMarks, marks []sinks.LetterMark
+	for i := range items {
+		it := &items[i]
+		if it.noView {
+			continue
+		}
+		fresh = append(fresh, it.fresh...)
+		for j := range it.fresh {
+			f := &it.fresh[j]
+			freshMarks = append(freshMarks, it.mark(f.LetterID, &feature.Reject{Stage: f.Stage, Reason: f.Reason, Message: f.Message}))
+		}
+		marks = append(marks, it.mark(it.letter.LetterID, it.reject))
+	}
+	if len(fresh) > 0 {
+		if err := a.s.Store.Put(ctx, fresh); err != nil {
+			return err //nolint:wrapcheck // says what failed; Run adds where
+		}
+	}
+	if rows := newest(a.buffer.Rows); len(rows) > 0 {
+		if err := a.s.Store.Write(ctx, rows); err != nil {
+			return err //nolint:wrapcheck // says what failed; Run adds where
+		}
+	}
+	if len(marks) == 0 {
+		return nil
+	}
+	if err := a.s.Store.Sync(ctx); err != nil {
+		return err //nolint:wrapcheck // says what failed; Run adds where
+	}
+	// New letters first: once their record's letter is done, nothing else would
+	// say that they were tried already.
+	if len(freshMarks) > 0 {
+		if err := a.s.Store.MarkLetters(ctx, freshMarks); err != nil {
+			return err //nolint:wrapcheck // says what failed; Run adds where
+		}
+	}
+	return a.s.Store.MarkLetters(ctx, marks) //nolint:wrapcheck // says what failed; Run adds where
+}
+
+// mark says what became of a letter; without a reject it is done.
+func (it *item) mark(id sinks.LetterID, r *feature.Reject) sinks.LetterMark {
+	m := sinks.LetterMark{LetterID: id, Attempts: it.letter.Attempts + 1, ReplayNumber: it.number, Done: r == nil}
+	if r != nil {
+		m.Stage, m.Reason, m.Message = r.Stage, r.Reason, r.Message
+	}
+	return m
+}
+
+func count(items []item, r *Result) {
+	for i := range items {
+		it := &items[i]
+		r.Letters++
+		switch {
+		case it.noView:
+			r.NoView++
+		case it.reject != nil:
+			r.RefusedAgain++
+			r.Reasons[it.reject.Reason]++
+		case len(it.fresh) > 0:
+			r.RefusedAgain++
+			r.Reasons[it.fresh[0].Reason]++
+		case it.stored:
+			r.Stored++
+		default:
+			r.Filtered++
+		}
+	}
+}
+
+// newest keeps one row per cell, because Write wants distinct ones. Letters of
+// one key may come in any order and from several partitions and revisions.
+func newest(rows []sinks.Row) []sinks.Row {
+	type cell struct{ entity, key, view string }
+	at := make(map[cell]int, len(rows))
+	kept := rows[:0]
+	for i := range rows {
+		c := cell{rows[i].Entity, rows[i].Key, rows[i].View}
+		if j, seen := at[c]; seen {
+			if rows[i].Newer(&kept[j]) {
+				kept[j] = rows[i]
+			}
+			continue
+		}
+		at[c] = len(kept)
+		kept = append(kept, rows[i])
+	}
+	return kept
+}
+
+func (a *applier) parts(m maker) *parts {
+	p := a.makers[m]
+	if p == nil {
+		v := &a.route.Views[m.view]
+		if m.finished {
+			p = &parts{v.Finished.NewDecoder(), v.Finished.NewTransformer(), v.Finished.Fields}
+		} else {
+			p = &parts{a.route.NewDecoder(), v.NewTransformer(), a.route.Fields}
+		}
+		a.makers[m] = p
+	}
+	return p
+}
+
+// revision is the one that orders a letter's rows against others of the same
+// event time: that under which the letter was refused. A greater one would
+// let an old record, whose letter happens to be replayed under corrected
+// definitions, beat newer records that were stored before the correction.
+func (a *applier) revision(ctx context.Context, l *sinks.Letter, v *feature.View) (uint16, error) {
+	if l.View != "" {
+		return l.Revision, nil
+	}
+	// No view refused it: the revision is what the view had at that time.
+	p := past{l.CatalogVersion, v.Name}
+	if r, known := a.revisions[p]; known {
+		return r, nil
+	}
+	r, err := a.s.Revision(ctx, p.version, p.view)
+	if err != nil {
+		return 0, fmt.Errorf("find the revision of view %s in catalog version %d: %w", p.view, p.version, err)
+	}
+	if r == 0 {
+		r = v.Revision // the view is younger than the letter
+	}
+	a.revisions[p] = r
+	return r, nil
+}

@@ -1,0 +1,161 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"millrace/feature"
+	"millrace/sinks"
+	"millrace/sources"
+)
+
+// groupKey is what letters must have in common to be decoded and transformed
+// together: a batch is of one partition, and its rows get one revision.
+type groupKey struct {
+	maker
+	revision  uint16
+	partition int32
+}
+
+type group struct {
+	groupKey
+	members []int // places in items
+}
+
+// group sorts items by how they are to be run; a letter that belongs to no view
+// is run for every view. Letters that are refused by their headers, or have no
+// view any more, are in none.
+func (a *applier) group(ctx context.Context, items []item) ([]group, error) {
+	var all []group
+	at := make(map[groupKey]int)
+	for i := range items {
+		views, finished := a.viewsOf(&items[i])
+		for _, v := range views {
+			revision, err := a.revision(ctx, items[i].letter, a.route.Views[v].View)
+			if err != nil {
+				return nil, err
+			}
+			k := groupKey{maker{v, finished}, revision, items[i].letter.Partition}
+			g, seen := at[k]
+			if !seen {
+				g = len(all)
+				at[k] = g
+				all = append(all, group{groupKey: k})
+			}
+			all[g].members = append(all[g].members, i)
+		}
+	}
+	return all, nil
+}
+
+// viewsOf returns the views that a letter's record is for now.
+func (a *applier) viewsOf(it *item) (views []int, finished bool) {
+	it.noView = true
+	if a.route == nil {
+		return nil, false
+	}
+	rec := record(it.letter)
+	view, raw, refused := a.route.FinishedView(&rec)
+	if refused != nil {
+		it.noView, it.reject = false, refused
+		return nil, false
+	}
+	for i := range a.route.Views {
+		name := a.route.Views[i].View.Name
+		if (raw || view == i) && (it.letter.View == "" || it.letter.View == name) {
+			views = append(views, i)
+		}
+	}
+	it.noView = len(views) == 0
+	return views, !raw
+}
+
+// record makes the letter's record again.
+func record(l *sinks.Letter) sources.Record {
+	r := sources.Record{Key: l.RecordKey, Value: l.RecordValue, Offset: l.Offset, TimeMillis: l.RecordMillis}
+	for _, h := range l.Headers {
+		r.Headers = append(r.Headers, sources.Header{Key: h.Key, Value: h.Value})
+	}
+	return r
+}
+
+// run decodes and transforms the letters of one group and notes what became of
+// each.
+func (a *applier) run(ctx context.Context, items []item, g *group) error {
+	p := a.parts(g.maker)
+	records := make([]sources.Record, len(g.members))
+	for i, m := range g.members {
+		records[i] = record(items[m].letter)
+	}
+	a.batch.Reset(p.fields, g.partition)
+	if err := p.decoder.Decode(ctx, &a.batch, records); err != nil {
+		return fmt.Errorf("decode: %w", err)
+	}
+	yields := make([]bool, len(records)) // whether a record decoded into a row at least
+	for i := range a.batch.Origins {
+		yields[a.batch.Origins[i].Record] = true
+	}
+	v := *a.route.Views[g.view].View
+	v.Revision = g.revision
+	for i := range a.batch.Rejects {
+		r := &a.batch.Rejects[i]
+		it := &items[g.members[r.Origin.Record]]
+		a.refuse(it, &v, r, !g.finished, !yields[r.Origin.Record])
+	}
+	// 0: the check of record times against the clock is the lane's, not ours.
+	p.transformer.Apply(&a.batch, 0, &a.rows)
+	a.rows.View = &v
+	first := len(a.buffer.Rows)
+	a.encoder.Encode(&a.buffer, &a.rows)
+	for i := range a.rows.Rejects {
+		r := &a.rows.Rejects[i]
+		a.refuse(&items[g.members[r.Origin.Record]], &v, r, false, false)
+	}
+	a.keep(items, g, first)
+	return nil
+}
+
+// keep leaves those of the new rows in the buffer that letters are about: of a
+// record of many elements the others were stored when they arrived.
+func (a *applier) keep(items []item, g *group, first int) {
+	b, kept := &a.buffer, first
+	for i := first; i < len(b.Rows); i++ {
+		it := &items[g.members[b.Origins[i].Record]]
+		if !concerns(it.letter, b.Origins[i].Element) {
+			continue
+		}
+		it.stored = true
+		b.Rows[kept], b.Origins[kept] = b.Rows[i], b.Origins[i]
+		kept++
+	}
+	b.Rows, b.Origins = b.Rows[:kept], b.Origins[:kept]
+}
+
+// concerns reports whether a letter is about that element of its record. A
+// letter without a view is about the record, unless it names an element.
+func concerns(l *sinks.Letter, element int32) bool {
+	return l.Element == element || l.View == "" && l.Element == 0
+}
+
+// refuse notes that a row was refused again. own says that it was decoding that
+// refused it, which for a raw record concerns no view; whole, that nothing of
+// the record could be used.
+func (a *applier) refuse(it *item, v *feature.View, r *feature.Reject, own, whole bool) {
+	if !whole && !concerns(it.letter, r.Origin.Element) {
+		return
+	}
+	if it.letter.View != "" || own {
+		c := *r
+		c.Message = strings.Clone(r.Message)
+		it.reject = &c
+		return
+	}
+	// What belonged to no view is refused by one now: a letter of its own, with
+	// the revision that orders the record, so that it can be replayed in turn.
+	l := *it.letter
+	l.View, l.Element, l.Revision = v.Name, r.Origin.Element, v.Revision
+	l.Stage, l.Reason, l.Message = r.Stage, r.Reason, strings.Clone(r.Message)
+	l.Attempts, l.ReplayNumber = 0, 0
+	it.fresh = append(it.fresh, l)
+}

@@ -1,0 +1,251 @@
+// Package replay takes dead letters in again, under the newest definitions.
+// A replay is one more source of rows: its letters get numbers that never go
+// back, and a chunk of them is recorded, with its first number and its catalog
+// version, before anything of it is applied.
+//
+// Invariant: however often and wherever a replay is killed, the next one first
+// finishes the recorded chunk under that chunk's catalog version, and a letter
+// that has reached its end is never applied under a second number.
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"millrace/feature"
+	"millrace/pipeline"
+	"millrace/sinks"
+)
+
+// Defaults and bounds.
+const (
+	DefaultMaxAttempts = 5
+	maxChunk           = 1000    // letters of a chunk
+	maxBatch           = 256     // letters applied at once
+	maxBatchBytes      = 8 << 20 // and their bytes
+)
+
+// Store is what a replay needs of one.
+type Store interface {
+	sinks.Sink
+	sinks.DeadLetter
+	sinks.LetterReader
+	sinks.LetterKeeper
+	sinks.Meta
+}
+
+// Catalog is one applied catalog version, as far as a replay needs it.
+type Catalog struct {
+	Version int64
+	Routes  []pipeline.Route // of every source that feeds a view
+}
+
+// Settings is what a replay works with.
+type Settings struct {
+	Store      Store
+	NewEncoder func() sinks.Encoder
+	// Catalog loads an applied version; 0 is the newest.
+	Catalog func(ctx context.Context, version int64) (*Catalog, error)
+	// Revision returns the revision that a view had in a catalog version; 0
+	// when it had none.
+	Revision    func(ctx context.Context, version int64, view string) (uint16, error)
+	MaxAttempts int  // 0 is DefaultMaxAttempts
+	DryRun      bool // run the write half, store and record nothing
+	Progress    func(*Result)
+}
+
+// Result counts what became of letters.
+type Result struct {
+	Letters      int                    `json:"letters"` // taken in
+	Stored       int                    `json:"stored"`
+	Filtered     int                    `json:"filtered"`
+	RefusedAgain int                    `json:"refused_again"`
+	Reasons      map[feature.Reason]int `json:"reasons,omitempty"` // of those
+	Gone         int                    `json:"gone,omitempty"`    // dropped or expired meanwhile, or finished before an interruption
+	Truncated    int                    `json:"skipped_truncated,omitempty"`
+	Exhausted    int                    `json:"skipped_attempts,omitempty"` // were refused as often as is allowed
+	NoView       int                    `json:"skipped_no_view,omitempty"`  // the view, or the source, is no longer there
+	Resumed      bool                   `json:"resumed,omitempty"`          // an interrupted replay was finished first
+	DryRun       bool                   `json:"dry_run,omitempty"`
+}
+
+// ErrTakenOver means that somebody else began to replay the same source.
+var ErrTakenOver = errors.New("another replay of this source has begun and goes on with it")
+
+// Run replays the letters of f.Source that f selects.
+func Run(ctx context.Context, s Settings, f sinks.LetterFilter) (*Result, error) {
+	if s.MaxAttempts == 0 {
+		s.MaxAttempts = DefaultMaxAttempts
+	}
+	if s.Progress == nil {
+		s.Progress = func(*Result) {}
+	}
+	r := &run{s: s, result: &Result{Reasons: make(map[feature.Reason]int), DryRun: s.DryRun}, source: f.Source}
+	if err := r.all(ctx, f); err != nil {
+		return r.result, fmt.Errorf("replay dead letters of source %s: %w", f.Source, err)
+	}
+	return r.result, nil
+}
+
+// run is one call of Run.
+type run struct {
+	s       Settings
+	source  string
+	state   state
+	text    []byte // state as it is stored; nil when it is not
+	applier *applier
+	result  *Result
+}
+
+func (r *run) all(ctx context.Context, f sinks.LetterFilter) error {
+	if r.s.DryRun {
+		return r.chunks(ctx, f)
+	}
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	if r.state.Chunk != nil {
+		r.result.Resumed = true
+		if err := r.finish(ctx); err != nil {
+			return err
+		}
+	}
+	return r.chunks(ctx, f)
+}
+
+// chunks goes through the letters that f selects. Letters that this run has
+// refused again wait for the next one.
+func (r *run) chunks(ctx context.Context, f sinks.LetterFilter) error {
+	latest, err := r.s.Catalog(ctx, 0)
+	if err != nil {
+		return err
+	}
+	// A run that was interrupted goes on, unless definitions changed since: then
+	// what the old ones refused is worth another try.
+	first := r.state.RunFirst
+	if r.s.DryRun {
+		first = math.MaxInt64 // nothing is recorded, so nothing is told apart by its number
+	} else if !r.result.Resumed || r.applier == nil || r.applier.catalog.Version != latest.Version {
+		first = r.state.Next
+	}
+	left, limited := f.Limit, f.Limit > 0
+	f.Limit = 0
+	for {
+		most := maxChunk
+		if limited {
+			most = min(most, left)
+		}
+		ids, err := r.choose(ctx, &f, first, most)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		c := &chunk{First: r.state.Next, Catalog: latest.Version, Letters: ids}
+		if err := r.chunk(ctx, c, first); err != nil {
+			return err
+		}
+		if left -= len(ids); limited && left <= 0 {
+			return nil
+		}
+	}
+}
+
+// chunk records a chunk and applies it.
+func (r *run) chunk(ctx context.Context, c *chunk, runFirst int64) error {
+	if r.s.DryRun {
+		return r.apply(ctx, c)
+	}
+	if err := r.record(ctx, c, runFirst); err != nil {
+		return err
+	}
+	return r.finish(ctx)
+}
+
+// choose returns the next letters worth a replay, and moves f behind them.
+func (r *run) choose(ctx context.Context, f *sinks.LetterFilter, runFirst int64, most int) ([]sinks.LetterID, error) {
+	var ids []sinks.LetterID
+	var last sinks.LetterID
+	err := r.s.Store.EachLetter(ctx, *f, func(l *sinks.Letter) bool {
+		last = cloneID(&l.LetterID)
+		switch {
+		case l.ReplayNumber != 0 && l.ReplayNumber >= runFirst:
+		case l.Truncated:
+			r.result.Truncated++
+		case l.Attempts >= r.s.MaxAttempts:
+			r.result.Exhausted++
+		default:
+			ids = append(ids, last)
+		}
+		return len(ids) < most
+	})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what failed; Run adds where
+	}
+	f.After = &last
+	return ids, nil
+}
+
+// finish applies the recorded chunk and takes the record away.
+func (r *run) finish(ctx context.Context) error {
+	if err := r.apply(ctx, r.state.Chunk); err != nil {
+		return err
+	}
+	next := r.state
+	next.Chunk = nil
+	return r.swap(ctx, next)
+}
+
+// apply takes the letters of a chunk in, some at a time.
+func (r *run) apply(ctx context.Context, c *chunk) error {
+	if r.applier == nil || r.applier.catalog.Version != c.Catalog {
+		catalog, err := r.s.Catalog(ctx, c.Catalog)
+		if err != nil {
+			return err
+		}
+		r.applier = newApplier(&r.s, r.source, catalog)
+	}
+	for at := 0; at < len(c.Letters); {
+		items, next, err := r.load(ctx, c, at)
+		if err != nil {
+			return err
+		}
+		if err := r.applier.apply(ctx, items, r.result); err != nil {
+			return err
+		}
+		at = next
+		r.s.Progress(r.result)
+	}
+	return nil
+}
+
+// load reads letters from place at of a chunk on, up to what is applied at
+// once. Those that are gone had their end, and so had those that carry this
+// chunk's number: they were refused again before an interruption.
+func (r *run) load(ctx context.Context, c *chunk, at int) (items []item, next int, err error) {
+	bytes, place := 0, at
+	err = r.s.Store.GetLetters(ctx, c.Letters[at:min(at+maxBatch, len(c.Letters))], func(l *sinks.Letter) bool {
+		for c.Letters[place] != l.LetterID {
+			place++
+			r.result.Gone++
+		}
+		number := c.First + int64(place)
+		place++
+		if l.ReplayNumber == number && !r.s.DryRun {
+			r.result.Gone++
+			return true
+		}
+		items = append(items, item{letter: cloneLetter(l), number: number})
+		bytes += len(l.RecordValue)
+		return bytes < maxBatchBytes
+	})
+	if err != nil {
+		return nil, 0, err //nolint:wrapcheck // says what failed; Run adds where
+	}
+	if bytes < maxBatchBytes {
+		end := min(at+maxBatch, len(c.Letters))
+		r.result.Gone += end - place
+		place = end
+	}
+	return items, place, nil
+}
