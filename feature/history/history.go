@@ -28,6 +28,8 @@ type Applied struct {
 	Files     []File               `json:"files"`
 	Views     map[string]ViewState `json:"views"` // removed ones stay, for their numbers
 
+	Sources map[string]SourceState `json:"sources,omitempty"` // those with a schema
+
 	OnDemandViews map[string]OnDemandState `json:"on_demand_views,omitempty"`
 }
 
@@ -158,7 +160,7 @@ func Open(a *Applied) (*definition.Project, error) {
 	for i, f := range a.Files {
 		files[i] = definition.File{Name: f.Name, Data: []byte(f.Text)}
 	}
-	p, err := definition.Load(files)
+	p, err := definition.LoadWith(files, definition.Options{Schemas: pinned(a.Sources)})
 	if err != nil {
 		return nil, fmt.Errorf("the definitions do not load in this version of millrace: %w", err)
 	}
