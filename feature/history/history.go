@@ -75,7 +75,7 @@ func List(ctx context.Context, meta sinks.Meta) ([]*Applied, error) {
 	all := make([]*Applied, len(entries))
 	for i, e := range entries {
 		all[i] = new(Applied)
-		if err := json.Unmarshal(e.Value, all[i]); err != nil {
+		if err := json.Unmarshal(e.Value, all[i]); err != nil { //nolint:musttag // fields keep their Go names in records
 			return nil, fmt.Errorf("read catalog version %s: %w", e.ID, err)
 		}
 	}
@@ -119,7 +119,7 @@ func Apply(ctx context.Context, meta sinks.Meta, schemas Schemas, p *definition.
 		if err := giveSchemaIDs(ctx, schemas, next); err != nil {
 			return nil, nil, err
 		}
-		text, err := json.Marshal(next)
+		text, err := json.Marshal(next) //nolint:musttag // fields keep their Go names in records
 		if err != nil {
 			return nil, nil, fmt.Errorf("encode catalog version %d: %w", next.Version, err)
 		}

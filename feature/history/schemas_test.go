@@ -56,7 +56,8 @@ func TestSchemasArePinned(t *testing.T) {
 	}
 	more := withSchema(t, registry{9, []feature.SourceField{id, fare, field("tip", feature.KindBool)}})
 	next, changes, err := history.Next(first, more)
-	if err != nil || len(changes) != 1 || changes[0].Kind != history.ChangeFree || !strings.Contains(changes[0].Text, "from id 7 to 9: field tip is new") || next.Views["v"].Revision != 1 {
+	if err != nil || len(changes) != 1 || changes[0].Kind != history.ChangeFree ||
+		!strings.Contains(changes[0].Text, "from id 7 to 9: field tip is new") || next.Views["v"].Revision != 1 {
 		t.Errorf("a new field: %v, %v", changes, err)
 	}
 	other := withSchema(t, registry{9, []feature.SourceField{id, field("fare", feature.KindInt64)}})
