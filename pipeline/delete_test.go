@@ -41,8 +41,8 @@ func deletes(t *testing.T, onTombstone feature.TombstonePolicy) (Route, *transfo
 		return d
 	}
 	return Route{
-		Source: "trips", Topic: p0.Topic, Fields: fields,
-		NewDecoder: func() sources.Decoder { return must(envelope.New(src, fields, formats)) },
+		Source: "trips", Topic: p0.Topic,
+		Shapes: []Shape{{Fields: fields, NewDecoder: func() sources.Decoder { return must(envelope.New(src, fields, formats)) }}},
 		Views: []RouteView{{
 			View: v,
 			NewTransformer: func() Transformer {

@@ -57,7 +57,8 @@ func loadDefinitions(c *config.Config, w io.Writer) (*definition.Project, error)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says already what and where
 	}
-	p, err := definition.Load(files)
+	schemas := app.ReadSchemas(context.Background(), c.Definitions, nil)
+	p, err := definition.LoadWith(files, definition.Options{Schemas: schemas})
 	if faults, ok := errors.AsType[definition.Errors](err); ok {
 		fmt.Fprintln(w, faults.Error())
 		fmt.Fprintf(w, "%d error(s) in %s\n", len(faults), c.Definitions)

@@ -27,7 +27,7 @@ func TestConsequencesAreNotReported(t *testing.T) {
 		{"source", "18:5", []string{"    source: trips", "    sorce: trips"}},
 		{"all sources", "4:1", []string{"sources:\n", "souces:\n"}},
 		{"all views", "15:1", []string{"views:\n", "veiws:\n"}},
-		{"unnest", "18:5", []string{"    where: km > 0\n", "", "    source: trips\n", "    unnest: {field: items, as: item}\n    source: trips\n", "expr: fare,", "expr: item.sku,"}},
+		{"unnest", "18:21", []string{"    where: km > 0\n", "", "    source: trips\n", "    unnest: {field: items, as: item}\n    source: trips\n", "expr: fare,", "expr: item.sku,"}},
 		{"two of a chain at write", "23:36", []string{"nullif(km", "nulif(km"}},
 		{"two of a chain at read", "24:31 25:42", []string{"expr: rate * 2, at: read}", "expr: ratee * 2, at: read}\n      - {name: tripled, expr: \"doubled * nulif(3, 1)\"}"}},
 		{"a key and a feature at read", "19:23 24:31", []string{"    where: km > 0\n", "    keys: {driver_id: fare}\n", "rate * 2", "ratee * 2"}},

@@ -22,8 +22,12 @@ type Project struct {
 //
 // Views get revision 1 and generation 1, the numbers of a project that was
 // never applied; package history knows the real ones.
-func Load(files []File) (*Project, error) {
+func Load(files []File) (*Project, error) { return LoadWith(files, Options{}) }
+
+// LoadWith is Load with what the files alone do not say.
+func LoadWith(files []File, o Options) (*Project, error) {
 	b := &builder{
+		schemas: o.Schemas,
 		project: &Project{
 			Catalog: &feature.Catalog{}, Plans: make(map[string]*transforms.Plan),
 			OnDemand: make(map[string]*transforms.OnDemandPlan), Files: files,
@@ -57,6 +61,7 @@ type builder struct {
 	partial bool // a file could not be read, so what it defines is not known
 	errors  Errors
 	project *Project
+	schemas Schemas
 	names   map[string]owner  // of sources and all views, entities, services, each with a prefix of its own
 	topics  map[string]string // topic -> source
 	doubts  map[string]*doubt // by source

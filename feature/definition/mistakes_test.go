@@ -103,7 +103,7 @@ var mistakesInSources = []mistake{
 	{"name taken", "name: quote", "name: driver_trips", "16:11", "view driver_trips has the name of the source at a.yaml:14"},
 	{"project's name", "project: rides", "project: Rides!", "1:10", "cannot name a project"},
 	{"models", "services:\n", "models: []\nservices:\n", "25:1", "models are not available"},
-	{"avro", "format: json", "format: avro", "7:13", "format avro is not available"},
+	{"avro", "format: json", "format: avro", "7:13", "format avro needs a schema"},
 	{"length without a type", "rate * 2, at: read", "rate * 2, length: 3", "24:49", "without a type"},
 	{"key of another type", "    where: km > 0\n", "    keys: {driver_id: fare}\n", "19:23", "is int64 but its expression is float64"},
 	{"topic that cannot be one", "topic: trips", "topic: a b", "6:20", "cannot be a topic"},
@@ -213,8 +213,8 @@ func TestMistakes(t *testing.T) {
 func TestTenMistakesAtOnce(t *testing.T) {
 	text := strings.NewReplacer("topic:", "topik:", "type: int64}]", "type: int46}]", "unit: ms", "unit: min", "event_time: at", "event_time: att",
 		"1w2d", "soon", "expr: fare,", "expr: farre,", "as: backup", "az: backup", "- driver_trips\n", "- driver_trip\n",
-		"format: json", "format: avro", "optional: true", "optional: perhaps").Replace(base)
-	want := "3:56 6:13 7:13 12:43 13:17 14:84 20:10 22:33 28:9 29:30" // topik is one: that topic is missing follows
+		"format: json", "envelope: soap", "optional: true", "optional: perhaps").Replace(base)
+	want := "3:56 6:13 7:15 12:43 13:17 14:84 20:10 22:33 28:9 29:30" // topik is one: that topic is missing follows
 	if got := places(t, text); got != want {
 		t.Errorf("mistakes at %s, want %s", got, want)
 	}

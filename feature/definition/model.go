@@ -50,10 +50,17 @@ type sourceDef struct {
 	Fields           []fieldDef  `yaml:"fields"`
 	EventTime        string      `yaml:"event_time"`
 	TransformOnWrite *bool       `yaml:"transform_on_write"`
-	Schema           ast.Node    `yaml:"schema" later:"schemas of avro and protobuf sources"`
+	Schema           *schemaDef  `yaml:"schema"`
+	Envelope         string      `yaml:"envelope" enum:"cloudevents,debezium"`
+	OnTombstone      string      `yaml:"on_tombstone" enum:"delete,ignore,dead_letter"`
 	EventID          ast.Node    `yaml:"event_id" later:"event ids, which belong to windowed features,"`
-	Envelope         ast.Node    `yaml:"envelope" later:"envelopes"`
-	OnTombstone      ast.Node    `yaml:"on_tombstone" later:"deletes"`
+}
+
+type schemaDef struct {
+	Subject     string `yaml:"subject"`
+	File        string `yaml:"file"`
+	Descriptors string `yaml:"descriptors"`
+	Message     string `yaml:"message"`
 }
 
 type kafkaDef struct {
@@ -68,16 +75,28 @@ type pushDef struct {
 type requestDef struct{}
 
 type fieldDef struct {
+	Name        string  `yaml:"name" need:"yes"`
+	Type        string  `yaml:"type"`
+	Path        string  `yaml:"path"`
+	Unit        string  `yaml:"unit" enum:"s,ms,us,ns"`
+	Length      int     `yaml:"length"`
+	Optional    bool    `yaml:"optional"`
+	Description string  `yaml:"description"`
+	Key         bool    `yaml:"key"`
+	Header      string  `yaml:"header"`
+	Quoted      bool    `yaml:"quoted"`
+	Of          []ofDef `yaml:"of"`
+}
+
+// ofDef is a field of the elements of a list of records.
+type ofDef struct {
 	Name        string   `yaml:"name" need:"yes"`
-	Type        string   `yaml:"type"`
+	Type        string   `yaml:"type" need:"yes"`
 	Path        string   `yaml:"path"`
 	Unit        string   `yaml:"unit" enum:"s,ms,us,ns"`
-	Length      int      `yaml:"length"`
-	Optional    bool     `yaml:"optional"`
+	Quoted      bool     `yaml:"quoted"`
 	Description string   `yaml:"description"`
-	Of          ast.Node `yaml:"of" later:"lists of records, for unnest,"`
-	Key         ast.Node `yaml:"key" later:"fields from the record's key"`
-	Header      ast.Node `yaml:"header" later:"fields from record headers"`
+	Of          ast.Node `yaml:"of" later:"lists of records within each other"`
 }
 
 type viewDef struct {
@@ -92,10 +111,15 @@ type viewDef struct {
 	TTLMode         string            `yaml:"ttl_mode" enum:"enforce,report,ignore"`
 	Expire          time.Duration     `yaml:"expire"`
 	Features        []featureDef      `yaml:"features" need:"yes"`
-	Unnest          ast.Node          `yaml:"unnest" later:"unnest"`
+	Unnest          *unnestDef        `yaml:"unnest"`
 	AllowedLateness ast.Node          `yaml:"allowed_lateness" later:"windowed features"`
 	Late            ast.Node          `yaml:"late" later:"windowed features"`
 	Rekey           ast.Node          `yaml:"rekey" later:"windowed features"`
+}
+
+type unnestDef struct {
+	Field string `yaml:"field" need:"yes"`
+	As    string `yaml:"as" need:"yes"`
 }
 
 type featureDef struct {

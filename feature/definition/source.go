@@ -20,26 +20,26 @@ func (b *builder) source(f loadedFile, d *sourceDef, path string) {
 		s.TransformOnWrite = *d.TransformOnWrite
 	}
 	b.sourceKind(f, d, s, path)
-	b.sourceFormat(f, d, path)
+	b.sourceFormat(f, d, s, path)
 	for i := range d.Fields {
 		b.field(f, s, &d.Fields[i], fmt.Sprintf("%s.fields[%d]", path, i))
 	}
-	if len(d.Fields) == 0 && !f.bad[path] && !f.bad[path+".schema"] && !f.bad[path+".format"] {
+	hidden := len(s.Fields) < len(d.Fields) // by another of the same name
+	b.sourceSchema(f, s, path)
+	if len(s.Fields) == 0 && !f.bad[path] && !f.doubtful(path+".schema") && !f.bad[path+".format"] {
 		f.at(path+".fields", 0, fmt.Sprintf("source %s declares no fields", d.Name), "list the fields that views use: {name: fare, type: float64}")
 	}
-	about := b.doubt(f, d, s, path)
+	about := b.doubt(f, d, s, hidden, path)
 	b.eventTime(f, s, about, path)
 	b.project.Catalog.Sources = append(b.project.Catalog.Sources, s)
 }
 
-// doubt says what is not known of a source. Fields that are listed are all that
-// it has, whatever its format: this version knows no other list of them.
-func (b *builder) doubt(f loadedFile, d *sourceDef, s *feature.Source, path string) *doubt {
+// doubt says what is not known of a source.
+func (b *builder) doubt(f loadedFile, d *sourceDef, s *feature.Source, hidden bool, path string) *doubt {
 	about := &doubt{names: make(map[string]bool)}
 	_, twice := b.doubts[d.Name] // a view may mean either
 	nameless := slices.ContainsFunc(d.Fields, func(x fieldDef) bool { return x.Name == "" })
-	hidden := len(s.Fields) < len(d.Fields) // by another of the same name
-	about.all = twice || nameless || hidden || len(d.Fields) == 0 || f.bad[path+".schema"]
+	about.all = twice || nameless || hidden || len(s.Fields) == 0 || f.doubtful(path+".schema") || f.bad[path+".format"]
 	for _, x := range s.Fields {
 		if x.Type.Kind == feature.KindInvalid {
 			about.names[x.Name] = true
@@ -116,20 +116,6 @@ func (b *builder) start(f loadedFile, text, path string) feature.StartAt {
 	return feature.StartAt{Back: back}
 }
 
-func (b *builder) sourceFormat(f loadedFile, d *sourceDef, path string) {
-	at := path + ".format"
-	switch n := f.nodes[at]; d.Format {
-	case "", "json":
-	case "avro", "protobuf":
-		f.fault(n, at, fmt.Sprintf("format %s is not available in this version", d.Format), "publish JSON; the changelog says when it comes")
-	default:
-		f.fault(n, at, "unknown format "+d.Format, "write json")
-	}
-	if d.Format != "" && d.Kafka == nil {
-		f.at(at, 0, "format is for kafka sources", "remove it: pushes and requests are JSON")
-	}
-}
-
 var unitNames = map[string]time.Duration{"s": time.Second, "ms": time.Millisecond, "us": time.Microsecond, "ns": time.Nanosecond}
 
 // field adds a field, whatever is wrong with it.
@@ -144,22 +130,38 @@ func (b *builder) field(f loadedFile, s *feature.Source, d *fieldDef, path strin
 	if out.Path == "" {
 		out.Path = d.Name
 	}
-	if strings.HasPrefix(out.Path, ".") || strings.HasSuffix(out.Path, ".") || strings.Contains(out.Path, "..") {
-		f.at(path+".path", 0, fmt.Sprintf("path %q has an empty step", d.Path), "write names with dots between them: driver.id")
+	b.path(f, out.Path, path)
+	if f.nodes[path+".of"] != nil && d.Type == "" {
+		d.Type = "list<json>"
 	}
-	if d.Type == "" && !f.doubtful(path) {
+	if d.Type == "" && !f.doubtful(path) && s.Format == feature.FormatJSON {
 		f.fault(f.nodes[path], path+".type", fmt.Sprintf("field %s has no type", d.Name), "write type: with one of "+strings.Join(feature.KindNames(), ", "))
 	}
 	out.Type = b.typ(f, path, d.Type, d.Length)
+	out.Key, out.Header, out.Quoted = d.Key, d.Header, d.Quoted
+	b.place(f, s, d, &out, path)
+	for i := range d.Of {
+		b.element(f, s, &d.Of[i], &out, fmt.Sprintf("%s.of[%d]", path, i))
+	}
 	b.fieldKeys(f, s, d, out.Type, path)
 	s.Fields = append(s.Fields, out)
 }
 
+func (b *builder) path(f loadedFile, text, at string) {
+	if strings.HasPrefix(text, ".") || strings.HasSuffix(text, ".") || strings.Contains(text, "..") {
+		f.at(at+".path", 0, fmt.Sprintf("path %q has an empty step", text), "write names with dots between them: driver.id")
+	}
+}
+
+func (b *builder) unit(f loadedFile, unit, name string, t feature.Type, path string) {
+	if unit != "" && t != feature.Of(feature.KindTimestamp) && t.Kind != feature.KindInvalid {
+		f.at(path+".unit", 0, fmt.Sprintf("unit is for timestamps, and field %s is %s", name, t), "remove it, or make the type timestamp")
+	}
+}
+
 // fieldKeys refuses keys that have no effect on a field.
 func (b *builder) fieldKeys(f loadedFile, s *feature.Source, d *fieldDef, t feature.Type, path string) {
-	if d.Unit != "" && t != feature.Of(feature.KindTimestamp) && t.Kind != feature.KindInvalid {
-		f.at(path+".unit", 0, fmt.Sprintf("unit is for timestamps, and field %s is %s", d.Name, t), "remove it, or make the type timestamp")
-	}
+	b.unit(f, d.Unit, d.Name, t, path)
 	if d.Path != "" && s.Kind != feature.SourceKafka {
 		f.at(path+".path", 0, "path is for fields of kafka sources", "remove it: pushes and requests carry fields by their names")
 	}

@@ -27,6 +27,7 @@ func (b *builder) view(f loadedFile, d *viewDef, path string) {
 	e, src := b.viewEntity(f, d, path), b.viewSource(f, d, path)
 	b.features(f, d, v, e, path)
 	b.keys(f, d, v, e, src, path)
+	b.unnest(f, d, v, src, path)
 	k.Views = append(k.Views, v)
 	if d.Where == "" && f.nodes[path+".where"] != nil {
 		f.at(path+".where", -1, "where is empty", "remove it to keep every row")

@@ -28,6 +28,8 @@ type Applied struct {
 	Files     []File               `json:"files"`
 	Views     map[string]ViewState `json:"views"` // removed ones stay, for their numbers
 
+	Sources map[string]SourceState `json:"sources,omitempty"` // those with a schema
+
 	OnDemandViews map[string]OnDemandState `json:"on_demand_views,omitempty"`
 }
 
@@ -73,7 +75,7 @@ func List(ctx context.Context, meta sinks.Meta) ([]*Applied, error) {
 	all := make([]*Applied, len(entries))
 	for i, e := range entries {
 		all[i] = new(Applied)
-		if err := json.Unmarshal(e.Value, all[i]); err != nil {
+		if err := json.Unmarshal(e.Value, all[i]); err != nil { //nolint:musttag // fields keep their Go names in records
 			return nil, fmt.Errorf("read catalog version %s: %w", e.ID, err)
 		}
 	}
@@ -117,7 +119,7 @@ func Apply(ctx context.Context, meta sinks.Meta, schemas Schemas, p *definition.
 		if err := giveSchemaIDs(ctx, schemas, next); err != nil {
 			return nil, nil, err
 		}
-		text, err := json.Marshal(next)
+		text, err := json.Marshal(next) //nolint:musttag // fields keep their Go names in records
 		if err != nil {
 			return nil, nil, fmt.Errorf("encode catalog version %d: %w", next.Version, err)
 		}
@@ -158,7 +160,7 @@ func Open(a *Applied) (*definition.Project, error) {
 	for i, f := range a.Files {
 		files[i] = definition.File{Name: f.Name, Data: []byte(f.Text)}
 	}
-	p, err := definition.Load(files)
+	p, err := definition.LoadWith(files, definition.Options{Schemas: pinned(a.Sources)})
 	if err != nil {
 		return nil, fmt.Errorf("the definitions do not load in this version of millrace: %w", err)
 	}

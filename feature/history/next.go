@@ -78,6 +78,10 @@ func Next(prev *Applied, p *definition.Project) (*Applied, []Change, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, nil, err
 	}
+	next.Sources = pin(p.Catalog.Sources)
+	if prev != nil {
+		changes = append(changes, schemaChanges(prev.Sources, next.Sources)...)
+	}
 	if prev != nil && len(changes) == 0 {
 		if slices.Equal(prev.Files, next.Files) {
 			return prev, nil, nil
@@ -194,7 +198,11 @@ func differences(old, now map[string]string) []string {
 func sameShape(view string, old, now ViewState) error {
 	var changed []string
 	for _, name := range slices.Sorted(maps.Keys(now.Shape)) {
-		if before, had := old.Shape[name]; had && before != now.Shape[name] {
+		before, had := old.Shape[name]
+		if !had {
+			before, had = unsaid[name]
+		}
+		if had && before != now.Shape[name] {
 			changed = append(changed, name)
 		}
 	}
@@ -205,12 +213,16 @@ func sameShape(view string, old, now ViewState) error {
 		view, strings.Join(changed, ", "), ErrNeedsGeneration)
 }
 
+// unsaid is the shape of views that were applied before there was a choice.
+var unsaid = map[string]string{"envelope": "", "on_tombstone": "0", "unnest": ""}
+
 // describe takes down what a version has to remember of a view.
 func describe(v *feature.View, p *transforms.Plan) ViewState {
 	s := ViewState{
 		Shape: map[string]string{
 			"entity": entityText(p.Entity), "source": p.Source.Name, "topic": p.Source.Topic,
 			"where": normal(v.Where), "on_null_key": strconv.Itoa(int(v.OnNullKey)), "event_time": eventTimeText(p.Source),
+			"envelope": string(p.Source.Envelope), "on_tombstone": strconv.Itoa(int(p.Source.OnTombstone)),
 		},
 		Stored: make(map[string]string), Read: make(map[string]string),
 	}
@@ -254,11 +266,9 @@ func defaultText(f *feature.Feature) string {
 
 func entityText(e *feature.Entity) string {
 	text := e.Name
-	var textSb243 strings.Builder
 	for _, j := range e.JoinKeys {
-		textSb243.WriteString(" " + j.Name + " " + j.Type.String())
+		text += " " + j.Name + " " + j.Type.String() //nolint:perfsprint // a few keys, once
 	}
-	text += textSb243.String()
 	return text
 }
 
@@ -271,7 +281,14 @@ func eventTimeText(s *feature.Source) string {
 }
 
 func fieldText(f feature.SourceField) string {
-	return fmt.Sprintf("%s %s %s", f.Type, f.Path, f.Unit)
+	text := fmt.Sprintf("%s %s %s", f.Type, f.Path, f.Unit)
+	if f.Key {
+		text += " of the key"
+	}
+	if f.Header != "" {
+		text += " of header " + f.Header
+	}
+	return text // quoted or not, a number is the same
 }
 
 // normal prints an expression in one form, so that spaces and the case of

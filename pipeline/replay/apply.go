@@ -183,7 +183,8 @@ func (a *applier) parts(m maker) *parts {
 		if m.finished {
 			p = &parts{v.Finished.NewDecoder(), v.Finished.NewTransformer(), v.Finished.Fields}
 		} else {
-			p = &parts{a.route.NewDecoder(), v.NewTransformer(), a.route.Fields}
+			shape := &a.route.Shapes[v.Shape]
+			p = &parts{shape.NewDecoder(), v.NewTransformer(), shape.Fields}
 		}
 		a.makers[m] = p
 	}

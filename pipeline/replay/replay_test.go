@@ -302,7 +302,7 @@ func (manyDecoder) Decode(_ context.Context, dst *feature.Batch, recs []sources.
 func TestOnlyTheRefusedElementIsApplied(t *testing.T) {
 	store := new(memory.Store)
 	c := catalog(t, 1, broken)
-	c.Routes[0].NewDecoder = func() sources.Decoder { return manyDecoder{} }
+	c.Routes[0].Shapes[0].NewDecoder = func() sources.Decoder { return manyDecoder{} }
 	l := sinks.Letter{
 		LetterID: sinks.LetterID{Source: "trips", Element: 2, View: "fares"},
 		Topic:    "trips", RecordMillis: base, RecordValue: []byte("1234"), Revision: 1, CatalogVersion: 1,

@@ -72,13 +72,13 @@ func catalog(t tester, version int64, text string) *Catalog {
 		plans = append(plans, p.Plans[v.Name])
 	}
 	fields := transforms.Fields(src, plans)
-	r := pipeline.Route{Source: src.Name, Topic: src.Topic, Fields: fields, NewDecoder: func() sources.Decoder {
+	r := pipeline.Route{Source: src.Name, Topic: src.Topic, Shapes: []pipeline.Shape{{Fields: fields, NewDecoder: func() sources.Decoder {
 		d, err := jsonrec.New(src, fields)
 		if err != nil {
 			t.Fatalf("decoder: %v", err)
 		}
 		return d
-	}}
+	}}}}
 	for i, v := range views {
 		r.Views = append(r.Views, pipeline.RouteView{View: v, NewTransformer: func() pipeline.Transformer {
 			w, err := plans[i].NewWriter(fields, transforms.DefaultMaxFutureSkew)
@@ -98,8 +98,8 @@ func ingest(t tester, store *memory.Store, c *Catalog, partition int32, records 
 	t.Helper()
 	ctx, route := context.Background(), &c.Routes[0]
 	var in feature.Batch
-	in.Reset(route.Fields, partition)
-	if err := route.NewDecoder().Decode(ctx, &in, records); err != nil {
+	in.Reset(route.Shapes[0].Fields, partition)
+	if err := route.Shapes[0].NewDecoder().Decode(ctx, &in, records); err != nil {
 		t.Fatalf("decode: %v", err)
 	}
 	var letters []sinks.Letter

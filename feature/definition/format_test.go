@@ -1,0 +1,100 @@
+package definition_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"millrace/feature"
+	"millrace/feature/definition"
+)
+
+// TestMistakesInFormats makes each mistake in a source or view of its own.
+func TestMistakesInFormats(t *testing.T) {
+	const field = "fields: [{name: a, type: int64}]"
+	for _, c := range []struct{ name, source, says string }{
+		{"schema of json", "kafka: {topic: t}, schema: {file: a}, " + field, "a schema is for formats"},
+		{"no schema", "kafka: {topic: t}, format: avro, " + field, "format avro needs a schema"},
+		{"two schemas", "kafka: {topic: t}, format: avro, schema: {file: a, subject: b}, " + field, "one of subject, file and descriptors"},
+		{"descriptors of avro", "kafka: {topic: t}, format: avro, schema: {descriptors: a}, " + field, "descriptors are of Protobuf"},
+		{"message of avro", "kafka: {topic: t}, format: avro, schema: {file: a, message: b}, " + field, "message is of Protobuf"},
+		{"file of protobuf", "kafka: {topic: t}, format: protobuf, schema: {file: a}, " + field, "file is an Avro schema"},
+		{"no message", "kafka: {topic: t}, format: protobuf, schema: {descriptors: a}, " + field, "need the message"},
+		{"outside", "kafka: {topic: t}, format: avro, schema: {file: ../a}, " + field, "outside of the folder"},
+		{"envelope of a push", "push: {}, envelope: debezium, " + field, "envelope is for kafka sources"},
+		{"unknown policy", "kafka: {topic: t}, on_tombstone: keep, " + field, "on_tombstone"},
+		{"header and key", "kafka: {topic: t}, fields: [{name: a, type: int64, key: true, header: h}]", "from the key and from a header"},
+		{"header and path", "kafka: {topic: t}, fields: [{name: a, type: int64, path: b, header: h}]", "path has no meaning"},
+		{"key of a push", "push: {}, fields: [{name: a, type: int64, key: true}]", "key is for fields of kafka"},
+		{"header of a request", "request: {}, fields: [{name: a, type: int64, header: h}]", "header is for fields of kafka"},
+		{"quoted text", "kafka: {topic: t}, fields: [{name: a, type: string, quoted: true}]", "quoted is for numbers"},
+		{"quoted in avro", "kafka: {topic: t}, format: avro, schema: {file: a}, fields: [{name: a, type: int64, quoted: true}]", "quoted is for format json"},
+		{"nested of", "kafka: {topic: t}, fields: [{name: a, of: [{name: b, type: int64, of: []}]}]", "within each other"},
+		{"empty of", "kafka: {topic: t}, fields: [{name: a, of: []}]", "lists no fields"},
+		{"of with a type", "kafka: {topic: t}, fields: [{name: a, type: string, of: [{name: b, type: int64}]}]", "is list<json>"},
+		{"no type and no registry", "kafka: {topic: t}, format: avro, schema: {subject: s}, fields: [{name: a}]", "configure schema_registry.url"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := load("project: p\nsources:\n  - {name: s, " + c.source + "}\n")
+			var all definition.Errors
+			if !errors.As(err, &all) || len(all) != 1 || !strings.Contains(all[0].Message+all[0].Hint, c.says) || all[0].Line != 3 || all[0].Hint == "" {
+				t.Errorf("want one error with %q and a hint, on line 3, in\n%v", c.says, err)
+			}
+		})
+	}
+	for _, c := range []struct{ as, field, says string }{
+		{"fare", "items", "is a field of source"}, {"x", "fare", "what its elements hold"}, {"x", "itms", "did you mean items"}, {"a-b", "items", "cannot be a name"},
+	} {
+		text := strings.NewReplacer("    where: km", fmt.Sprintf("    unnest: {field: %s, as: %s}\n    where: km", c.field, c.as),
+			"    event_time: at", "      - {name: items, of: [{name: sku, type: string}]}\n    event_time: at").Replace(base)
+		if _, err := load(text); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("unnest %s as %s: %v", c.field, c.as, err)
+		}
+	}
+}
+
+// known is a schema with three fields.
+type known struct{}
+
+func (known) Read(src *feature.Source) (*feature.SourceSchema, []feature.SourceField, error) {
+	s := *src.Schema
+	s.ID, s.Text = 7, []byte("text")
+	of := func(name string, k feature.Kind) feature.SourceField {
+		return feature.SourceField{Field: feature.Field{Name: name, Type: feature.Of(k)}}
+	}
+	return &s, []feature.SourceField{of("a", feature.KindInt64), of("b", feature.KindString), of("c", feature.KindBool)}, nil
+}
+
+func (known) Check(_ *feature.Source, f feature.Field) error {
+	if f.Name == "b" && f.Type.Kind == feature.KindInt64 {
+		return errors.New("field b is a string")
+	}
+	return nil
+}
+
+func TestFieldsOfASchema(t *testing.T) {
+	for _, c := range []struct{ fields, want string }{
+		{"", "a int64, b string, c bool"},
+		{", fields: [{name: a, type: float64}]", "a float64, b string, c bool"},
+		{", fields: [{name: x, path: b}]", "x string, a int64, c bool"},
+		{", fields: [{name: k, type: int64, key: true}]", "k int64, a int64, b string, c bool"},
+		{", fields: [{name: b, type: int64}]", "a.yaml:3:95: field b is a string"},
+		{", fields: [{name: z}]", "the schema has no field z"},
+	} {
+		text := "project: p\nsources:\n  - {name: s, kafka: {topic: t}, format: avro, schema: {subject: s}" + c.fields + "}\n"
+		p, err := definition.LoadWith([]definition.File{{Name: "a.yaml", Data: []byte(text)}}, definition.Options{Schemas: known{}})
+		got := fmt.Sprint(err)
+		if err == nil {
+			var all []string
+			for f := range slices.Values(p.Catalog.Source("s").Fields) {
+				all = append(all, f.Name+" "+f.Type.String())
+			}
+			got = strings.Join(all, ", ")
+		}
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s, want %s", c.fields, got, c.want)
+		}
+	}
+}
