@@ -92,6 +92,7 @@ func (a *distinct) finalize(_ *Spec, dst *feature.Column, row int) Outcome {
 
 func (a *distinct) append(b []byte) []byte {
 	if a.sketch != nil {
+		_ = a.sketch.Estimate() // sorts: equal sets have equal bytes
 		// It fails for an unknown precision alone, and leaves b then.
 		b, _ = a.sketch.AppendBinary(append(b, 1))
 		return b
