@@ -18,9 +18,9 @@ var (
 	logGamma = math.Log(gamma)
 )
 
-// maxBins covers seventeen orders of magnitude; beyond, the smallest magnitudes
+// maxBins covers thirty-five orders of magnitude; beyond, the smallest magnitudes
 // share a bin and lose the bound.
-const maxBins = 2048
+const maxBins = 4096
 
 // maxIndex is beyond every bin of a float64.
 const maxIndex = 40_000

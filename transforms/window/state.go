@@ -149,7 +149,8 @@ func (s *Spec) maxStateBytes() int {
 	case KindTopK:
 		return 1 + 10 + 2 + s.topCounters()*(10+1+8+2) + maxTopText
 	case KindQuantile:
-		return 1 + 3*10 + 2*8 + 10 + 2*(5+2+maxBins*10)
+		// A count takes six bytes to 2^42, more events than a tile's offsets are.
+		return 1 + 4*10 + 2*8 + 2*(4+2+maxBins*6)
 	case KindInvalid:
 	}
 	return 0
