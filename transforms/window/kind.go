@@ -75,7 +75,7 @@ func (s *Spec) Result() (feature.Type, error) {
 	if err := s.checkParameters(); err != nil {
 		return feature.Type{}, err
 	}
-	if s.Kind != KindCount && s.Of.Kind == feature.KindInvalid {
+	if s.Kind != KindInvalid && s.Kind != KindCount && s.Of.Kind == feature.KindInvalid {
 		return feature.Type{}, fmt.Errorf("%s needs a value: write `of:`", s.Kind)
 	}
 	switch s.Kind {
