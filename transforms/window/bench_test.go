@@ -18,10 +18,18 @@ func numbers() *feature.Column {
 
 // benched is the aggregates over numbers.
 var benched = []Spec{
-	{Kind: KindCount}, {Kind: KindSum, Of: float64s}, {Kind: KindAvg, Of: float64s}, {Kind: KindMin, Of: float64s},
-	{Kind: KindMax, Of: float64s}, {Kind: KindStddevPop, Of: float64s}, {Kind: KindFirst, Of: float64s},
-	{Kind: KindLast, Of: float64s}, {Kind: KindLastN, Of: float64s, N: 20}, {Kind: KindCountDistinct, Of: float64s},
-	{Kind: KindTopK, Of: float64s, K: 10}, {Kind: KindQuantile, Of: float64s, Q: 0.9},
+	{Kind: KindCount},
+	{Kind: KindSum, Of: float64s},
+	{Kind: KindAvg, Of: float64s},
+	{Kind: KindMin, Of: float64s},
+	{Kind: KindMax, Of: float64s},
+	{Kind: KindStddevPop, Of: float64s},
+	{Kind: KindFirst, Of: float64s},
+	{Kind: KindLast, Of: float64s},
+	{Kind: KindLastN, Of: float64s, N: 20},
+	{Kind: KindCountDistinct, Of: float64s},
+	{Kind: KindTopK, Of: float64s, K: 10},
+	{Kind: KindQuantile, Of: float64s, Q: 0.9},
 }
 
 func BenchmarkUpdate(b *testing.B) {

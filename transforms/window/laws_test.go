@@ -28,17 +28,34 @@ var (
 var specs = []Spec{
 	{Kind: KindCount},
 	{Kind: KindCount, Of: tags},
-	{Kind: KindCountDistinct, Of: int64s}, {Kind: KindCountDistinct, Of: float64s}, {Kind: KindCountDistinct, Of: strs},
-	{Kind: KindSum, Of: int64s}, {Kind: KindSum, Of: float64s},
-	{Kind: KindAvg, Of: int64s}, {Kind: KindAvg, Of: float64s},
-	{Kind: KindMin, Of: int64s}, {Kind: KindMin, Of: float64s}, {Kind: KindMin, Of: strs}, {Kind: KindMin, Of: bools},
-	{Kind: KindMax, Of: int64s}, {Kind: KindMax, Of: float64s}, {Kind: KindMax, Of: strs},
-	{Kind: KindVarPop, Of: int64s}, {Kind: KindVarPop, Of: float64s},
+	{Kind: KindCountDistinct, Of: int64s},
+	{Kind: KindCountDistinct, Of: float64s},
+	{Kind: KindCountDistinct, Of: strs},
+	{Kind: KindSum, Of: int64s},
+	{Kind: KindSum, Of: float64s},
+	{Kind: KindAvg, Of: int64s},
+	{Kind: KindAvg, Of: float64s},
+	{Kind: KindMin, Of: int64s},
+	{Kind: KindMin, Of: float64s},
+	{Kind: KindMin, Of: strs},
+	{Kind: KindMin, Of: bools},
+	{Kind: KindMax, Of: int64s},
+	{Kind: KindMax, Of: float64s},
+	{Kind: KindMax, Of: strs},
+	{Kind: KindVarPop, Of: int64s},
+	{Kind: KindVarPop, Of: float64s},
 	{Kind: KindStddevPop, Of: float64s},
-	{Kind: KindFirst, Of: strs}, {Kind: KindFirst, Of: tags}, {Kind: KindLast, Of: float64s}, {Kind: KindLast, Of: tags},
-	{Kind: KindLastN, Of: strs, N: 3}, {Kind: KindLastN, Of: tags, N: 2}, {Kind: KindLastN, Of: int64s, N: 3, Distinct: true},
-	{Kind: KindTopK, Of: strs, K: 3}, {Kind: KindTopK, Of: float64s, K: 2},
-	{Kind: KindQuantile, Of: float64s, Q: 0.5}, {Kind: KindQuantile, Of: int64s, Q: 0.99},
+	{Kind: KindFirst, Of: strs},
+	{Kind: KindFirst, Of: tags},
+	{Kind: KindLast, Of: float64s},
+	{Kind: KindLast, Of: tags},
+	{Kind: KindLastN, Of: strs, N: 3},
+	{Kind: KindLastN, Of: tags, N: 2},
+	{Kind: KindLastN, Of: int64s, N: 3, Distinct: true},
+	{Kind: KindTopK, Of: strs, K: 3},
+	{Kind: KindTopK, Of: float64s, K: 2},
+	{Kind: KindQuantile, Of: float64s, Q: 0.5},
+	{Kind: KindQuantile, Of: int64s, Q: 0.99},
 }
 
 func name(s *Spec) string { return fmt.Sprintf("%s of %s", s.Kind, s.Of) }
@@ -95,7 +112,7 @@ func update(s State, c *feature.Column, row int, at *Position) {
 }
 
 // answer is a finished aggregate, printable and comparable.
-func answer(t interface{ Fatal(...any) }, s State) (string, float64) {
+func answer(t rapid.TB, s State) (string, float64) {
 	typ, err := s.spec.Result()
 	if err != nil {
 		t.Fatal(err)
@@ -349,7 +366,7 @@ func rows(n int) []int {
 
 // reloaded is s through its bytes, which must be within their bound and come
 // back the same.
-func reloaded(t interface{ Fatalf(string, ...any) }, s State) State {
+func reloaded(t rapid.TB, s State) State {
 	b := s.AppendState(nil)
 	if len(b) > s.spec.maxStateBytes() {
 		t.Fatalf("%d bytes, bound %d", len(b), s.spec.maxStateBytes())

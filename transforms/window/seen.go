@@ -2,6 +2,7 @@ package window
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -33,12 +34,7 @@ func (s *seen) has(id uint64) bool {
 		_, ok := s.known[id]
 		return ok
 	}
-	for _, k := range s.ids {
-		if k == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.ids, id)
 }
 
 func (s *seen) add(id uint64) bool {
