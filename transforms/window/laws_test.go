@@ -91,7 +91,7 @@ func fill(t *rapid.T, c *feature.Column, i int) {
 		c.SetInt(i, rapid.OneOf(rapid.Int64Range(-2, 2), rapid.Int64()).Draw(t, "int"))
 	case feature.LayoutFloat:
 		c.SetFloat(i, rapid.OneOf(rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 1.5, -1.5}),
-			rapid.Float64Range(-1e6, 1e6), rapid.Float64Range(1e15, 1e15+4)).Draw(t, "float"))
+			rapid.Float64Range(-1e6, 1e6), rapid.Float64Range(1e15, 1e15+4), rapid.Float64Range(-1e15-4, -1e15), rapid.SampledFrom([]float64{1e15, -1e15, 1e-3})).Draw(t, "float"))
 	case feature.LayoutString:
 		c.SetString(i, rapid.OneOf(rapid.SampledFrom([]string{"", "a", "b"}), rapid.StringN(0, 3, 12)).Draw(t, "text"))
 	case feature.LayoutList:

@@ -109,13 +109,16 @@ func (s State) AppendState(b []byte) []byte {
 
 // Decode replaces the state by what AppendState wrote; b is not kept. After an
 // error the state is empty.
-func (s State) Decode(b []byte) error {
+func (s State) Decode(b []byte) error { return s.decode(new(reader), b) }
+
+// decode is Decode with a reader of the caller's, which would escape.
+func (s State) decode(r *reader, b []byte) error {
 	s.agg.reset()
 	if len(b) == 0 || b[0] != stateFormat {
 		return fmt.Errorf("%w: %s has a format that this version does not read", ErrFormat, s.spec.Kind)
 	}
-	r := reader{b: b[1:]}
-	s.agg.decode(&r)
+	*r = reader{b: b[1:]}
+	s.agg.decode(r)
 	if r.bad || len(r.b) > 0 {
 		s.agg.reset()
 		return fmt.Errorf("%w: the bytes of %s are damaged", ErrFormat, s.spec.Kind)

@@ -85,6 +85,7 @@ type Tile struct {
 	since  []Fence
 	lacks  feature.Bitmap
 	seen   seen
+	body   reader // of the state that is being decoded
 }
 
 // NewTile returns an empty tile whose states count from since on.
@@ -222,6 +223,7 @@ func (r *reader) fence() Fence { return Fence{Topic: r.u32(), Next: int64(r.u64(
 func (t *Tile) Decode(b []byte, since Fence) error {
 	t.Reset(since)
 	err := t.decode(b)
+	t.body = reader{} // b is not kept
 	if err != nil {
 		t.Reset(since)
 	}
@@ -261,7 +263,7 @@ func (t *Tile) decode(b []byte) error {
 		if !t.lacks.Get(i) {
 			return errDamaged // twice
 		}
-		if err := t.states[i].Decode(body); err != nil {
+		if err := t.states[i].decode(&t.body, body); err != nil {
 			return err
 		}
 		t.since[i] = since
