@@ -164,6 +164,12 @@ func (t *Tile) Finalize(i int, dst *feature.Column, row int) Outcome {
 	return t.states[i].Finalize(dst, row)
 }
 
+// FinalizeAs is Finalize for another spec that shares the state, since q, and k
+// as far as Spec.Hash leaves it out, matter only here.
+func (t *Tile) FinalizeAs(i int, s *Spec, dst *feature.Column, row int) Outcome {
+	return State{spec: s, agg: t.states[i].agg}.Finalize(dst, row)
+}
+
 // Lacks reports whether the bytes that were decoded, here or in a tile merged
 // into t, had no state of aggregate i: it is newer than they are.
 func (t *Tile) Lacks(i int) bool { return t.lacks.Get(i) }

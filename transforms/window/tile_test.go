@@ -293,3 +293,21 @@ func TestTileDocument(t *testing.T) {
 		t.Fatalf("docs/format/tile.md draws another tile than the code writes; stored tiles would not be read\n page %x\n code %x", drawn, b)
 	}
 }
+
+func TestQuantilesOfOneValueShareAState(t *testing.T) {
+	low, high := Spec{Kind: KindQuantile, Of: float64s, Q: 0}, Spec{Kind: KindQuantile, Of: float64s, Q: 1}
+	if low.Hash("fare", "") != high.Hash("fare", "") || low.Hash("fare", "") == low.Hash("km", "") || low.Hash("a", "b") == low.Hash("ab", "") {
+		t.Fatal("hashes")
+	}
+	s := shapeOf(false, low)
+	tile := s.NewTile(Fence{})
+	for row := range 3 {
+		tile.Update(input(s, floats(3, 1, 2)), row, &Position{Offset: int64(row)})
+	}
+	c := floats(0, 0)
+	tile.Finalize(0, c, 0)
+	tile.FinalizeAs(0, &high, c, 1)
+	if c.Floats[0] != 1 || c.Floats[1] != 3 {
+		t.Errorf("got %v", c.Floats)
+	}
+}
