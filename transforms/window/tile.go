@@ -1,0 +1,296 @@
+package window
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"millrace/feature"
+)
+
+// Fence says up to where a tile has counted its partition: the topic's number
+// m, and the next offset that is not in it.
+type Fence struct {
+	Topic uint32
+	Next  int64
+}
+
+// Covers reports whether the record at offset of topic number m is in the tile
+// already, and must be skipped.
+func (f Fence) Covers(m uint32, offset int64) bool { return m == f.Topic && offset < f.Next }
+
+// Aggregate is one aggregate of a view.
+type Aggregate struct {
+	Spec Spec
+	Hash uint64 // Spec.Hash
+}
+
+// Shape is what the tiles of one view and hop hold: the aggregates, each once.
+type Shape struct {
+	Aggregates []Aggregate
+	EventIDs   bool // the source has event_id; readers leave it false
+}
+
+// NewShape checks the aggregates.
+func NewShape(aggregates []Aggregate, eventIDs bool) (*Shape, error) {
+	if len(aggregates) > maxStates {
+		return nil, fmt.Errorf("a view has at most %d aggregates per hop, not %d: split it", maxStates, len(aggregates))
+	}
+	for i := range aggregates {
+		if _, err := aggregates[i].Spec.Result(); err != nil {
+			return nil, err
+		}
+		for j := range i {
+			if aggregates[i].Hash == aggregates[j].Hash {
+				return nil, fmt.Errorf("aggregates %d and %d have one hash: share their state", j, i)
+			}
+		}
+	}
+	return &Shape{Aggregates: aggregates, EventIDs: eventIDs}, nil
+}
+
+// Limits of a tile.
+const (
+	MaxTileSize = 1 << 20 // what a definition may need by MaxTileBytes
+	MaxEventIDs = 4096    // ids kept per tile; then the oldest go
+	maxStates   = 4096
+)
+
+const (
+	tileFormat       = 1
+	tileHeaderBytes  = 20
+	stateHeaderBytes = 8 + 4 + 8 + 4
+	hasEventIDs      = 1
+)
+
+// MaxTileBytes bounds the bytes of a tile with one state per spec.
+func MaxTileBytes(specs []Spec, eventIDs bool) int {
+	n := tileHeaderBytes
+	if eventIDs {
+		n += 8 * MaxEventIDs
+	}
+	for i := range specs {
+		n += stateHeaderBytes + specs[i].maxStateBytes()
+	}
+	return n
+}
+
+// Tile is the states of a Shape's aggregates over one span of hop, with the
+// fence up to where they counted. It is not safe for concurrent use.
+type Tile struct {
+	Fence  Fence
+	shape  *Shape
+	states []State
+	since  []Fence
+	lacks  feature.Bitmap
+	seen   seen
+	body   reader // of the state that is being decoded
+}
+
+// NewTile returns an empty tile whose states count from since on.
+func (s *Shape) NewTile(since Fence) *Tile {
+	t := &Tile{shape: s, states: make([]State, len(s.Aggregates)), since: make([]Fence, len(s.Aggregates))}
+	for i := range t.states {
+		t.states[i] = NewState(&s.Aggregates[i].Spec)
+	}
+	t.lacks = t.lacks.Resize(len(t.states))
+	t.Reset(since)
+	return t
+}
+
+// Reset empties t, keeping storage; its states count from since on.
+func (t *Tile) Reset(since Fence) {
+	t.Fence = since
+	for i := range t.states {
+		t.states[i].Reset()
+		t.since[i] = since
+		t.lacks.Clear(i)
+	}
+	t.seen.reset()
+}
+
+// Input is the columns that rows of a batch are counted from, parallel to the
+// Shape's aggregates.
+type Input struct {
+	Of    []*feature.Column // nil: count of rows
+	Where []feature.Bitmap  // rows that the filter keeps; nil keeps all
+}
+
+// Check refuses a row with a value that no tile may keep; ask it before any
+// tile is updated.
+func (s *Shape) Check(in *Input, row int) error {
+	for i := range s.Aggregates {
+		if in.Of[i] == nil || in.Where[i] != nil && !in.Where[i].Get(row) {
+			continue
+		}
+		if err := s.Aggregates[i].Spec.Check(in.Of[i], row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Count notes the event with this id (EventID) and reports whether it is new.
+// Sources without event_id do not ask.
+func (t *Tile) Count(id uint64) bool { return t.seen.add(id) }
+
+// Forgotten is how many ids gave way to newer ones since Reset or Decode.
+func (t *Tile) Forgotten() int { return t.seen.forgotten }
+
+// Update counts one row in every state. It allocates nothing for aggregates
+// of fixed size.
+func (t *Tile) Update(in *Input, row int, at *Position) {
+	for i := range t.states {
+		if w := in.Where[i]; w == nil || w.Get(row) {
+			t.states[i].agg.update(in.Of[i], row, at)
+		}
+	}
+}
+
+// Merge adds what from counted, a tile of the same Shape. The fence and the
+// ids stay those of t: what was merged is to be read, not stored.
+func (t *Tile) Merge(from *Tile) {
+	for i := range t.states {
+		t.states[i].Merge(from.states[i])
+		if from.lacks.Get(i) {
+			t.lacks.Set(i)
+		}
+	}
+}
+
+// Finalize writes aggregate i into a row of dst.
+func (t *Tile) Finalize(i int, dst *feature.Column, row int) Outcome {
+	return t.states[i].Finalize(dst, row)
+}
+
+// FinalizeAs is Finalize for another spec that shares the state, since q, and k
+// as far as Spec.Hash leaves it out, matter only here.
+func (t *Tile) FinalizeAs(i int, s *Spec, dst *feature.Column, row int) Outcome {
+	return State{spec: s, agg: t.states[i].agg}.Finalize(dst, row)
+}
+
+// Lacks reports whether the bytes that were decoded, here or in a tile merged
+// into t, had no state of aggregate i: it is newer than they are.
+func (t *Tile) Lacks(i int) bool { return t.lacks.Get(i) }
+
+// Since returns the fence from which aggregate i counts in this tile.
+func (t *Tile) Since(i int) Fence { return t.since[i] }
+
+// MemoryBytes is about how much memory t holds.
+func (t *Tile) MemoryBytes() int {
+	n := 160 + t.seen.memory()
+	for i := range t.states {
+		n += 48 + t.states[i].MemoryBytes()
+	}
+	return n
+}
+
+// Snapshot moves the fence and writes the tile's bytes in one step: bytes that
+// are written later than their fence hold rows the fence does not cover, and
+// those are counted twice after a crash.
+func (t *Tile) Snapshot(fence Fence, b []byte) []byte {
+	t.Fence = fence
+	flags := byte(0)
+	if t.shape.EventIDs {
+		flags = hasEventIDs
+	}
+	b = append(b, tileFormat, flags)
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(t.states)))
+	b = fence.append(b)
+	ids := 0
+	if t.shape.EventIDs {
+		ids = len(t.seen.ids)
+	}
+	b = binary.LittleEndian.AppendUint32(b, uint32(ids))
+	if ids > 0 {
+		b = t.seen.append(b)
+	}
+	for i := range t.states {
+		b = binary.LittleEndian.AppendUint64(b, t.shape.Aggregates[i].Hash)
+		b = t.since[i].append(b)
+		at := len(b)
+		b = t.states[i].AppendState(append(b, 0, 0, 0, 0))
+		binary.LittleEndian.PutUint32(b[at:], uint32(len(b)-at-4))
+	}
+	return b
+}
+
+func (f Fence) append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, f.Topic)
+	return binary.LittleEndian.AppendUint64(b, uint64(f.Next))
+}
+
+func (r *reader) fence() Fence { return Fence{Topic: r.u32(), Next: int64(r.u64())} }
+
+// Decode replaces t by what Snapshot wrote. States that t's Shape does not know
+// are passed over; those that the bytes lack are empty, count from since on,
+// and Lacks says so. b is not kept. After an error t is empty.
+func (t *Tile) Decode(b []byte, since Fence) error {
+	t.Reset(since)
+	err := t.decode(b)
+	t.body = reader{} // b is not kept
+	if err != nil {
+		t.Reset(since)
+	}
+	return err
+}
+
+func (t *Tile) decode(b []byte) error {
+	r := reader{b: b}
+	format, flags, states := r.u8(), r.u8(), int(r.u16())
+	if !r.bad && format != tileFormat {
+		return fmt.Errorf("%w: format %d is not one that this version reads (%d)", ErrFormat, format, tileFormat)
+	}
+	t.Fence = r.fence()
+	ids := r.u32()
+	if flags > hasEventIDs || ids > MaxEventIDs || ids > 0 && flags == 0 {
+		r.take(-1)
+	}
+	if raw := r.take(8 * int(ids)); t.shape.EventIDs && !t.seen.decode(raw) {
+		r.take(-1)
+	}
+	if r.bad {
+		return errDamaged
+	}
+	for i := range t.states {
+		t.lacks.Set(i)
+	}
+	for k := range states {
+		hash, since := r.u64(), r.fence()
+		body := r.take(int(r.u32()))
+		if r.bad {
+			return errDamaged
+		}
+		i := t.shape.find(hash, k)
+		if i < 0 {
+			continue
+		}
+		if !t.lacks.Get(i) {
+			return errDamaged // twice
+		}
+		if err := t.states[i].decode(&t.body, body); err != nil {
+			return err
+		}
+		t.since[i] = since
+		t.lacks.Clear(i)
+	}
+	if len(r.b) > 0 {
+		return errDamaged
+	}
+	return nil
+}
+
+var errDamaged = fmt.Errorf("%w: its bytes are damaged", ErrFormat)
+
+// IsFormat reports whether err says that bytes are not a tile's.
+func IsFormat(err error) bool { return errors.Is(err, ErrFormat) }
+
+// find returns the aggregate with a hash, or -1. Writers keep the order of the
+// shape, so that the k-th is looked at first.
+func (s *Shape) find(hash uint64, k int) int {
+	if k < len(s.Aggregates) && s.Aggregates[k].Hash == hash {
+		return k
+	}
+	return slices.IndexFunc(s.Aggregates, func(a Aggregate) bool { return a.Hash == hash })
+}
