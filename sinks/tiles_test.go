@@ -48,8 +48,11 @@ func TestTileOrder(t *testing.T) {
 		a, b  *sinks.Tile
 		newer bool
 	}{
-		{tile(2, "a"), tile(1, "b"), true}, {tile(1, "b"), tile(2, "a"), false}, {tile(1, "b"), tile(1, "a"), true},
-		{tile(1, "a"), tile(1, "ab"), false}, {tile(1, "a"), tile(1, "a"), false},
+		{tile(2, "a"), tile(1, "b"), true},
+		{tile(1, "b"), tile(2, "a"), false},
+		{tile(1, "b"), tile(1, "a"), true},
+		{tile(1, "a"), tile(1, "ab"), false},
+		{tile(1, "a"), tile(1, "a"), false},
 	} {
 		if c.a.Newer(c.b) != c.newer {
 			t.Errorf("%d %s newer than %d %s: %v", c.a.Stamp, c.a.State, c.b.Stamp, c.b.State, !c.newer)

@@ -120,8 +120,10 @@ func rangesApart(t *testing.T, s Store) {
 	}
 	keys := []string{"b", "none", "a", "b"}
 	ranges := []sinks.TileRange{
-		{View: "w@1", HopSeconds: 3600, To: 1}, {View: "v@1", HopSeconds: 60, To: 1},
-		{View: "w@1", HopSeconds: 61, To: 1}, {View: "v@1", HopSeconds: 60, From: -9, To: 1},
+		{View: "w@1", HopSeconds: 3600, To: 1},
+		{View: "v@1", HopSeconds: 60, To: 1},
+		{View: "w@1", HopSeconds: 61, To: 1},
+		{View: "v@1", HopSeconds: 60, From: -9, To: 1},
 	}
 	for i, of := range windows(t, s, entity, keys, ranges...) {
 		for j, got := range of {
