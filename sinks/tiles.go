@@ -97,13 +97,12 @@ func (s *TileSet) Reset(n int) {
 		}
 	}
 	s.States = extend(s.States[:0], n)
-	clear(s.States)
 }
 
 // Put copies the state of id i. Different ids may be put at the same time.
 func (s *TileSet) Put(i int, state []byte) { s.States[i] = append(s.spare[i][:0], state...) }
 
-// extend makes s at least n long.
+// extend makes s at least n long; what it adds is zero.
 func extend[T any](s []T, n int) []T {
 	if missing := n - len(s); missing > 0 {
 		return append(s, make([]T, missing)...)
