@@ -12,7 +12,8 @@ import (
 
 // Epochs gives out the numbers of DESIGN's windows and dead letters: m for
 // every topic id that a (source, partition) had, n for every change after which
-// a former owner's late writes must lose. Each is given once for everyone who
+// a former owner's late writes must lose: a new topic id, a recovery, and a
+// catalog version with other aggregates. Each is given once for everyone who
 // asks, by conditional updates of one entry per (source, partition).
 //
 // It also keeps recoveries: where a lane goes on whose log lost records. The
@@ -22,6 +23,21 @@ type Epochs struct{ meta Meta }
 
 // NewEpochs returns Epochs kept in meta. It is safe for concurrent use.
 func NewEpochs(meta Meta) *Epochs { return &Epochs{meta: meta} }
+
+// MaxEpoch is the greatest n. A tile's stamp is n · 2^40 + offset, and stores
+// take it for the microsecond of the write: beyond 1,601 · 2^40 µs, which was
+// in October 2025, it would lie in the future, where ScyllaDB refuses it and a
+// deletion at the time of today would not reach it.
+const MaxEpoch = 1600
+
+// Epoch is what the lane of a partition writes its tiles under.
+type Epoch struct {
+	N int64 // for TileStamp
+	// Catalog is the greatest version that it was raised for. A lane that runs
+	// an older one must not write: its tiles lack aggregates that have begun,
+	// and could win by their offset.
+	Catalog int64
+}
 
 // Recovery says where a lane goes on.
 type Recovery struct {
@@ -33,7 +49,8 @@ type Recovery struct {
 // epochEntry is the JSON of one (source, partition).
 type epochEntry struct {
 	N        int64     `json:"n"`
-	Topics   []string  `json:"topics"` // ids in hex; the index is m
+	Catalog  int64     `json:"catalog,omitempty"` // Epoch.Catalog
+	Topics   []string  `json:"topics"`            // ids in hex; the index is m
 	Recovery *Recovery `json:"recovery,omitempty"`
 }
 
@@ -85,6 +102,35 @@ func (e *Epochs) Recovery(ctx context.Context, source string, partition int32) (
 	return *x.Recovery, nil
 }
 
+// Epoch returns the epoch of a partition; the zero Epoch before the first topic
+// id is known.
+func (e *Epochs) Epoch(ctx context.Context, source string, partition int32) (Epoch, error) {
+	x, _, err := e.load(ctx, source, partition)
+	return Epoch{N: x.N, Catalog: x.Catalog}, err
+}
+
+// Raise begins the partition's next epoch for a catalog version that changes
+// the source's aggregates, so that what a former owner writes late under the
+// old one loses. The lane that adopts the version calls it before it commits
+// the version. It is raised once per version, whoever asks and however often,
+// and never for a version below one that it was raised for: then Epoch.Catalog
+// is greater than version, and the caller has to load that one.
+func (e *Epochs) Raise(ctx context.Context, source string, partition int32, version int64) (Epoch, error) {
+	var now Epoch
+	err := e.update(ctx, source, partition, func(x *epochEntry) bool {
+		raised := version > x.Catalog
+		if raised {
+			x.N, x.Catalog = x.N+1, version
+		}
+		now = Epoch{N: x.N, Catalog: x.Catalog}
+		return raised
+	})
+	if err != nil {
+		return Epoch{}, err
+	}
+	return now, nil
+}
+
 func (e *Epochs) load(ctx context.Context, source string, partition int32) (epochEntry, []byte, error) {
 	var x epochEntry
 	text, err := e.meta.Get(ctx, MetaEpochs, epochID(source, partition))
@@ -110,6 +156,9 @@ func (e *Epochs) update(ctx context.Context, source string, partition int32, cha
 		}
 		if !change(&x) {
 			return nil
+		}
+		if x.N > MaxEpoch {
+			return fmt.Errorf("source %s, partition %d has begun %d epochs, which is all there are: give the source another name", source, partition, MaxEpoch)
 		}
 		text, err := json.Marshal(x)
 		if err != nil {

@@ -3,10 +3,12 @@ package sinks_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -161,5 +163,63 @@ func TestEpochsSayWhatFailed(t *testing.T) {
 	}
 	if _, err := sinks.NewEpochs(store).Recover(ctx, "trips", 3, topic(1), 0); err == nil {
 		t.Error("a damaged entry was written over")
+	}
+}
+
+func TestEpochRisesOncePerCatalogVersion(t *testing.T) {
+	ctx, store := t.Context(), new(memory.Store)
+	e := sinks.NewEpochs(store)
+	if now, err := e.Epoch(ctx, "trips", 0); now != (sinks.Epoch{}) || err != nil {
+		t.Errorf("before any: %+v %v", now, err)
+	}
+	if _, err := e.TopicNumber(ctx, "trips", topic(1), 0); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		version int64
+		want    sinks.Epoch
+	}{
+		{4, sinks.Epoch{N: 2, Catalog: 4}},
+		{4, sinks.Epoch{N: 2, Catalog: 4}}, // asked again, by whomever
+		{7, sinks.Epoch{N: 3, Catalog: 7}},
+		{5, sinks.Epoch{N: 3, Catalog: 7}}, // a process that is behind learns it
+		{7, sinks.Epoch{N: 3, Catalog: 7}},
+	} {
+		if now, err := e.Raise(ctx, "trips", 0, c.version); now != c.want || err != nil {
+			t.Errorf("step %d: %+v %v, want %+v", i, now, err, c.want)
+		}
+	}
+	if _, err := e.Recover(ctx, "trips", 0, topic(1), 5); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := e.Epoch(ctx, "trips", 0); now != (sinks.Epoch{N: 4, Catalog: 7}) || err != nil {
+		t.Errorf("after a recovery: %+v %v", now, err)
+	}
+}
+
+// A stamp must lie in the past, whatever the offset.
+func TestEpochsEndBeforeStampsReachTheFuture(t *testing.T) {
+	const lastOffset = 1<<40 - 1
+	if end := time.UnixMicro(sinks.TileStamp(sinks.MaxEpoch, lastOffset)); end.Year() != 2025 {
+		t.Errorf("the last stamp is %v", end)
+	}
+	ctx, store := t.Context(), new(memory.Store)
+	e := sinks.NewEpochs(store)
+	text := fmt.Appendf(nil, `{"n":%d,"topics":[]}`, sinks.MaxEpoch-1)
+	if _, err := store.Swap(ctx, sinks.MetaEpochs, "trips/3", nil, text); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := e.Raise(ctx, "trips", 3, 1); now.N != sinks.MaxEpoch || err != nil {
+		t.Errorf("the last: %+v %v", now, err)
+	}
+	_, raised := e.Raise(ctx, "trips", 3, 2)
+	_, recovered := e.Recover(ctx, "trips", 3, topic(1), 0)
+	for _, err := range []error{raised, recovered} {
+		if err == nil || !strings.Contains(err.Error(), "source trips, partition 3 has begun 1600 epochs") {
+			t.Errorf("one more: %v", err)
+		}
+	}
+	if now, err := e.Epoch(ctx, "trips", 3); now != (sinks.Epoch{N: sinks.MaxEpoch, Catalog: 1}) || err != nil {
+		t.Errorf("afterwards: %+v %v", now, err)
 	}
 }

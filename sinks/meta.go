@@ -12,14 +12,15 @@ type MetaTable string
 const (
 	MetaCatalog MetaTable = "catalog" // version -> definitions and plan
 	MetaSchemas MetaTable = "schemas" // schema id -> canonical stored schema
-	MetaEpochs  MetaTable = "epochs"  // source and partition -> topic numbers, recoveries
+	MetaEpochs  MetaTable = "epochs"  // source and partition -> numbers m and n, recoveries
+	MetaSince   MetaTable = "since"   // view and partition -> from when on aggregates are complete
 	MetaRoles   MetaTable = "roles"   // process -> what it runs
 	MetaReplays MetaTable = "replays" // source -> replay numbers, the chunk under way
 )
 
 // MetaTables lists every table, for those who create them.
 func MetaTables() []MetaTable {
-	return []MetaTable{MetaCatalog, MetaSchemas, MetaEpochs, MetaRoles, MetaReplays}
+	return []MetaTable{MetaCatalog, MetaSchemas, MetaEpochs, MetaSince, MetaRoles, MetaReplays}
 }
 
 // MetaEntry is one row of a metadata table.

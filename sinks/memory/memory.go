@@ -22,6 +22,7 @@ type Store struct {
 	mu struct {
 		sync.Mutex
 		cells   map[cellKey]sinks.Row
+		tiles   map[tilesKey]map[tileKey]sinks.Tile
 		letters map[sinks.LetterID]sinks.Letter
 		marks   map[sinks.LetterID]sinks.LetterMark
 		meta    map[sinks.MetaTable]map[string][]byte

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -20,43 +21,48 @@ const batchBytes = 1 << 20
 // buffer; Sync makes them durable. A call that fails in the middle leaves some
 // of its rows written.
 func (s *Store) Write(ctx context.Context, rows []sinks.Row) error {
-	if err := s.enter(ctx, "write rows"); err != nil {
-		return err
-	}
-	defer s.leave()
-	s.pruning.RLock()
-	defer s.pruning.RUnlock()
-	for done := 0; done < len(rows); {
-		n, err := s.writeSome(rows[done:])
-		if err != nil {
-			return fmt.Errorf("write rows: %w", err)
-		}
-		done += n
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("write rows: %w", err)
-		}
-	}
-	return nil
-}
-
-// writeSome writes the first rows, as many as one batch takes, and returns how
-// many.
-func (s *Store) writeSome(rows []sinks.Row) (int, error) {
-	b := s.db.NewBatch()
-	n, now := 0, s.set.Now()
-	for n < len(rows) && b.Len() < batchBytes {
-		r := &rows[n]
-		n++
+	return s.merge(ctx, "write rows", len(rows), func(b *pebble.Batch, i int, now time.Time) error {
+		r := &rows[i]
 		keyLen := 1 + uvarintLen(len(r.Entity)) + uvarintLen(len(r.Key)) + len(r.Entity) + len(r.Key) + len(r.View)
 		op := b.MergeDeferred(keyLen, headBytes+len(r.Value))
 		appendCellKey(op.Key[:0], r.Entity, r.Key, r.View)
 		putHead(op.Value, r.Stamp, expiryOf(now, r.Expire))
 		copy(op.Value[headBytes:], r.Value)
-		if err := op.Finish(); err != nil {
+		return op.Finish()
+	})
+}
+
+// merge writes n cells, each by put, in batches.
+func (s *Store) merge(ctx context.Context, what string, n int, put func(b *pebble.Batch, i int, now time.Time) error) error {
+	if err := s.enter(ctx, what); err != nil {
+		return err
+	}
+	defer s.leave()
+	s.pruning.RLock()
+	defer s.pruning.RUnlock()
+	for done := 0; done < n; {
+		next, err := s.mergeSome(done, n, put)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		done = next
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	return nil
+}
+
+// mergeSome writes from cell i on, as many as one batch takes, and returns
+// where to go on.
+func (s *Store) mergeSome(i, n int, put func(b *pebble.Batch, i int, now time.Time) error) (int, error) {
+	b := s.db.NewBatch()
+	for now := s.set.Now(); i < n && b.Len() < batchBytes; i++ {
+		if err := put(b, i, now); err != nil {
 			return 0, errors.Join(err, b.Close())
 		}
 	}
-	return n, errors.Join(b.Commit(pebble.NoSync), b.Close())
+	return i, errors.Join(b.Commit(pebble.NoSync), b.Close())
 }
 
 func uvarintLen(n int) int {

@@ -15,6 +15,7 @@ const (
 	tableLetter byte = 2
 	tableMeta   byte = 3
 	tableMark   byte = 4 // what replays made of letters, by the letters' keys
+	tableTiles  byte = 5
 )
 
 const formatVersion = "1"
@@ -30,6 +31,33 @@ func appendCellKey(dst []byte, entity, key, view string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(key)))
 	dst = append(dst, key...)
 	return append(dst, view...)
+}
+
+// appendTiles begins the keys of the tiles of one view and hop, which sort by
+// start, then source.
+func appendTiles(dst []byte, entity, key, view string, hop int32) []byte {
+	dst = append(dst, tableTiles)
+	dst = binary.AppendUvarint(dst, uint64(len(entity)))
+	dst = append(dst, entity...)
+	dst = binary.AppendUvarint(dst, uint64(len(key)))
+	dst = append(dst, key...)
+	dst = binary.AppendUvarint(dst, uint64(len(view)))
+	dst = append(dst, view...)
+	return appendInt32(dst, hop)
+}
+
+// tileNumbers end the key of a tile: its start and source.
+const tileNumbers = 8 + 4
+
+func appendTileKey(dst []byte, id *sinks.TileID) []byte {
+	dst = appendTiles(dst, id.Entity, id.Key, id.View, id.HopSeconds)
+	return appendInt32(appendInt64(dst, id.Start), id.Source)
+}
+
+func tileKeyLen(id *sinks.TileID) int {
+	const hopBytes = 4
+	names := len(id.Entity) + len(id.Key) + len(id.View)
+	return 1 + uvarintLen(len(id.Entity)) + uvarintLen(len(id.Key)) + uvarintLen(len(id.View)) + names + hopBytes + tileNumbers
 }
 
 // Signed numbers are stored big-endian with the sign bit turned, so that bytes

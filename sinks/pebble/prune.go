@@ -11,12 +11,12 @@ import (
 // pruneKeys is how many keys Prune looks at while it keeps writers out.
 const pruneKeys = 500
 
-// Prune removes what has expired, rows and letters, and returns how many. It
-// changes no answer: expired rows and letters are not read anyway. It may run
+// Prune removes what has expired, rows, tiles and letters, and returns how many.
+// It changes no answer: what is expired is not read anyway. It may run
 // beside every other call and keeps writers out for moments only.
 func (s *Store) Prune(ctx context.Context) (int, error) {
 	total := 0
-	for _, table := range []byte{tableCells, tableLetter, tableMark} {
+	for _, table := range []byte{tableCells, tableLetter, tableMark, tableTiles} {
 		from := []byte{table}
 		for from != nil {
 			n, next, err := s.pruneSome(ctx, from, []byte{table + 1})
@@ -61,7 +61,7 @@ func (s *Store) collectExpired(it *pebble.Iterator, b *pebble.Batch) (next []byt
 		if err != nil {
 			return nil, err
 		}
-		if it.Key()[0] == tableCells && len(value) >= headBytes {
+		if table := it.Key()[0]; (table == tableCells || table == tableTiles) && len(value) >= headBytes {
 			value = value[stampBytes:]
 		}
 		if len(value) < expiryBytes || !expired(value, now) {

@@ -1,8 +1,8 @@
 // Package pebble is the embedded store: one process, one folder, the same
 // bytes and the same order rule as the distributed store.
 //
-// Invariant: a row is only ever merged into its cell, never set, and the merge
-// keeps the greater (stamp, value). So writes need neither a read nor a lock,
+// Invariant: a row or tile is only ever merged into its cell, never set, and the
+// merge keeps the greater (stamp, value). So writes need neither a read nor a lock,
 // and any order of any writers gives the same cell.
 //
 // docs/format/pebble.md draws the keys and values.
@@ -86,7 +86,7 @@ type Store struct {
 	}
 	// swap makes the read and the write of Meta.Swap one step.
 	swap sync.Mutex
-	// pruning is held for reading by writers of cells and letters. Prune holds
+	// pruning is held for reading by writers of cells, tiles and letters. Prune holds
 	// it while it looks at an expired one and deletes it: a row merged in
 	// between would be deleted unseen.
 	pruning sync.RWMutex

@@ -89,6 +89,10 @@ func ddl(set *Settings, scylla bool) []string {
   entity text, key text, feature_view text, v blob,
   PRIMARY KEY ((entity, key), feature_view)
 )`, set.Keyspace),
+		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s.tiles (
+  entity text, key text, feature_view text, hop int, start bigint, src int, state blob,
+  PRIMARY KEY ((entity, key), feature_view, hop, start, src)
+)`, set.Keyspace),
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s.deadletters (
   source text, src int, day int, position bigint, element int, feature_view text,
   topic text, record_offset bigint, record_millis bigint, stage text, reason text, message text,
@@ -121,7 +125,7 @@ func replicationOf(copies map[string]int) string {
 type tables map[string]bool
 
 func wantedTables(set *Settings) []string {
-	names := []string{set.Keyspace + ".latest", set.Keyspace + ".deadletters"}
+	names := []string{set.Keyspace + ".latest", set.Keyspace + ".tiles", set.Keyspace + ".deadletters"}
 	for _, t := range sinks.MetaTables() {
 		names = append(names, set.meta()+"."+string(t))
 	}

@@ -27,8 +27,9 @@ const (
 // request is one statement that reached the fake database, or the statements
 // of one batch.
 type request struct {
-	statements []string
-	values     [][][]byte
+	statements  []string
+	values      [][][]byte
+	consistency primitive.ConsistencyLevel
 }
 
 // fake is the database's side of the wire. answer decides every request on the
@@ -121,7 +122,9 @@ func (f *fake) reply(m message.Message) message.Message {
 		}
 		return rows(nil)
 	case *message.Execute:
-		r := request{statements: []string{string(m.QueryId)}, values: [][][]byte{contents(m.Options.PositionalValues)}}
+		r := request{
+			statements: []string{string(m.QueryId)}, values: [][][]byte{contents(m.Options.PositionalValues)}, consistency: m.Options.Consistency,
+		}
 		switch {
 		case r.statements[0] == listTables:
 			return f.tables(string(r.values[0][0]))
@@ -130,7 +133,7 @@ func (f *fake) reply(m message.Message) message.Message {
 		}
 		return f.decide(r)
 	case *message.Batch:
-		var r request
+		r := request{consistency: m.Consistency}
 		for _, c := range m.Children {
 			r.statements = append(r.statements, string(c.Id))
 			r.values = append(r.values, contents(c.Values))
@@ -237,6 +240,17 @@ func variables(statement string) []datatype.DataType {
 		types[2] = datatype.NewList(datatype.Varchar)
 	case insertLetter:
 		copy(types, letterTypes)
+	case upsertTile, upsertTileExpires:
+		copy(types, []datatype.DataType{
+			datatype.Varchar, datatype.Varchar, datatype.Varchar, datatype.Int, datatype.Bigint, datatype.Int, datatype.Blob, datatype.Bigint,
+		})
+		if statement == upsertTileExpires {
+			types[8] = datatype.Int
+		}
+	case selectTiles:
+		types[2] = datatype.NewList(datatype.NewTuple(datatype.Varchar, datatype.Int, datatype.Bigint, datatype.Int))
+	case selectWindow:
+		types[3], types[4], types[5] = datatype.Int, datatype.Bigint, datatype.Bigint
 	}
 	return types
 }
@@ -251,7 +265,7 @@ func prepared(statement string) message.Message {
 	switch {
 	case statement == insertLetter:
 		vars.PkIndices = []uint16{0, 1, 2}
-	case len(types) > 0 && strings.Contains(statement, "latest"):
+	case len(types) > 0 && (strings.Contains(statement, "latest") || strings.Contains(statement, "tiles")):
 		vars.PkIndices = []uint16{0, 1}
 	}
 	return &message.PreparedResult{

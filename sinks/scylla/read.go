@@ -18,7 +18,7 @@ const (
 	selectViews = "SELECT feature_view, v FROM latest WHERE entity = ? AND key = ? AND feature_view IN ?"
 )
 
-// maxReads is how many keys one ReadCells asks for at once.
+// maxReads is how many requests one ReadCells or ReadWindows has under way.
 const maxReads = 64
 
 // ReadCells implements sinks.Cells. Each key is one request to one of its own
@@ -48,11 +48,7 @@ type reader struct {
 
 func (r *reader) readAll(ctx context.Context) error {
 	wanted, same := distinct(r.keys)
-	if len(wanted) == 1 {
-		if err := r.read(ctx, wanted[0]); err != nil {
-			return err
-		}
-	} else if err := r.readEach(ctx, wanted); err != nil {
+	if err := each(ctx, len(wanted), func(ctx context.Context, i int) error { return r.read(ctx, wanted[i]) }); err != nil {
 		return err
 	}
 	for i, j := range same {
@@ -85,17 +81,22 @@ func distinct(keys []string) (wanted []int, same map[int]int) {
 
 func (r *reader) row(i int) [][]byte { return r.values[i*len(r.views) : (i+1)*len(r.views)] }
 
-func (r *reader) readEach(ctx context.Context, wanted []int) error {
+// each calls read for 0 to n-1, many at once, until one fails, and returns the
+// first error.
+func each(ctx context.Context, n int, read func(ctx context.Context, i int) error) error {
+	if n == 1 {
+		return read(ctx, 0)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var next atomic.Int64
 	var failed sync.Once
 	var first error
 	var workers conc.WaitGroup
-	for range min(len(wanted), maxReads) {
+	for range min(n, maxReads) {
 		workers.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(wanted); i = int(next.Add(1)) - 1 {
-				if err := r.read(ctx, wanted[i]); err != nil {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if err := read(ctx, i); err != nil {
 					failed.Do(func() { first = err })
 					cancel()
 					return

@@ -1,9 +1,9 @@
 // Package scylla keeps rows in ScyllaDB or Apache Cassandra.
 //
-// Invariant: a row is one cell written with its own stamp, never inside a batch
-// over several partitions, and every statement may be sent any number of
-// times: the database itself keeps the greatest row, so no write is ever
-// decided by what this process read before.
+// Invariant: a row or tile is one cell written with its own stamp, never inside
+// a batch over several partitions, and every statement may be sent any number
+// of times: the database itself keeps the greatest, so no write is ever decided
+// by what this process read before.
 package scylla
 
 import (
@@ -26,8 +26,13 @@ type Settings struct {
 	// LocalDC is the data centre that is asked first and that local
 	// consistencies count in; "" treats all nodes alike.
 	LocalDC string
-	// Consistency of writes and reads of rows and letters; "" is LOCAL_QUORUM.
+	// Consistency of writes and reads of rows and letters, and of the tiles that
+	// serving reads; "" is LOCAL_QUORUM.
 	Consistency string
+	// TileConsistency is of tiles, written and loaded: QUORUM, which "" is, or
+	// LOCAL_QUORUM where nobody outside LocalDC writes. Less would let a lane
+	// count on from a replica that lags.
+	TileConsistency string
 	// Replication is how many copies each data centre keeps, for Create; empty
 	// is one copy, which is right for a single node only.
 	Replication map[string]int
@@ -87,10 +92,24 @@ func (s Settings) filled() (Settings, error) {
 	s.MaxInFlight = orDefault(s.MaxInFlight, defaultMaxInFlight)
 	s.LetterTTL = orDefault(s.LetterTTL, defaultLetterTTL)
 	s.Consistency = orDefault(s.Consistency, "LOCAL_QUORUM")
+	s.TileConsistency = strings.ToUpper(orDefault(s.TileConsistency, "QUORUM"))
+	if s.TileConsistency != "QUORUM" && s.TileConsistency != "LOCAL_QUORUM" {
+		return s, fmt.Errorf("consistency of tiles is %s: windows are exact at QUORUM or LOCAL_QUORUM only", s.TileConsistency)
+	}
+	if s.TileConsistency == "LOCAL_QUORUM" && s.LocalDC == "" {
+		return s, errors.New("consistency of tiles is LOCAL_QUORUM and no data centre is named: name the one that alone writes, or use QUORUM")
+	}
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}
 	return s, nil
+}
+
+func (s *Settings) tileConsistency() gocql.Consistency {
+	if s.TileConsistency == "LOCAL_QUORUM" {
+		return gocql.LocalQuorum
+	}
+	return gocql.Quorum
 }
 
 func orDefault[T comparable](v, def T) T {

@@ -19,6 +19,7 @@ type Store struct {
 	set     Settings
 	limit   *limiter
 	meta    metaStatements
+	tiles   gocql.Consistency // of what lanes write and load
 	close   sync.Once
 }
 
@@ -36,7 +37,9 @@ func Open(ctx context.Context, settings Settings) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", set.Keyspace, explainOpen(err))
 	}
-	s := &Store{session: session, set: set, limit: newLimiter(set.MaxInFlight), meta: newMetaStatements(set.meta())}
+	s := &Store{
+		session: session, set: set, limit: newLimiter(set.MaxInFlight), meta: newMetaStatements(set.meta()), tiles: set.tileConsistency(),
+	}
 	there, err := tablesOf(ctx, session, &set)
 	if err == nil && !there.complete() {
 		err = fmt.Errorf("%s: %w", strings.Join(there.missing(), ", "), ErrNotCreated)

@@ -64,12 +64,27 @@ func (w *writer) plan() {
 	if !oneView(w.rows) {
 		w.sort()
 	}
-	w.requests = make([]span, 0, len(w.rows))
-	for from := int32(0); int(from) < len(w.rows); {
-		to := w.together(from)
-		w.requests = append(w.requests, span{from, to})
+	w.requests = cut(len(w.rows), func(i int32) int { return len(w.row(i).Value) }, func(i, j int32) bool {
+		a, b := w.row(i), w.row(j)
+		return w.order != nil && a.Key == b.Key && a.Entity == b.Entity
+	})
+}
+
+// cut divides n cells, those of a partition together, into what one request
+// takes: cells of one partition, as many as a mutation may have.
+func cut(n int, size func(i int32) int, same func(i, j int32) bool) []span {
+	requests := make([]span, 0, n)
+	for from := int32(0); int(from) < n; {
+		to, bytes := from+1, size(from)
+		for ; int(to) < n && to-from < maxBatchRows && same(from, to); to++ {
+			if bytes += size(to); bytes > maxBatchBytes {
+				break
+			}
+		}
+		requests = append(requests, span{from, to})
 		from = to
 	}
+	return requests
 }
 
 func oneView(rows []sinks.Row) bool {
@@ -90,24 +105,6 @@ func (w *writer) sort() {
 		a, b := &w.rows[i], &w.rows[j]
 		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Entity, b.Entity), cmp.Compare(i, j))
 	})
-}
-
-// together returns where the request that begins at from ends.
-func (w *writer) together(from int32) int32 {
-	to := from + 1
-	if w.order == nil {
-		return to
-	}
-	first := w.row(from)
-	bytes := len(first.Value)
-	for ; int(to) < len(w.rows) && to-from < maxBatchRows; to++ {
-		r := w.row(to)
-		bytes += len(r.Value)
-		if r.Key != first.Key || r.Entity != first.Entity || bytes > maxBatchBytes {
-			break
-		}
-	}
-	return to
 }
 
 // send sends request i once.

@@ -62,7 +62,7 @@ func greatestInEveryOrder(t *testing.T, s Store) {
 }
 
 // permute calls fn with every order of rows; fn must not keep them.
-func permute(rows []sinks.Row, fn func([]sinks.Row)) {
+func permute[T any](rows []T, fn func([]T)) {
 	var step func(k int)
 	step = func(k int) {
 		if k == len(rows) {

@@ -75,6 +75,9 @@ func tablesApart(t *testing.T, s Store) {
 		if err != nil || string(got) != string(table) {
 			t.Errorf("%s holds %q, %v", table, got, err)
 		}
+		if ok, err := s.Swap(t.Context(), table, id, []byte(table), nil); err != nil || !ok { // others read the whole table
+			t.Errorf("Swap in %s = %v, %v", table, ok, err)
+		}
 	}
 }
 

@@ -22,6 +22,9 @@ type Store interface {
 	sinks.LetterReader
 	sinks.LetterKeeper
 	sinks.Cells
+	sinks.TileSink
+	sinks.TileLoader
+	sinks.TileReader
 	sinks.Meta
 }
 
@@ -44,8 +47,12 @@ func contracts() []contract {
 	var all []contract
 	all = append(all, cellContracts()...)
 	all = append(all, raceContracts()...)
+	all = append(all, tileContracts()...)
+	all = append(all, windowContracts()...)
+	all = append(all, tileRaceContracts()...)
 	all = append(all, letterContracts()...)
-	return append(all, metaContracts()...)
+	all = append(all, metaContracts()...)
+	return append(all, lineageContracts()...)
 }
 
 // fresh returns a name that no run used before.
