@@ -68,9 +68,13 @@ func (b *Batch) RejectLast(stage Stage, reason Reason, message string) {
 	}
 }
 
-// Rows holds finished rows of one view: join keys, stored columns and origins.
-// Like Batch it is reused, and its strings live as long as the batch it was
-// made from.
+// Rows holds finished rows of one view: join keys, stored columns and origins,
+// and what windows count of them. Like Batch it is reused, and its strings live
+// as long as the batch it was made from.
+//
+// A row has one end: it is in Origins, in Filtered or in Rejects, but for late
+// ones that are stored and refused: they are in Origins and in Rejects, end as
+// dead letters, and Both counts them.
 type Rows struct {
 	View      *View
 	Stored    *Stored // what Columns are
@@ -78,8 +82,36 @@ type Rows struct {
 	Keys      []Column // parallel to the entity's join keys; never null
 	Columns   []Column // parallel to Stored.Columns
 	Origins   []Origin
-	Filtered  int      // rows that `where` or a null key took out
+	Filtered  int      // rows that `where`, a null key or their age took out
 	Rejects   []Reject // rows that failed
+	Both      int      // rows of Origins that are in Rejects, too
+
+	Windows RowWindows
+}
+
+// RowWindows is what windows take of Rows; all of it is parallel to Origins.
+// Without windowed features it is empty.
+type RowWindows struct {
+	Counts   Bitmap   // rows that windows count: neither late nor deleted nor finished
+	Args     []Column // values of the different expressions that aggregates are of
+	Filters  []Bitmap // rows that each of the different filters keeps
+	EventIDs []uint64 // how tiles know an event again; only with an event id
+	HasID    Bitmap   // rows with an event id; others count whenever they come
+	Late     int      // rows that were too old, whatever their end
+}
+
+// Reset empties w for columns of types and a number of filters.
+func (w *RowWindows) Reset(types []Type, filters int) {
+	w.Args = resetColumns(w.Args, len(types), func(i int) Type { return types[i] })
+	for len(w.Filters) < filters {
+		w.Filters = append(w.Filters, nil)
+	}
+	w.Filters = w.Filters[:filters]
+	for i := range w.Filters {
+		w.Filters[i] = w.Filters[i].Resize(0)
+	}
+	w.Counts, w.HasID = w.Counts.Resize(0), w.HasID.Resize(0)
+	w.EventIDs, w.Late = w.EventIDs[:0], 0
 }
 
 // Reset empties r for rows of v stored as s. v and s are kept.
@@ -87,7 +119,7 @@ func (r *Rows) Reset(v *View, s *Stored, joinKeys []Field, partition int32) {
 	r.View, r.Stored, r.Partition = v, s, partition
 	r.Keys = resetColumns(r.Keys, len(joinKeys), func(i int) Type { return joinKeys[i].Type })
 	r.Columns = resetColumns(r.Columns, len(s.Columns), func(i int) Type { return s.Columns[i].Type })
-	r.Origins, r.Rejects, r.Filtered = r.Origins[:0], r.Rejects[:0], 0
+	r.Origins, r.Rejects, r.Filtered, r.Both = r.Origins[:0], r.Rejects[:0], 0, 0
 }
 
 func resetColumns(cs []Column, n int, typ func(int) Type) []Column {

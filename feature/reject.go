@@ -31,6 +31,9 @@ const (
 	ReasonMissing      Reason = "missing_column"     // a finished row lacks a stored column
 	ReasonBadFlag      Reason = "bad_flag"           // the header transform_on_write is neither true nor false
 	ReasonUnknownView  Reason = "unknown_view"       // a finished row does not say which view of the source it is for
+	ReasonLate         Reason = "late"               // too old for windows; what the view stores of the row by itself is stored
+	ReasonWindowValue  Reason = "window_value"       // a value that a window keeps exceeds 4 KiB
+	ReasonWindowsOnly  Reason = "windows_only"       // a finished row for a view that has windowed features alone
 	ReasonSchema       Reason = "unknown_schema"     // the schema that the record names is not known, or not usable
 )
 

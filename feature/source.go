@@ -97,6 +97,7 @@ type Source struct {
 	OnTombstone      TombstonePolicy
 	Fields           []SourceField
 	EventTime        string // field that carries the event time; "" is the record's own time
+	EventID          string // field with the producer's id of the event, which windows count once; "" when there is none
 	TransformOnWrite bool   // of records that do not say: raw, or else finished rows
 }
 

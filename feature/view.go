@@ -41,7 +41,35 @@ type Feature struct {
 	Type    Type   // inferred from Expr by the compiler
 	At      Phase
 	Default *Column // nil, or one row of Type that is served for null, missing and expired
+
+	Aggregate *Aggregate // nil, or what makes it a windowed feature: at read, without Expr
 }
+
+// Aggregate is what a windowed feature computes: of which values, of which rows,
+// over which time.
+type Aggregate struct {
+	Kind      string        // count, sum, …: the names of transforms/window
+	Of        string        // expression at write; "" counts rows
+	Filter    string        // expression at write; "" keeps every row
+	Window    time.Duration // how far back from the read; 0 with Unlimited
+	Unlimited bool          // over everything, as one tile
+	Hop       time.Duration // span of a tile; 0 takes the default of Window
+	Offset    time.Duration // how long before the read the window ends
+	N         int           // last_n
+	K         int           // top_k
+	Q         float64       // quantile
+	Distinct  bool          // last_n
+}
+
+// LatePolicy says what becomes of a row that comes too late for windows. What a
+// view stores of a row by itself is stored all the same.
+type LatePolicy uint8
+
+// The policies.
+const (
+	LateDrop LatePolicy = iota
+	LateDeadLetter
+)
 
 // JoinKeyExpr computes one join key of a view's entity.
 type JoinKeyExpr struct {
@@ -88,6 +116,10 @@ type View struct {
 	TTLMode   TTLMode
 	Expire    time.Duration // after how long the store may delete a row, from arrival; 0 never
 	Features  []Feature
+
+	AllowedLateness time.Duration // how old a row may be at its record's time for windows to count it; 0 takes the default
+	Late            LatePolicy
+	Rekey           bool // rows go to the lane of their entity before windows count them
 
 	Revision   uint16 // of the view's logic; orders rows, see Sequence
 	Generation uint32 // of the view's stored data

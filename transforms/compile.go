@@ -3,6 +3,7 @@ package transforms
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"millrace/feature"
@@ -11,9 +12,10 @@ import (
 
 // Compile type-checks v over src and cuts it into its halves. It fills in the
 // Type of v's features, and sets At to read for features that name one computed
-// at read. All problems are returned at once; the plan is nil if there are any.
+// at read, and for windowed ones. All problems are returned at once; the plan is nil if there are any.
 func Compile(v *feature.View, src *feature.Source, e *feature.Entity) (*Plan, []Problem) {
 	c := &compiler{view: v, src: src, entity: e, nodes: make([]*expr.Node, len(v.Features))}
+	c.aggregates = make([]aggregate, len(v.Features))
 	c.unnest()
 	c.parse()
 	c.order()
@@ -22,6 +24,7 @@ func Compile(v *feature.View, src *feature.Source, e *feature.Entity) (*Plan, []
 	}
 	c.inferPhases()
 	c.checkWrite()
+	c.checkWindows()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
@@ -52,6 +55,11 @@ type compiler struct {
 	trees     []*expr.Expr // typed trees of features at write, over fields
 	keyTrees  []*expr.Expr
 	whereTree *expr.Expr
+
+	aggregates []aggregate // parallel to view.Features; the zero one for others
+	windows    *Windows
+	windowArgs []*expr.Expr // parallel to windows.Args
+	windowKeep []*expr.Expr // parallel to windows.Filters
 }
 
 func (c *compiler) problem(part string, offset int, message, hint string) {
@@ -85,6 +93,10 @@ func (c *compiler) parse() {
 		c.keys[i] = c.parseOne("keys."+k.JoinKey, k.Expr)
 	}
 	for i := range c.view.Features {
+		if c.view.Features[i].Aggregate != nil {
+			c.parseAggregate(i)
+			continue
+		}
 		c.nodes[i] = c.parseOne(featurePart(i), c.view.Features[i].Expr)
 	}
 }
@@ -133,7 +145,7 @@ func (c *compiler) order() {
 			return state[i] == done
 		}
 		state[i] = open
-		for _, name := range namesOf(c.nodes[i]) {
+		for _, name := range c.inputsOf(i) {
 			j := c.featureNamed(name)
 			if j < 0 || j == i && c.isOwnField(i) {
 				continue
@@ -161,6 +173,12 @@ func (c *compiler) refuseForeignField(i int) {
 	}
 }
 
+// inputsOf lists what feature i names, in whichever of its texts.
+func (c *compiler) inputsOf(i int) []string {
+	a := &c.aggregates[i]
+	return slices.Concat(namesOf(c.nodes[i]), namesOf(a.of), namesOf(a.filter))
+}
+
 func namesOf(n *expr.Node) []string {
 	if n == nil {
 		return nil
@@ -171,6 +189,11 @@ func namesOf(n *expr.Node) []string {
 // inferPhases makes every feature that names one computed at read a read
 // feature too: its input does not exist before.
 func (c *compiler) inferPhases() {
+	for i := range c.view.Features {
+		if c.view.Features[i].Aggregate != nil {
+			c.view.Features[i].At = feature.PhaseRead
+		}
+	}
 	for _, i := range c.sorted {
 		for _, name := range namesOf(c.nodes[i]) {
 			if j := c.featureNamed(name); j >= 0 && c.view.Features[j].At == feature.PhaseRead {
@@ -238,11 +261,13 @@ func (c *compiler) check(part string, n *expr.Node, scope expr.Scope) *expr.Expr
 
 // setType infers a feature's type, or compares it with the one stated.
 func (c *compiler) setType(i int, e *expr.Expr) {
-	if e == nil {
-		return
+	if e != nil {
+		c.takeType(i, e.Type())
 	}
+}
+
+func (c *compiler) takeType(i int, inferred feature.Type) {
 	f := &c.view.Features[i]
-	inferred := e.Type()
 	if inferred.Kind == feature.KindInvalid {
 		c.problem(featurePart(i), 0, fmt.Sprintf("feature %s has no type: its expression is only null", f.Name),
 			"cast it, for example cast(null as float64)")
@@ -253,11 +278,18 @@ func (c *compiler) setType(i int, e *expr.Expr) {
 		inferred.Length = stated.Length
 	}
 	if stated.Kind != feature.KindInvalid && stated != inferred {
-		c.problem(fmt.Sprintf("features[%d].type", i), -1, fmt.Sprintf("feature %s is stated to be %s but its expression is %s", f.Name, stated, inferred),
+		c.problem(fmt.Sprintf("features[%d].type", i), -1, fmt.Sprintf("feature %s is stated to be %s but its %s is %s", f.Name, stated, whatOf(f), inferred),
 			fmt.Sprintf("leave type out, or write cast(… as %s)", stated))
 		return
 	}
 	f.Type = inferred
+}
+
+func whatOf(f *feature.Feature) string {
+	if f.Aggregate != nil {
+		return f.Aggregate.Kind
+	}
+	return "expression"
 }
 
 // needsRead refuses what is decided at write but names a feature that exists
@@ -265,6 +297,10 @@ func (c *compiler) setType(i int, e *expr.Expr) {
 func (c *compiler) needsRead(part string, n *expr.Node) bool {
 	for _, name := range namesOf(n) {
 		if j := c.featureNamed(name); j >= 0 && c.view.Features[j].At == feature.PhaseRead {
+			if c.view.Features[j].Aggregate != nil && strings.HasPrefix(part, "features[") {
+				c.problem(part, 0, fmt.Sprintf("feature %s is an aggregate, and there are no aggregates of aggregates", name), "name fields of the source and features at write; features at read may combine aggregates")
+				return true
+			}
 			c.problem(part, 0, fmt.Sprintf("feature %s is computed at read, and this is decided at write", name), "name fields of the source and features at write")
 			return true
 		}

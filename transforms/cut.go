@@ -12,12 +12,23 @@ func (c *compiler) cut() *Plan {
 	p.features = make([]compiledFeature, len(c.nodes))
 	stored := &storedColumns{c: c, at: make(map[string]int), read: make([]*expr.Expr, len(c.nodes))}
 	for i := range c.view.Features {
-		p.features[i].stored = -1
+		p.features[i].stored, p.features[i].windowed = -1, -1
 		if c.view.Features[i].At == feature.PhaseWrite {
 			p.features[i].stored = stored.add(c.view.Features[i].Name, false, c.trees[i])
 		}
 	}
+	if p.Windows = c.windows; p.Windows != nil {
+		for w := range p.Windows.Features {
+			f := &p.Windows.Features[w]
+			p.features[f.at].windowed = w
+			stored.read[f.at] = expr.Column(w, f.Name, f.Type)
+		}
+		stored.first = len(p.Windows.Features)
+	}
 	for _, i := range c.sorted {
+		if c.view.Features[i].Aggregate != nil {
+			continue
+		}
 		if c.view.Features[i].At == feature.PhaseRead {
 			stored.read[i] = c.check(featurePart(i), c.nodes[i], stored)
 			p.features[i].tree = stored.read[i]
@@ -32,7 +43,11 @@ func (c *compiler) cut() *Plan {
 	if c.whereTree != nil {
 		outs = append(outs, c.whereTree)
 	}
-	p.write = expr.Compile(append(outs, stored.trees...))
+	outs = append(outs, stored.trees...)
+	p.write = expr.Compile(append(outs, c.windowTrees()...))
+	if p.Windows != nil {
+		p.Windows.Only = len(stored.columns) == 0 && !c.readsEventTime()
+	}
 	for _, slot := range p.write.Slots() {
 		p.slots = append(p.slots, slot)
 		p.Fields = append(p.Fields, c.src.Fields[slot].Field)
@@ -46,6 +61,7 @@ type storedColumns struct {
 	columns []feature.StoredColumn
 	trees   []*expr.Expr   // what the write half computes for each
 	at      map[string]int // column name -> index
+	first   int            // slot of the first column: windowed features come before
 	read    []*expr.Expr   // trees of features at read, parallel to the view's features
 }
 
@@ -70,7 +86,7 @@ func (s *storedColumns) Resolve(name string) (*expr.Expr, bool) {
 		}
 		at = s.add(name, true, tree)
 	}
-	return expr.Column(at, name, s.columns[at].Type), true
+	return expr.Column(s.first+at, name, s.columns[at].Type), true
 }
 
 // Names lists what may be named.

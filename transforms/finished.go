@@ -33,9 +33,9 @@ func (p *Plan) FinishedFields() []feature.Field {
 
 // NewFinishedWriter makes a Writer for finished rows in batches of
 // FinishedFields. It computes nothing and leaves `where` out; times, null keys
-// and the lengths of lists end a row as they do in any Writer.
+// and the lengths of lists end a row as they do in any Writer. Windows count none of them.
 func (p *Plan) NewFinishedWriter(skew time.Duration) *Writer {
-	w := &Writer{plan: p, skew: skew}
+	w := &Writer{plan: p, skew: skew, windows: newWindowsWriter(p.Windows)}
 	w.outs = make([]*feature.Column, len(p.Entity.JoinKeys)+len(p.Stored.Columns))
 	return w
 }

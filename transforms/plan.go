@@ -17,15 +17,17 @@ type Problem struct {
 // NewReader make the state that belongs to one goroutine.
 //
 // The write program's outputs are, in order: the join keys, `where` if there
-// is one, the stored columns. Read features are kept as typed trees over the
-// stored columns and are made into a program for the features that a read
-// asks for.
+// is one, the stored columns, and what windows take. Read features are kept as
+// typed trees over windowed features and, behind them, stored columns, and are
+// made into a program for the features that a read asks for.
 type Plan struct {
 	View   *feature.View
 	Entity *feature.Entity
 	Source *feature.Source
 	Fields []feature.Field // fields of the source, and of an element, that the write half reads, in its order
 	Stored *feature.Stored // what crosses the cut: features at write, then hidden inputs
+
+	Windows *Windows // nil without windowed features
 
 	rows     *feature.Source // Source, with the fields of an element behind its own
 	write    *expr.Program
@@ -36,8 +38,9 @@ type Plan struct {
 
 // compiledFeature is what a read needs of one feature.
 type compiledFeature struct {
-	stored int        // index in Stored.Columns, or -1
-	tree   *expr.Expr // over stored columns; nil when stored
+	stored   int        // index in Stored.Columns, or -1
+	windowed int        // index in Windows.Features, or -1
+	tree     *expr.Expr // over windowed features and stored columns; nil for these
 }
 
 // Phase reports where the named feature is computed; false when there is none.

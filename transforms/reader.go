@@ -17,22 +17,37 @@ type Reader struct {
 	input   expr.Input
 	slots   []slotBinding
 	loaded  *feature.Loaded
+	windows *WindowReader // nil when no windowed feature is needed
 }
 
-// slotBinding says which loaded column a slot of the program reads.
-type slotBinding struct{ slot, column int }
+// slotBinding says what a slot of the program reads.
+type slotBinding struct{ slot, column, windowed int }
 
 // readOut says where the value of a requested feature is found.
 type readOut struct {
-	column int // index in wanted, or -1
-	output int // of the program, when column is -1
+	column   int   // index in wanted, or -1
+	windowed int   // of the WindowReader, or -1
+	output   int   // of the program, when both are -1
+	from     []int // then: windowed features that it is computed from
 }
 
 // NewReader makes a Reader for features, each a name of one of the view's
 // features, in the order in which results are asked for.
 func (p *Plan) NewReader(features []string) (*Reader, error) {
 	r := &Reader{}
-	at := make(map[int]int) // stored column -> index in wanted
+	at := make(map[int]int)       // stored column -> index in wanted
+	windowed := make(map[int]int) // windowed feature -> index in r.windows
+	first := 0                    // slot of the first stored column
+	if p.Windows != nil {
+		first = len(p.Windows.Features)
+	}
+	wantWindow := func(i int) int {
+		if _, ok := windowed[i]; !ok {
+			windowed[i] = len(windowed)
+			r.windows = r.windows.with(p.Windows, i)
+		}
+		return windowed[i]
+	}
 	want := func(stored int) int {
 		if _, ok := at[stored]; !ok {
 			at[stored] = len(r.wanted)
@@ -47,44 +62,54 @@ func (p *Plan) NewReader(features []string) (*Reader, error) {
 			return nil, fmt.Errorf("read view %s: it has no feature %s", p.View.Name, name)
 		}
 		if f := p.features[i]; f.stored >= 0 {
-			r.outs = append(r.outs, readOut{column: want(f.stored)})
+			r.outs = append(r.outs, readOut{column: want(f.stored), windowed: -1})
+			continue
+		} else if f.windowed >= 0 {
+			r.outs = append(r.outs, readOut{column: -1, windowed: wantWindow(f.windowed)})
 			continue
 		}
-		r.outs = append(r.outs, readOut{column: -1, output: len(trees)})
-		trees = append(trees, p.features[i].tree)
+		tree := p.features[i].tree
+		out := readOut{column: -1, windowed: -1, output: len(trees)}
+		for _, slot := range expr.Compile([]*expr.Expr{tree}).Slots() {
+			if slot < first {
+				out.from = append(out.from, wantWindow(slot))
+			}
+		}
+		r.outs = append(r.outs, out)
+		trees = append(trees, tree)
 	}
 	if len(trees) > 0 {
 		r.program = expr.Compile(trees)
 		r.machine = r.program.NewMachine()
-		r.input.Columns = make([]*feature.Column, len(p.Stored.Columns))
+		r.input.Columns = make([]*feature.Column, first+len(p.Stored.Columns))
 		for _, slot := range r.program.Slots() {
-			want(slot)
+			if slot < first {
+				r.slots = append(r.slots, slotBinding{slot: slot, column: -1, windowed: windowed[slot]})
+			} else {
+				r.slots = append(r.slots, slotBinding{slot: slot, column: want(slot - first), windowed: -1})
+			}
 		}
 	}
-	r.bind(at)
 	return r, nil
 }
 
-// bind remembers which loaded column each slot of the program reads.
-func (r *Reader) bind(at map[int]int) {
-	r.slots = make([]slotBinding, 0, len(at))
-	if r.program == nil {
-		return
-	}
-	for _, slot := range r.program.Slots() {
-		r.slots = append(r.slots, slotBinding{slot: slot, column: at[slot]})
-	}
-}
+// Windows is what has to be given the tiles that the features need before Run,
+// or nil when they need none.
+func (r *Reader) Windows() *WindowReader { return r.windows }
 
 // Columns lists the stored columns to load, in the order that Run expects them
 // in Loaded.Columns. It is not to be changed.
 func (r *Reader) Columns() []feature.StoredColumn { return r.wanted }
 
 // Computed reports whether the i-th feature is computed at read.
-func (r *Reader) Computed(i int) bool { return r.outs[i].column < 0 }
+func (r *Reader) Computed(i int) bool { return r.outs[i].column < 0 && r.outs[i].windowed < 0 }
+
+// Windowed returns which feature of Windows the i-th is; false when it is none.
+func (r *Reader) Windowed(i int) (int, bool) { return r.outs[i].windowed, r.outs[i].windowed >= 0 }
 
 // Run computes the features for every row of l at nowMicros. l must hold
-// Columns; results are valid until l is reset or Run is called again.
+// Columns, and Windows the windows of the same rows; results are valid until
+// one of them is reset or Run is called again.
 func (r *Reader) Run(l *feature.Loaded, nowMicros int64) {
 	r.loaded = l
 	if r.program == nil {
@@ -98,17 +123,25 @@ func (r *Reader) Run(l *feature.Loaded, nowMicros int64) {
 		r.input.NowMicros = append(r.input.NowMicros, nowMicros)
 	}
 	for _, b := range r.slots {
-		r.input.Columns[b.slot] = &l.Columns[b.column]
+		if b.windowed >= 0 {
+			r.input.Columns[b.slot] = r.windows.Column(b.windowed)
+		} else {
+			r.input.Columns[b.slot] = &l.Columns[b.column]
+		}
 	}
 	r.machine.Run(r.input)
 }
 
 // Column returns the values of the i-th feature, one per row of the Loaded.
 func (r *Reader) Column(i int) *feature.Column {
-	if o := r.outs[i]; o.column < 0 {
+	switch o := &r.outs[i]; {
+	case o.windowed >= 0:
+		return r.windows.Column(o.windowed)
+	case o.column < 0:
 		return r.machine.Out(o.output)
+	default:
+		return &r.loaded.Columns[o.column]
 	}
-	return &r.loaded.Columns[r.outs[i].column]
 }
 
 // Failed reports whether computing the i-th feature failed on a row; its value
@@ -120,7 +153,15 @@ func (r *Reader) Failed(i, row int) bool {
 
 // Failure says why computing the i-th feature failed on a row, if it did.
 func (r *Reader) Failure(i, row int) (message string, failed bool) {
-	o := r.outs[i]
+	o := &r.outs[i]
+	if o.windowed >= 0 {
+		return r.windows.Failure(o.windowed, row)
+	}
+	for _, w := range o.from { // a value that failed is not the null that it stands as
+		if _, failed := r.windows.Failure(w, row); failed {
+			return "feature " + r.windows.Feature(w).Name + ", which it is computed from, failed", true
+		}
+	}
 	if o.column >= 0 || !r.machine.AnyFailed(o.output) {
 		return "", false
 	}

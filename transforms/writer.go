@@ -23,12 +23,13 @@ type Writer struct {
 	input   expr.Input
 	outs    []*feature.Column // of the latest batch: join keys, where if there is one to ask, stored columns
 	keep    []int32           // rows that survive, reused
+	windows *windowsWriter    // nil without windowed features
 }
 
 // NewWriter makes a Writer for batches whose columns are fields, which must
 // contain p.Fields: Fields makes such a list. skew is the future skew allowed.
 func (p *Plan) NewWriter(fields []feature.Field, skew time.Duration) (*Writer, error) {
-	w := &Writer{plan: p, skew: skew, machine: p.write.NewMachine()}
+	w := &Writer{plan: p, skew: skew, machine: p.write.NewMachine(), windows: newWindowsWriter(p.Windows)}
 	for _, want := range p.Fields {
 		at := -1
 		for i, f := range fields {
@@ -42,7 +43,7 @@ func (p *Plan) NewWriter(fields []feature.Field, skew time.Duration) (*Writer, e
 		w.columns = append(w.columns, at)
 	}
 	w.input.Columns = make([]*feature.Column, len(p.rows.Fields))
-	w.outs = make([]*feature.Column, w.firstStored(len(p.Entity.JoinKeys))+len(p.Stored.Columns))
+	w.outs = make([]*feature.Column, w.firstWindow()+p.Windows.outputs())
 	return w, nil
 }
 
@@ -52,12 +53,16 @@ func (p *Plan) NewWriter(fields []feature.Field, skew time.Duration) (*Writer, e
 // out live until in is reset or Apply is called again.
 //
 // Every row of in has one end in out: it is in Origins, in Filtered, or in
-// Rejects. `where` decides first among expressions, so one that fails on a row
+// Rejects; feature.Rows says which late rows are in two. `where` decides first among expressions, so one that fails on a row
 // which the view does not want costs nothing.
 func (w *Writer) Apply(in *feature.Batch, nowMillis int64, out *feature.Rows) {
 	out.Reset(w.plan.View, w.plan.Stored, w.plan.Entity.JoinKeys, in.Partition)
 	w.run(in)
 	w.keep = w.keep[:0]
+	if w.windows != nil {
+		out.Windows.Reset(w.plan.Windows.Args, w.plan.Windows.Filters)
+		w.runWindows(in.Rows())
+	}
 	for row := range in.Origins {
 		if w.end(in, row, nowMillis, out) {
 			w.keep = append(w.keep, int32(row))
@@ -70,6 +75,9 @@ func (w *Writer) Apply(in *feature.Batch, nowMillis int64, out *feature.Rows) {
 	}
 	for i := range out.Columns {
 		out.Columns[i].Gather(w.outs[w.firstStored(nKeys)+i], w.keep)
+	}
+	if w.windows != nil {
+		w.gatherWindows(in, out)
 	}
 }
 
@@ -115,7 +123,7 @@ func (w *Writer) end(in *feature.Batch, row int, nowMillis int64, out *feature.R
 		return false
 	}
 	if o.Deleted {
-		return w.deletedEnd(row, o, out)
+		return w.deletedEnd(row, o, out) && (w.windows == nil || w.windowsEnd(row, o, out))
 	}
 	nKeys := len(out.Keys)
 	if w.hasWhere() {
@@ -127,7 +135,7 @@ func (w *Writer) end(in *feature.Batch, row int, nowMillis int64, out *feature.R
 			return false
 		}
 	}
-	return w.keyEnd(row, o, out) && w.columnsEnd(row, o, out)
+	return w.keyEnd(row, o, out) && w.columnsEnd(row, o, out) && (w.windows == nil || w.windowsEnd(row, o, out))
 }
 
 // deletedEnd asks a deleted row for nothing but whose it is: `where` has said

@@ -199,7 +199,7 @@ func (s *Spec) Check(c *feature.Column, row int) error {
 		n = elementsBytes(c, row)
 	}
 	if n > MaxValueBytes {
-		return fmt.Errorf("%w: %s keeps at most %d bytes, this one has %d; shorten it, as in `of: left(text, 100)`",
+		return fmt.Errorf("%w: %s keeps at most %d bytes, this one has %d; shorten it, as in `of: substring(text, 1, 100)`",
 			ErrTooLong, s.Kind, MaxValueBytes, n)
 	}
 	return nil
