@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"millrace/feature"
+	"millrace/transforms"
 )
 
 // Options are what the files of a project do not say themselves.
@@ -19,8 +20,9 @@ type Schemas interface {
 	// Read finds the schema of src and the fields that it gives. An error that
 	// wraps ErrNoSchema means that it cannot be asked for here.
 	Read(src *feature.Source) (*feature.SourceSchema, []feature.SourceField, error)
-	// Check says why a declared field does not fit the schema that was read.
-	Check(src *feature.Source, f feature.Field) error
+	// Check says why a declared field does not fit the schema that was read; f
+	// is a field of the elements of list, or with nil of records.
+	Check(src *feature.Source, list *feature.SourceField, f feature.SourceField) error
 }
 
 // ErrNoSchema is wrapped when a schema cannot be asked for: no registry is
@@ -103,7 +105,7 @@ func (b *builder) schemaKeys(f loadedFile, d *sourceDef, s *feature.Source, path
 
 // sourceSchema reads the schema and adds what it says: types that were left
 // out, and the fields that no declared one replaces by its name or path.
-func (b *builder) sourceSchema(f loadedFile, s *feature.Source, path string) {
+func (b *builder) sourceSchema(f loadedFile, d *sourceDef, s *feature.Source, path string) {
 	if s.Schema == nil || f.doubtful(path+".schema") || f.bad[path+".format"] {
 		return
 	}
@@ -128,7 +130,8 @@ func (b *builder) sourceSchema(f loadedFile, s *feature.Source, path string) {
 		return
 	}
 	for i := range s.Fields {
-		b.fitField(f, s, i, inferred, fmt.Sprintf("%s.fields[%d]", path, i))
+		at := slices.IndexFunc(d.Fields, func(x fieldDef) bool { return x.Name == s.Fields[i].Name })
+		b.fitField(f, s, i, inferred, fmt.Sprintf("%s.fields[%d]", path, at))
 	}
 	declared := s.Fields
 	for _, x := range inferred {
@@ -173,8 +176,14 @@ func (b *builder) fitField(f loadedFile, s *feature.Source, i int, inferred []fe
 	if x.Key || x.Header != "" {
 		return // not of the schema
 	}
-	if err := b.schemas.Check(s, x.Field); err != nil {
+	if err := b.schemas.Check(s, nil, *x); err != nil {
 		f.at(at+".type", 0, err.Error(), "compare the field with the schema")
+		return
+	}
+	for j := range x.Of {
+		if err := b.schemas.Check(s, x, x.Of[j]); err != nil {
+			f.at(fmt.Sprintf("%s.of[%d].type", at, j), 0, err.Error(), "compare the field with the schema")
+		}
 	}
 }
 
@@ -251,14 +260,9 @@ func (b *builder) unnest(f loadedFile, d *viewDef, v *feature.View, src *feature
 		return
 	}
 	v.Unnest = &feature.Unnest{Field: d.Unnest.Field, As: d.Unnest.As}
-	if !identifier.MatchString(v.Unnest.As) {
-		f.fault(f.nodes[at+".as"], at+".as", fmt.Sprintf("%q cannot be a name", v.Unnest.As), "use letters, digits and underscores, not starting with a digit")
-	}
+	b.unnestName(f, v, src, at+".as")
 	if src == nil {
 		return
-	}
-	if _, clash := src.Field(v.Unnest.As); clash {
-		f.fault(f.nodes[at+".as"], at+".as", fmt.Sprintf("%s is a field of source %s", v.Unnest.As, src.Name), "give the elements another name")
 	}
 	x, ok := src.Field(v.Unnest.Field)
 	switch {
@@ -267,5 +271,24 @@ func (b *builder) unnest(f loadedFile, d *viewDef, v *feature.View, src *feature
 		f.fault(f.nodes[at+".field"], at+".field", fmt.Sprintf("source %s has no field %s", src.Name, v.Unnest.Field), didYouMean(v.Unnest.Field, fieldNames(src)))
 	case len(x.Of) == 0:
 		f.fault(f.nodes[at+".field"], at+".field", fmt.Sprintf("field %s does not say what its elements hold", x.Name), "declare it with of: [{name: sku, type: string}]")
+	}
+}
+
+// unnestName checks what a view calls an element: something that expressions
+// can begin with, and that nobody takes for a field or feature.
+func (b *builder) unnestName(f loadedFile, v *feature.View, src *feature.Source, at string) {
+	as, clash := v.Unnest.As, false
+	if src != nil {
+		_, clash = src.Field(as)
+	}
+	switch {
+	case !identifier.MatchString(as):
+		f.fault(f.nodes[at], at, fmt.Sprintf("%q cannot be a name", as), "use letters, digits and underscores, not starting with a digit")
+	case !slices.Equal(transforms.Names(as), []string{as}):
+		f.fault(f.nodes[at], at, fmt.Sprintf("%q is a word of the expression language", as), "give the elements another name")
+	case clash:
+		f.fault(f.nodes[at], at, fmt.Sprintf("%s is a field of source %s", as, src.Name), "give the elements another name")
+	case slices.Contains(featureNames(v), as):
+		f.fault(f.nodes[at], at, fmt.Sprintf("%s is a feature of view %s", as, v.Name), "give the elements another name")
 	}
 }

@@ -3,6 +3,7 @@ package avro
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"millrace/feature"
 	"millrace/sources"
@@ -70,4 +71,32 @@ func (v *verdict) ops(ops []op) {
 			}
 		}
 	}
+}
+
+// FieldsWithin is Fields of a record within the schema's: the one at path,
+// which may be a branch beside null.
+func FieldsWithin(s sources.Schema, path ...string) ([]feature.SourceField, error) {
+	t, _, err := parse(s, false)
+	if err != nil {
+		return nil, fmt.Errorf("read the schema: %w", err)
+	}
+	for _, name := range path {
+		m := t.record().field(name)
+		if m == nil {
+			return nil, fmt.Errorf("read the schema: record %s has no field %s", t.name, name)
+		}
+		t = m.typ
+	}
+	if t = t.record(); t.kind != kindRecord {
+		return nil, fmt.Errorf("read the schema: it has no record at %s", strings.Join(path, "."))
+	}
+	return fieldsOf(t), nil
+}
+
+// record returns the record that t is but for null, otherwise t itself.
+func (t *typ) record() *typ {
+	if only := t.nullable(); only != nil && only.kind == kindRecord {
+		return only
+	}
+	return t
 }
