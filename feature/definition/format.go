@@ -209,10 +209,29 @@ func (b *builder) place(f loadedFile, s *feature.Source, d *fieldDef, x *feature
 	if d.Key && d.Path == "" {
 		x.Path = "" // all of the key
 	}
+	b.fromText(f, s, d, x.Type, path)
 	b.quoted(f, s, d.Name, d.Quoted, x.Type, path)
-	if f.nodes[path+".of"] == nil {
-		return
+	if f.nodes[path+".of"] != nil {
+		b.listOfRecords(f, s, d, x.Type, path)
 	}
+}
+
+// fromText checks a field that is a header or the key, or a part of the key.
+func (b *builder) fromText(f loadedFile, s *feature.Source, d *fieldDef, t feature.Type, path string) {
+	switch {
+	case s.Kind != feature.SourceKafka || !d.Key && d.Header == "":
+	case d.Path != "" && d.Key && s.Schema != nil && s.Schema.Subject == "":
+		f.at(path+".path", 0, "the schema of keys is not known", "read the whole key, without path, or name schemas by subject")
+	case d.Path != "":
+	case t.IsList() && f.nodes[path+".of"] == nil:
+		f.at(path+".type", 0, fmt.Sprintf("text cannot be a list, and field %s is a header or a whole key", d.Name), "make the type string or json, or name a part of the key in path:")
+	case d.Quoted && s.Format == feature.FormatJSON:
+		f.fault(f.nodes[path+".quoted"], path+".quoted", "headers and whole keys are text already", "remove quoted")
+	}
+}
+
+// listOfRecords checks a field of which the elements have fields.
+func (b *builder) listOfRecords(f loadedFile, s *feature.Source, d *fieldDef, t feature.Type, path string) {
 	switch {
 	case s.Kind == feature.SourceRequest:
 		f.at(path+".of", 0, "of is for sources that are stored", "remove it: on-demand views do not unnest")
@@ -220,8 +239,8 @@ func (b *builder) place(f loadedFile, s *feature.Source, d *fieldDef, x *feature
 		f.at(path+".of", 0, "a list of records is read from the value", "remove key and header, or of")
 	case len(d.Of) == 0:
 		f.at(path+".of", 0, fmt.Sprintf("field %s lists no fields of its elements", d.Name), "write of: [{name: sku, type: string}]")
-	case x.Type.Kind != feature.KindInvalid && x.Type != (feature.Type{Kind: feature.KindJSON, Depth: 1}):
-		f.at(path+".type", 0, fmt.Sprintf("a list of records is list<json>, not %s", x.Type), "leave type out")
+	case t.Kind != feature.KindInvalid && t != feature.ListOf(feature.Of(feature.KindJSON)):
+		f.at(path+".type", 0, fmt.Sprintf("a list of records is list<json>, not %s", t), "leave type out")
 	}
 }
 

@@ -154,7 +154,7 @@ views:
   - {name: v, entity: e, source: a, unnest: {field: line, as: case}, features: [{name: f, expr: km}]}
   - {name: w, entity: e, source: b, unnest: {field: km, as: id}, features: [{name: g, expr: km}]}
 `
-	want := "7:14 7:26 8:15 9:19 11:52 12:40 13:29 13:66 13:73 16:13 17:46 17:81 19:63 20:53 20:49"
+	want := "7:27 7:39 8:15 9:19 11:52 12:42 13:29 13:69 13:74 16:13 17:46 17:81 19:53 19:63 20:53 20:61"
 	if got := places(t, text); got != want {
 		_, err := load(text)
 		t.Errorf("mistakes at %s, want %s\n%v", got, want, err)
