@@ -123,7 +123,7 @@ func (b *builder) sourceSchema(f loadedFile, d *sourceDef, s *feature.Source, pa
 	case errors.Is(err, ErrNoSchema) && (typed || f.doubtful(path+".fields")):
 		return
 	case errors.Is(err, ErrNoSchema):
-		f.fault(f.nodes[at], at, fmt.Sprintf("read the schema of source %s: %v", s.Name, err), "configure schema_registry.url, or declare every field with its type")
+		f.fault(f.nodes[at], at, fmt.Sprintf("read the schema of source %s: %v", s.Name, err), "set schema_registry.urls, or declare every field with its type")
 		return
 	case err != nil:
 		f.fault(f.nodes[at], at, fmt.Sprintf("read the schema of source %s: %v", s.Name, err), "correct the schema, or what names it")

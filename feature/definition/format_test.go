@@ -61,7 +61,7 @@ func TestMistakesInFormats(t *testing.T) {
 		{"format of a request", "request: {}, format: avro, " + field, "format is for kafka sources"},
 		{"tombstones of a push", "push: {}, on_tombstone: delete, " + field, "on_tombstone is for kafka sources"},
 		{"unnest of a source", "kafka: {topic: t}, unnest: {field: a, as: b}, " + field, "unnest"},
-		{"no type and no registry", "kafka: {topic: t}, format: avro, schema: {subject: s}, fields: [{name: a}]", "configure schema_registry.url"},
+		{"no type and no registry", "kafka: {topic: t}, format: avro, schema: {subject: s}, fields: [{name: a}]", "set schema_registry.urls"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := load("project: p\nsources:\n  - {name: s, " + c.source + "}\n")
