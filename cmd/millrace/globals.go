@@ -72,7 +72,9 @@ func loadDefinitionsAs(ctx context.Context, c *config.Config, w io.Writer, appli
 	}
 	schemas := app.ReadSchemas(ctx, c.Definitions, subjects)
 	schemas.Prefer(applied)
-	schemas.FallBack(func() (*history.Applied, error) { return lastApplied(ctx, *c, cmp.Or(c.Project, definition.NameOf(files))) })
+	schemas.FallBack(func() (*history.Applied, error) {
+		return lastApplied(ctx, *c, cmp.Or(c.Project, definition.NameOf(files)))
+	})
 	p, err := definition.LoadWith(files, definition.Options{Schemas: schemas})
 	if faults, ok := errors.AsType[definition.Errors](err); ok {
 		fmt.Fprintln(w, faults.Error())
