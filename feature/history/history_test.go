@@ -161,7 +161,7 @@ func TestWhatAChangeOfWindowsMeans(t *testing.T) {
 		{"nothing", nil, "", false},
 		{"white space", []string{"of: rate", "of:   rate"}, "free      services, sources or texts change", false},
 		{"a new aggregate", []string{"- {name: age", "- {name: m, agg: max, of: fare, window: 1h}\n      - {name: age"}, "free      view v: m counts from its first event on", false},
-		{"a new window", []string{"window: 24h}", "window: 24h}\n      - {name: n, agg: count, windows: [1h, 7d]}"}, "free      view v: n_1h, n_7d counts from its first event on", false},
+		{"a new window", []string{"window: 24h}", "window: 24h}\n      - {name: n, agg: count, windows: [1h, 7d]}"}, "view v: n_1h, n_7d counts from its first event on", false},
 		{"a removed aggregate", []string{"      - {name: n, agg: count, window: 24h}\n", ""}, "free      view v: n is no longer counted", false},
 		{"what decides at read", []string{"q: 0.5", "q: 0.9"}, "free      view v: p is read in another way", false},
 		{"what becomes of late rows", []string{"where: km > 0", "where: km > 0\n    late: dead_letter"}, "late rows change", false},
@@ -193,7 +193,8 @@ func TestWhatAChangeOfWindowsMeans(t *testing.T) {
 		})
 	}
 	store := new(memory.Store)
-	if _, _, err := history.Apply(context.Background(), store, sinks.NewSchemas(store), project(t, windows...), "ann", now); err == nil || !strings.Contains(err.Error(), "not available in this version") {
+	_, _, err = history.Apply(context.Background(), store, sinks.NewSchemas(store), project(t, windows...), "ann", now)
+	if err == nil || !strings.Contains(err.Error(), "not available in this version") {
 		t.Errorf("windows are applied, though nothing runs them: %v", err)
 	}
 }
