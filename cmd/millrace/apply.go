@@ -64,7 +64,7 @@ func newHistory(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			project, err := projectName(&cfg, cmd.ErrOrStderr())
+			project, err := projectName(cmd.Context(), &cfg, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -92,7 +92,7 @@ func withDefinitions(cmd *cobra.Command, g *globals, create bool, do func(contex
 	if err != nil {
 		return err
 	}
-	p, err := loadDefinitions(&cfg, cmd.OutOrStdout())
+	p, err := loadDefinitions(cmd.Context(), &cfg, cmd.OutOrStdout())
 	if err != nil {
 		return err
 	}

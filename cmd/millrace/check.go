@@ -18,7 +18,7 @@ func newCheck(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := loadDefinitions(&cfg, cmd.OutOrStdout())
+			p, err := loadDefinitions(cmd.Context(), &cfg, cmd.OutOrStdout())
 			if err != nil {
 				return err
 			}

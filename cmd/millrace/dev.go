@@ -88,7 +88,7 @@ func dev(cmd *cobra.Command, g *globals, f devFlags) error {
 		return err
 	}
 	defer logFile.Close() //nolint:errcheck // the last line is written
-	if d.project, err = d.definitions(g, cmd.ErrOrStderr()); err != nil {
+	if d.project, err = d.definitions(cmd.Context(), g, cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	if err := d.listen(cmd.Context()); err != nil {
@@ -120,9 +120,9 @@ func (d *devProcess) openLog(stderr io.Writer) (io.Closer, error) {
 	return f, nil
 }
 
-func (d *devProcess) definitions(g *globals, stderr io.Writer) (*definition.Project, error) {
+func (d *devProcess) definitions(ctx context.Context, g *globals, stderr io.Writer) (*definition.Project, error) {
 	if !d.flags.demo || g.definitions != "" {
-		return loadDefinitions(d.cfg, stderr)
+		return loadDefinitions(ctx, d.cfg, stderr)
 	}
 	p, err := definition.Load(rides.Files())
 	if err != nil {

@@ -27,7 +27,7 @@ func newExplain(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := loadDefinitions(&cfg, cmd.ErrOrStderr())
+			p, err := loadDefinitions(cmd.Context(), &cfg, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

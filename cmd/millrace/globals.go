@@ -52,12 +52,16 @@ func onTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // loadDefinitions reads and checks the configured folder. Faults are printed
 // as they are, and the error that comes back has nothing to add.
-func loadDefinitions(c *config.Config, w io.Writer) (*definition.Project, error) {
+func loadDefinitions(ctx context.Context, c *config.Config, w io.Writer) (*definition.Project, error) {
 	files, err := definition.ReadDir(c.Definitions)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says already what and where
 	}
-	schemas := app.ReadSchemas(context.Background(), c.Definitions, nil)
+	subjects, err := app.OpenSubjects(c)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says already what and where
+	}
+	schemas := app.ReadSchemas(ctx, c.Definitions, subjects)
 	p, err := definition.LoadWith(files, definition.Options{Schemas: schemas})
 	if faults, ok := errors.AsType[definition.Errors](err); ok {
 		fmt.Fprintln(w, faults.Error())
@@ -68,11 +72,11 @@ func loadDefinitions(c *config.Config, w io.Writer) (*definition.Project, error)
 }
 
 // projectName finds the project: the configuration's, or the definitions'.
-func projectName(c *config.Config, w io.Writer) (string, error) {
+func projectName(ctx context.Context, c *config.Config, w io.Writer) (string, error) {
 	if c.Project != "" {
 		return c.Project, nil
 	}
-	p, err := loadDefinitions(c, w)
+	p, err := loadDefinitions(ctx, c, w)
 	if err != nil {
 		return "", fmt.Errorf("find the project's name: %w; set project: in %s", err, config.FileName)
 	}

@@ -26,7 +26,7 @@ func newRecover(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			project, err := projectName(&cfg, cmd.ErrOrStderr())
+			project, err := projectName(cmd.Context(), &cfg, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

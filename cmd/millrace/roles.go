@@ -59,7 +59,7 @@ func runRole(cmd *cobra.Command, g *globals, name string, do func(context.Contex
 		return err
 	}
 	r := &role{name: name, cfg: &cfg, log: logger(&cfg, os.Stderr), metrics: telemetry.NewMetrics(version)}
-	projectID, err := projectName(&cfg, os.Stderr)
+	projectID, err := projectName(cmd.Context(), &cfg, os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (r *role) loadCatalog(ctx context.Context, g *globals) error {
 	if g.definitions == "" {
 		return nil
 	}
-	folder, err := loadDefinitions(r.cfg, os.Stderr)
+	folder, err := loadDefinitions(ctx, r.cfg, os.Stderr)
 	if err != nil {
 		return err
 	}

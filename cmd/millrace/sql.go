@@ -27,7 +27,7 @@ source's fields by name and record_time, the log's time of the record; with
 			if err != nil {
 				return err
 			}
-			p, err := loadDefinitions(&cfg, cmd.ErrOrStderr())
+			p, err := loadDefinitions(cmd.Context(), &cfg, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

@@ -49,7 +49,7 @@ func testDefinitions(cmd *cobra.Command, g *globals, only *regexp.Regexp, verbos
 		return err
 	}
 	out := cmd.OutOrStdout()
-	p, err := loadDefinitions(&cfg, out)
+	p, err := loadDefinitions(cmd.Context(), &cfg, out)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func testDefinitions(cmd *cobra.Command, g *globals, only *regexp.Regexp, verbos
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}
-	r, err := fixtures.New(cmd.Context(), p, func(p *definition.Project) ([]pipeline.Route, error) { return app.AllRoutes(&cfg, p) })
+	r, err := fixtures.New(cmd.Context(), p, func(p *definition.Project) ([]pipeline.Route, error) { return app.TestRoutes(&cfg, p) })
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}

@@ -265,11 +265,12 @@ func defaultText(f *feature.Feature) string {
 }
 
 func entityText(e *feature.Entity) string {
-	text := e.Name
+	var text strings.Builder
+	text.WriteString(e.Name)
 	for _, j := range e.JoinKeys {
-		text += " " + j.Name + " " + j.Type.String() //nolint:perfsprint // a few keys, once
+		text.WriteString(" " + j.Name + " " + j.Type.String())
 	}
-	return text
+	return text.String()
 }
 
 func eventTimeText(s *feature.Source) string {

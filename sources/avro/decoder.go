@@ -32,7 +32,7 @@ type Framing uint8
 const (
 	FramingConfluent    Framing = iota // 0, then the schema's id in a registry, 4 bytes big-endian
 	FramingSingleObject                // C3 01, then the schema's fingerprint, 8 bytes little-endian
-	FramingNone                        // nothing: all records have one schema
+	FramingNone                        // nothing: all records have one schema; some may say so as single objects
 )
 
 // Limits bound what one record may cost.
@@ -341,6 +341,10 @@ func (d *Decoder) plan(ctx context.Context) (p plan, ok bool, err error) {
 		}
 		return p, true, nil
 	case FramingNone:
+		// Ten bytes of a plain record that say this by chance are not to be feared.
+		if len(m.data) >= singleObjectBytes && m.data[0] == 0xC3 && m.data[1] == 0x01 && d.prints[binary.LittleEndian.Uint64(m.data[2:])] != (plan{}) {
+			m.at = singleObjectBytes
+		}
 	}
 	return d.only, true, nil
 }

@@ -22,6 +22,10 @@ type changes struct {
 	micros int64
 }
 
+// DebeziumRow is what paths in a row are prefixed with to lead there from its
+// change event.
+const DebeziumRow = "after."
+
 // The members beside the row, which no field can be named like.
 const (
 	changeOp   = "debezium op"
@@ -46,7 +50,7 @@ func (c *changes) hide(value *feature.Source, fields []feature.Field) []feature.
 		if f.Path == "" {
 			f.Path = f.Name
 		}
-		f.Path = "after." + f.Path
+		f.Path = DebeziumRow + f.Path
 	}
 	value.Fields = append(value.Fields, op, when)
 	if value.EventTime == "" {

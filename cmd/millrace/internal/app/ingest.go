@@ -15,7 +15,6 @@ import (
 	"millrace/sinks"
 	"millrace/sinks/rowcodec"
 	"millrace/sources"
-	"millrace/sources/jsonrec"
 	"millrace/sources/kafka"
 	"millrace/transforms"
 )
@@ -26,7 +25,11 @@ func NewIngest(c *config.Config, p *definition.Project, store Store, m *telemetr
 	if err := c.RequireKafka(); err != nil {
 		return nil, err //nolint:wrapcheck // says already what and where
 	}
-	routes, topics, err := routes(c, p)
+	d, err := newDecoders(c)
+	if err != nil {
+		return nil, err
+	}
+	routes, topics, err := routes(c, p, d)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +74,7 @@ func latestVersion(ctx context.Context, meta sinks.Meta) (int64, error) {
 }
 
 // routes makes one route per source that has a topic and feeds a view.
-func routes(c *config.Config, p *definition.Project) ([]pipeline.Route, []kafka.Topic, error) {
+func routes(c *config.Config, p *definition.Project, d *decoders) ([]pipeline.Route, []kafka.Topic, error) {
 	var rs []pipeline.Route
 	var ts []kafka.Topic
 	for _, src := range p.Catalog.Sources {
@@ -79,7 +82,7 @@ func routes(c *config.Config, p *definition.Project) ([]pipeline.Route, []kafka.
 		if src.Topic == "" || len(views) == 0 {
 			continue
 		}
-		r, err := route(c, p, src, views)
+		r, err := route(c, p, d, src, views)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -92,15 +95,29 @@ func routes(c *config.Config, p *definition.Project) ([]pipeline.Route, []kafka.
 }
 
 // AllRoutes makes one route per source that feeds a view, with or without a
-// topic: for tests, which publish to all of them.
+// topic.
 func AllRoutes(c *config.Config, p *definition.Project) ([]pipeline.Route, error) {
+	d, err := newDecoders(c)
+	if err != nil {
+		return nil, err
+	}
+	return allRoutes(c, p, d)
+}
+
+// TestRoutes is AllRoutes for tests of definitions: people write the events of
+// all sources the same way, so all are JSON there.
+func TestRoutes(c *config.Config, p *definition.Project) ([]pipeline.Route, error) {
+	return allRoutes(c, p, &decoders{plain: true})
+}
+
+func allRoutes(c *config.Config, p *definition.Project, d *decoders) ([]pipeline.Route, error) {
 	var rs []pipeline.Route
 	for _, src := range p.Catalog.Sources {
 		views := p.Catalog.ViewsOf(src.Name)
 		if len(views) == 0 {
 			continue
 		}
-		r, err := route(c, p, src, views)
+		r, err := route(c, p, d, src, views)
 		if err != nil {
 			return nil, err
 		}
@@ -112,13 +129,13 @@ func AllRoutes(c *config.Config, p *definition.Project) ([]pipeline.Route, error
 	return rs, nil
 }
 
-func route(c *config.Config, p *definition.Project, src *feature.Source, views []*feature.View) (pipeline.Route, error) {
+func route(c *config.Config, p *definition.Project, d *decoders, src *feature.Source, views []*feature.View) (pipeline.Route, error) {
 	plans := make([]*transforms.Plan, len(views))
 	for i, v := range views {
 		plans[i] = p.Plans[v.Name]
 	}
 	r := pipeline.Route{Source: src.Name, Topic: src.Topic, Finished: !src.TransformOnWrite}
-	shapes, shapeOf, err := routeShapes(src, plans)
+	shapes, shapeOf, err := routeShapes(d, src, plans)
 	if err != nil {
 		return pipeline.Route{}, err
 	}
@@ -129,7 +146,7 @@ func route(c *config.Config, p *definition.Project, src *feature.Source, views [
 		if _, err := plans[i].NewWriter(fields, skew); err != nil {
 			return pipeline.Route{}, err //nolint:wrapcheck // names the view
 		}
-		finished, err := finishedRows(plans[i], skew)
+		finished, err := finishedRows(d, plans[i], skew)
 		if err != nil {
 			return pipeline.Route{}, err
 		}
@@ -141,15 +158,32 @@ func route(c *config.Config, p *definition.Project, src *feature.Source, views [
 	return r, nil
 }
 
+// routeShapes makes the shapes of a source's batches, and says which of them
+// each plan reads.
+func routeShapes(d *decoders, src *feature.Source, plans []*transforms.Plan) (shapes []pipeline.Shape, of []int, err error) {
+	of = make([]int, len(plans))
+	for i, s := range transforms.Shapes(src, plans) {
+		if _, err := d.shape(src, s); err != nil {
+			return nil, nil, fmt.Errorf("make the decoder of source %s: %w", src.Name, err)
+		}
+		shapes = append(shapes, pipeline.Shape{
+			Fields: s.Fields, NewDecoder: func() sources.Decoder { x, _ := d.shape(src, s); return x },
+		})
+		for _, p := range s.Plans {
+			of[p] = i
+		}
+	}
+	return shapes, of, nil
+}
+
 // finishedRows says how finished rows of a view come in.
-func finishedRows(p *transforms.Plan, skew time.Duration) (pipeline.FinishedRows, error) {
-	keys, columns := p.Entity.JoinKeys, p.FinishedColumns()
-	if _, err := jsonrec.NewFinished(keys, columns); err != nil {
+func finishedRows(d *decoders, p *transforms.Plan, skew time.Duration) (pipeline.FinishedRows, error) {
+	if _, err := d.finished(p); err != nil {
 		return pipeline.FinishedRows{}, fmt.Errorf("make the decoder of %s: %w", p.View, err)
 	}
 	return pipeline.FinishedRows{
 		Fields:         p.FinishedFields(),
-		NewDecoder:     func() sources.Decoder { d, _ := jsonrec.NewFinished(keys, columns); return d },
+		NewDecoder:     func() sources.Decoder { x, _ := d.finished(p); return x },
 		NewTransformer: func() pipeline.Transformer { return p.NewFinishedWriter(skew) },
 	}, nil
 }

@@ -16,10 +16,12 @@ type Config struct {
 	Kafka       Kafka      `yaml:"kafka"`
 	Store       Store      `yaml:"store"`
 	DeadLetter  DeadLetter `yaml:"deadletter"`
-	Ingest      Ingest     `yaml:"ingest"`
-	Serve       Serve      `yaml:"serve"`
-	Auth        Auth       `yaml:"auth"`
-	Telemetry   Telemetry  `yaml:"telemetry"`
+
+	SchemaRegistry SchemaRegistry `yaml:"schema_registry"`
+	Ingest         Ingest         `yaml:"ingest"`
+	Serve          Serve          `yaml:"serve"`
+	Auth           Auth           `yaml:"auth"`
+	Telemetry      Telemetry      `yaml:"telemetry"`
 }
 
 // Kafka says how to reach the brokers.
@@ -67,6 +69,16 @@ type Store struct {
 	Connections int            `yaml:"connections"` // per host
 	MaxInFlight int            `yaml:"max_in_flight"`
 	LetterTTL   Duration       `yaml:"dead_letter_ttl"`
+}
+
+// SchemaRegistry says where the schemas of Avro and Protobuf records are.
+type SchemaRegistry struct {
+	URLs     []string `yaml:"urls"` // tried in order
+	User     string   `yaml:"user"`
+	Password Secret   `yaml:"password"`
+	Token    Secret   `yaml:"token"`
+	TLS      TLS      `yaml:"tls"` // https in a URL switches it on
+	Timeout  Duration `yaml:"timeout"`
 }
 
 // DeadLetter says where dead letters go beside the store.
@@ -121,6 +133,7 @@ func Default() Config {
 			Timeout: Duration(2 * time.Second), Connections: 2, MaxInFlight: 256,
 			LetterTTL: Duration(30 * 24 * time.Hour),
 		},
+		SchemaRegistry: SchemaRegistry{Timeout: Duration(10 * time.Second)},
 		Ingest: Ingest{
 			MaxRows: 2048, MaxBytes: 1 << 20, LaneBytes: 4 << 20, TotalBytes: 48 << 20, InFlight: 3,
 			CommitInterval: Duration(200 * time.Millisecond), DrainTimeout: Duration(4 * time.Second),

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -50,6 +51,15 @@ func (c *Config) validate() Problems {
 	for _, b := range c.Kafka.Brokers {
 		address("kafka.brokers", b)
 	}
+	for _, u := range c.SchemaRegistry.URLs {
+		if at, err := url.Parse(u); err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
+			ps = append(ps, Problem{"schema_registry.urls", fmt.Sprintf("%q is not an http or https URL", u)})
+		}
+	}
+	if c.SchemaRegistry.Token != "" && c.SchemaRegistry.User != "" {
+		ps = append(ps, Problem{"schema_registry.token", "is set beside user: use one of the two"})
+	}
+	atLeast("schema_registry.timeout", int64(c.SchemaRegistry.Timeout), 1)
 	return ps
 }
 

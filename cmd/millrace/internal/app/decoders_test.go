@@ -16,7 +16,7 @@ func TestARouteDecodesEachShapeOnce(t *testing.T) {
 		Field: feature.Field{Name: "lines", Type: feature.ListOf(feature.Of(feature.KindJSON))},
 		Of:    []feature.SourceField{{Field: feature.Field{Name: "sku", Type: text}}},
 	}
-	src := &feature.Source{Name: "orders", Fields: []feature.SourceField{{Field: feature.Field{Name: "city", Type: text}}, lines}}
+	src := &feature.Source{Name: "orders", Format: feature.FormatJSON, Fields: []feature.SourceField{{Field: feature.Field{Name: "city", Type: text}}, lines}}
 	entity := &feature.Entity{Name: "e", JoinKeys: []feature.Field{{Name: "k", Type: text}}}
 	unnest := &feature.Unnest{Field: "lines", As: "item"}
 	plans := make([]*transforms.Plan, 3)
@@ -30,7 +30,7 @@ func TestARouteDecodesEachShapeOnce(t *testing.T) {
 			t.Fatal(problems)
 		}
 	}
-	shapes, of, err := routeShapes(src, plans)
+	shapes, of, err := routeShapes(&decoders{}, src, plans)
 	if err != nil || len(shapes) != 2 || of[0] != 0 || of[1] != 1 || of[2] != 0 {
 		t.Fatalf("%d shapes, read by plans as %v, %v", len(shapes), of, err)
 	}
@@ -43,7 +43,7 @@ func TestARouteDecodesEachShapeOnce(t *testing.T) {
 		}
 	}
 	lines.Of[0].Type = feature.Type{}
-	if _, _, err := routeShapes(src, plans); err == nil {
+	if _, _, err := routeShapes(&decoders{}, src, plans); err == nil {
 		t.Error("a field without a type is accepted")
 	}
 }
