@@ -109,7 +109,7 @@ func (f *pushFlags) override(c *config.Config, run admin.Run) {
 // the store counts.
 func pushCatalog(cmd *cobra.Command, g *globals, c *config.Config, run admin.Run) (*feature.Catalog, error) {
 	if _, err := os.Stat(c.Definitions); err == nil || g.definitions != "" || run.Project == "" && c.Project == "" {
-		p, err := loadDefinitions(c, cmd.ErrOrStderr())
+		p, err := loadDefinitions(cmd.Context(), c, cmd.ErrOrStderr())
 		if err != nil {
 			return nil, err
 		}

@@ -235,3 +235,16 @@ func pathOf(f *feature.SourceField) []string {
 	}
 	return strings.Split(f.Path, ".")
 }
+
+// Value writes a row given as JSON text, and returns the record's value alone.
+func (e *Encoder) Value(row []byte) ([]byte, error) {
+	r := parse(row)
+	if r.Fault != nil {
+		return nil, r.Fault
+	}
+	rec, err := e.Encode(r.Fields)
+	if err != nil {
+		return nil, err
+	}
+	return rec.Value, nil
+}
