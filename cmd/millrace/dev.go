@@ -143,8 +143,16 @@ func (d *devProcess) definitions(ctx context.Context, g *globals, stderr io.Writ
 	if !d.flags.demo || g.definitions != "" {
 		return loadDefinitions(ctx, d.cfg, stderr)
 	}
+	dir, err := os.MkdirTemp("", "millrace-demo-")
+	if err != nil {
+		return nil, fmt.Errorf("load the rides example: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // what is needed of it is applied
+	if err := os.CopyFS(dir, rides.Schemas); err != nil {
+		return nil, fmt.Errorf("load the rides example: %w", err)
+	}
 	files := rides.FilesIn(feature.Format(d.flags.format))
-	p, err := definition.LoadWith(files, definition.Options{Schemas: app.ReadSchemasIn(ctx, rides.Schemas)})
+	p, err := definition.LoadWith(files, definition.Options{Schemas: app.ReadSchemas(ctx, dir, nil)})
 	if err != nil {
 		return nil, fmt.Errorf("load the rides example: %w", err)
 	}

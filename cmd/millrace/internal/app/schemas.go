@@ -3,9 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -25,29 +23,12 @@ type Subjects interface {
 // ReadSchemas returns what reads the schemas of the definitions in folder dir.
 // Without a registry, subjects is nil.
 func ReadSchemas(ctx context.Context, dir string, subjects Subjects) definition.Schemas {
-	return newSchemaReader(ctx, subjects, func(name string) ([]byte, error) {
-		root, err := os.OpenRoot(dir) // links do not lead out of it either
-		if err != nil {
-			return nil, fmt.Errorf("open the folder of definitions: %w", err)
-		}
-		defer root.Close() //nolint:errcheck // nothing was written
-		return root.ReadFile(filepath.Clean(name))
-	})
-}
-
-// ReadSchemasIn returns what reads schemas from the files that came with
-// definitions.
-func ReadSchemasIn(ctx context.Context, files fs.FS) definition.Schemas {
-	return newSchemaReader(ctx, nil, func(name string) ([]byte, error) { return fs.ReadFile(files, path.Clean(name)) })
-}
-
-func newSchemaReader(ctx context.Context, subjects Subjects, file func(string) ([]byte, error)) *schemaReader {
-	return &schemaReader{ctx: ctx, file: file, subjects: subjects, messages: make(map[string]protoreflect.MessageDescriptor)}
+	return &schemaReader{ctx: ctx, dir: dir, subjects: subjects, messages: make(map[string]protoreflect.MessageDescriptor)}
 }
 
 type schemaReader struct {
 	ctx      context.Context //nolint:containedctx // lives as long as one load of the definitions
-	file     func(name string) ([]byte, error)
+	dir      string
 	subjects Subjects
 	messages map[string]protoreflect.MessageDescriptor // by source
 }
@@ -78,8 +59,12 @@ func (r *schemaReader) Read(src *feature.Source) (*feature.SourceSchema, []featu
 func (r *schemaReader) find(src *feature.Source) (*feature.SourceSchema, error) {
 	found := *src.Schema
 	if found.Subject == "" {
-		var err error
-		found.Text, err = r.file(found.File + found.Descriptors)
+		root, err := os.OpenRoot(r.dir) // links do not lead out of it either
+		if err != nil {
+			return nil, fmt.Errorf("open the folder of definitions: %w", err)
+		}
+		defer root.Close() //nolint:errcheck // nothing was written
+		found.Text, err = root.ReadFile(filepath.Clean(found.File + found.Descriptors))
 		if err != nil {
 			return nil, fmt.Errorf("read the file: %w", err)
 		}

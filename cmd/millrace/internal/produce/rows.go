@@ -73,16 +73,19 @@ func (r *Rows) nextElement() (Row, error) {
 	if !r.array.More() {
 		_, err := r.array.Token()
 		if err != nil {
-			return Row{}, fmt.Errorf("read rows: line %d: the array does not end: %w", r.breaks.lineAt(r.array.InputOffset()), err)
+			return Row{}, fmt.Errorf("read rows: after line %d: the array does not end", r.breaks.lineAt(r.array.InputOffset()))
 		}
 		return Row{}, io.EOF
 	}
 	var text json.RawMessage
-	err := r.array.Decode(&text)
-	line := r.breaks.lineAt(r.array.InputOffset() - int64(len(text)))
-	if err != nil {
-		return Row{}, fmt.Errorf("read rows: line %d: %w; with one row per line the others would have been sent", line, err)
+	if err := r.array.Decode(&text); err != nil {
+		if errors.Is(err, io.EOF) { // which would mean that all is well
+			err = errors.New("the array does not end")
+		}
+		at := r.breaks.lineAt(r.array.InputOffset())
+		return Row{}, fmt.Errorf("read rows: after line %d: %w; with one row per line the others would have been sent", at, err)
 	}
+	line := r.breaks.lineAt(r.array.InputOffset() - int64(len(text)))
 	row := parse(text)
 	row.Line = line
 	return row, nil
