@@ -23,8 +23,12 @@ func (e *Encoder) event() []kgo.RecordHeader {
 	}
 	var all []kgo.RecordHeader
 	for _, h := range [][2]string{
-		{"ce_specversion", "1.0"}, {"ce_id", rand.Text()}, {"ce_source", "/millrace/push"}, {"ce_type", e.src.Name},
-		{"ce_time", e.clock().UTC().Format(time.RFC3339Nano)}, {"content-type", media},
+		{"ce_specversion", "1.0"},
+		{"ce_id", rand.Text()},
+		{"ce_source", "/millrace/push"},
+		{"ce_type", e.src.Name},
+		{"ce_time", e.clock().UTC().Format(time.RFC3339Nano)},
+		{"content-type", media},
 	} {
 		all = append(all, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
 	}

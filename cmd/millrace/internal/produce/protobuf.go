@@ -25,7 +25,9 @@ import (
 )
 
 // protoFormat writes Protobuf: a tree in the JSON form of its message.
-type protoFormat struct{ message protoreflect.MessageDescriptor }
+type protoFormat struct {
+	message protoreflect.MessageDescriptor
+}
 
 func openProtobuf(ctx context.Context, s *feature.SourceSchema) (format, []byte, error) {
 	if s == nil || len(s.Text) == 0 {

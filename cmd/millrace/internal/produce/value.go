@@ -172,6 +172,7 @@ func count(t time.Time, unit time.Duration) (int64, error) {
 		return t.UnixMilli(), nil
 	case time.Microsecond:
 		return t.UnixMicro(), nil
+	default:
 	}
 	n := t.UnixNano()
 	if unit != time.Nanosecond || !time.Unix(0, n).Equal(t) {
