@@ -101,12 +101,6 @@ type world struct {
 	dir      string // of definitions
 }
 
-// unchecked takes declared fields as they are: whether they fit is what the
-// tests find out.
-type unchecked struct{ definition.Schemas }
-
-func (unchecked) Check(*feature.Source, feature.Field) error { return nil }
-
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{registry: srfake.New(), config: config.Default(), dir: t.TempDir()}
@@ -139,7 +133,7 @@ func (w *world) source(t testing.TB, format, more string) *feature.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	schemas := unchecked{app.ReadSchemas(t.Context(), w.dir, subjects)}
+	schemas := app.ReadSchemas(t.Context(), w.dir, subjects)
 	p, err := definition.LoadWith([]definition.File{{Name: "e.yaml", Data: []byte(text)}}, definition.Options{Schemas: schemas})
 	if err != nil {
 		t.Fatal(err)
