@@ -69,6 +69,7 @@ func Next(prev *Applied, p *definition.Project) (*Applied, []Change, error) {
 	for _, v := range p.Catalog.Views {
 		before, known := old[v.Name]
 		state, cs, err := nextView(before, known, v, p.Plans[v.Name])
+		giveSince(&before, &state, next.Version)
 		next.Views[v.Name] = state
 		changes = append(changes, cs...)
 		faults = append(faults, err)
