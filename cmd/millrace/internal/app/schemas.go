@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -14,6 +15,7 @@ import (
 	"millrace/feature/history"
 	"millrace/sources"
 	"millrace/sources/avro"
+	"millrace/sources/envelope"
 	"millrace/sources/protorec"
 )
 
@@ -86,7 +88,7 @@ func (r *SchemaReader) Read(src *feature.Source) (*feature.SourceSchema, []featu
 // rowPath is where the fields of a source stand in its records.
 func rowPath(src *feature.Source) []string {
 	if src.Envelope == feature.EnvelopeDebezium {
-		return []string{"after"}
+		return []string{strings.TrimSuffix(envelope.DebeziumRow, ".")}
 	}
 	return nil
 }
