@@ -206,3 +206,40 @@ func (s *stack) logged(p *process, message, says string) []string {
 	slices.Sort(topics)
 	return topics
 }
+
+// TestStartWithoutRegistry starts and ends processes while the registry is
+// away: they run what was applied, other sources are served, a lane that waits
+// keeps nobody from ending, and what waited is served when it is back.
+func TestStartWithoutRegistry(t *testing.T) {
+	s := newStack(t, "start")
+	s.suffixes = []string{"_avro", "_plain", "_proto"}
+	r := s.newRegistry()
+	w := []rides{r.avroRides("_avro"), plainRides(t), r.protobufRides("_proto")}
+	s.write(formatDefinitions(downSources, "\n      - {name: tip, expr: tip}", "avro", "plain", "proto"))
+	p := s.up(1)
+	s.put("_plain", w[1].key(1), w[1].ride(1, "Rome"))
+	s.waitRow(driver(1), "plain_rides", "n", "1")
+	r.gate.shut()
+	for round := range int64(2) {
+		s.endIngest(p)
+		p = s.goOn()
+		for i := range w {
+			s.put("_"+w[i].format, w[i].key(2), w[i].ride(2+round, "Oslo"))
+		}
+		s.waitRow(driver(2), "plain_rides", "n", strconv.FormatInt(2+round, 10))
+		s.waitRetries(p, []string{s.topic + "_avro", s.topic + "_proto"})
+		s.waitRow(driver(2), "avro_rides", "n", "NOT_FOUND")
+	}
+	began := time.Now()
+	s.endIngest(p)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("ending took %v while lanes wait", took)
+	}
+	s.goOn()
+	r.gate.open()
+	for i := range w {
+		s.waitRow(driver(2), w[i].format+"_rides", "n fare tier tip", `3 3.5 "gold" `+w[i].absent)
+		s.waitRow(townOf("Oslo"), w[i].format+"_stops", "minutes by", "3 2")
+	}
+	s.wantLetters(nil)
+}
