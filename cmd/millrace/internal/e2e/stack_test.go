@@ -45,16 +45,16 @@ func buildAndRun(m *testing.M) int {
 // stack is a project with everything around it: a broker, a store, and the
 // processes of Millrace that a test starts.
 type stack struct {
-	t       *testing.T
-	project string
-	topic   string
+	t        *testing.T
+	project  string
+	topic    string
 	suffixes []string // of topics, where a project has several; "" is topic itself
-	dir     string
-	brokers []string
-	env     []string // of every process
-	real    bool     // Apache Kafka and Apache Cassandra instead of `dev`
-	http    string
-	admin   string
+	dir      string
+	brokers  []string
+	env      []string // of every process
+	real     bool     // Apache Kafka and Apache Cassandra instead of `dev`
+	http     string
+	admin    string
 
 	mu     sync.Mutex
 	procs  []*process
