@@ -72,7 +72,9 @@ func loadDefinitionsAs(ctx context.Context, c *config.Config, w io.Writer, appli
 	}
 	schemas := app.ReadSchemas(ctx, c.Definitions, subjects)
 	schemas.Prefer(applied)
-	schemas.FallBack(func() (*history.Applied, error) { return lastApplied(ctx, *c, cmp.Or(c.Project, definition.NameOf(files))) })
+	schemas.FallBack(func() (*history.Applied, error) {
+		return lastApplied(ctx, *c, cmp.Or(c.Project, definition.NameOf(files)))
+	})
 	p, err := definition.LoadWith(files, definition.Options{Schemas: schemas})
 	if faults, ok := errors.AsType[definition.Errors](err); ok {
 		fmt.Fprintln(w, faults.Error())
@@ -88,8 +90,9 @@ func loadDefinitionsAs(ctx context.Context, c *config.Config, w io.Writer, appli
 // lastWait bounds how long a store is waited for that may not be there.
 const lastWait = 5 * time.Second
 
-// lastApplied finds what was applied last, where a store can be reached.
-func lastApplied(ctx context.Context, c config.Config, project string) (*history.Applied, error) { //nolint:gocritic // a copy, which openMeta changes
+// lastApplied finds what was applied last, where a store can be reached. c is a
+// copy, which openMeta changes.
+func lastApplied(ctx context.Context, c config.Config, project string) (*history.Applied, error) {
 	ctx, cancel := context.WithTimeout(ctx, lastWait)
 	defer cancel()
 	if project == "" {

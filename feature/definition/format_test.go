@@ -51,7 +51,11 @@ func TestMistakesInFormats(t *testing.T) {
 		{"quoted key", "kafka: {topic: t}, fields: [{name: a, type: int64, key: true, quoted: true}]", "text already"},
 		{"a list from a header", "kafka: {topic: t}, fields: [{name: a, type: list<int64>, header: h}]", "cannot be a list"},
 		{"a list from the whole key", "kafka: {topic: t}, fields: [{name: a, type: list<int64>, key: true}]", "cannot be a list"},
-		{"a key's part without its schema", "kafka: {topic: t}, format: avro, schema: {file: a}, fields: [{name: a, type: int64, key: true, path: b}]", "the schema of keys is not known"},
+		{
+			"a key's part without its schema",
+			"kafka: {topic: t}, format: avro, schema: {file: a}, fields: [{name: a, type: int64, key: true, path: b}]",
+			"the schema of keys is not known",
+		},
 		{"unknown format", "kafka: {topic: t}, format: xml, " + field, "write json, avro or protobuf"},
 		{"unknown envelope", "kafka: {topic: t}, envelope: soap, " + field, "envelope"},
 		{"empty schema", "kafka: {topic: t}, format: avro, schema: {}, " + field, "one of subject, file and descriptors"},
@@ -72,7 +76,12 @@ func TestMistakesInFormats(t *testing.T) {
 		})
 	}
 	for _, c := range []struct{ as, field, says string }{
-		{"fare", "items", "is a field of source"}, {"case", "items", "is a word of the expression language"}, {"rate", "items", "is a feature of view driver_trips"}, {"x", "fare", "what its elements hold"}, {"x", "itms", "did you mean items"}, {"a-b", "items", "cannot be a name"},
+		{"fare", "items", "is a field of source"},
+		{"case", "items", "is a word of the expression language"},
+		{"rate", "items", "is a feature of view driver_trips"},
+		{"x", "fare", "what its elements hold"},
+		{"x", "itms", "did you mean items"},
+		{"a-b", "items", "cannot be a name"},
 	} {
 		text := strings.NewReplacer("    where: km", fmt.Sprintf("    unnest: {field: %s, as: %s}\n    where: km", c.field, c.as),
 			"    event_time: at", "      - {name: items, of: [{name: sku, type: string}]}\n    event_time: at").Replace(base)
