@@ -65,22 +65,22 @@ const keyMessage = 2
 // nobody is an id that no registry gave.
 const nobody = 2_000_000_000
 
-// rides is one format's way to write keys and rides, before and after the
+// dialect is one format's way to write keys and rides, before and after the
 // schemas change.
-type rides struct {
+type dialect struct {
 	format            string
 	key, newKey       func(id int64) []byte
 	ride, newRide     func(n int64, town string) []byte
 	absent, gone, tip string // a tip that a writer lacks; a tier that a newer one lacks; a tip that it has
 }
 
-func (r *registry) avroRides(suffix string) rides {
+func (r *registry) avroRides(suffix string) dialect {
 	r.s.t.Helper()
 	value, keys := r.subject(suffix, "value"), r.subject(suffix, "key")
 	before, key1 := r.avro(value, avroRide), r.avro(keys, avroKey)
 	r.avro(value, avroPinned)
 	var after, key2 *avroWriter
-	return rides{
+	return dialect{
 		format: "avro", absent: "2.25", gone: `"none"`, tip: "7",
 		key:  func(id int64) []byte { return key1.framed(key{id}) },
 		ride: func(n int64, town string) []byte { return before.framed(rideOf(n, town)) },
@@ -99,13 +99,13 @@ func (r *registry) avroRides(suffix string) rides {
 	}
 }
 
-func (r *registry) protobufRides(suffix string) rides {
+func (r *registry) protobufRides(suffix string) dialect {
 	r.s.t.Helper()
 	value, keys := r.subject(suffix, "value"), r.subject(suffix, "key")
 	before, key1 := r.protobuf(value, protoRide), r.protobuf(keys, protoRide)
 	r.protobuf(value, protoPinned)
 	var after, key2 *protoWriter
-	return rides{
+	return dialect{
 		format: "proto", absent: "null", gone: "null", tip: "7",
 		key:  func(id int64) []byte { return key1.framed(key{id}, keyMessage) },
 		ride: func(n int64, town string) []byte { return before.framed(rideOf(n, town), 0) },
@@ -131,7 +131,7 @@ func TestRegistrySchemas(t *testing.T) {
 	s := newStack(t, "registry")
 	s.suffixes = []string{"_avro", "_proto"}
 	r := s.newRegistry()
-	all := []rides{r.avroRides("_avro"), r.protobufRides("_proto")}
+	all := []dialect{r.avroRides("_avro"), r.protobufRides("_proto")}
 	s.write(formatDefinitions(registrySources, "\n      - {name: tip, expr: tip}", "avro", "proto"))
 	p := s.up(1)
 

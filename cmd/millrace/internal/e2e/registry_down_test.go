@@ -33,12 +33,12 @@ func TestRegistryDown(t *testing.T) {
 	s := newStack(t, "away")
 	s.suffixes = []string{"_avro", "_plain", "_proto"}
 	r := s.newRegistry()
-	w := []rides{r.avroRides("_avro"), plainRides(t), r.protobufRides("_proto")}
+	w := []dialect{r.avroRides("_avro"), plainRides(t), r.protobufRides("_proto")}
 	s.write(formatDefinitions(downSources, "\n      - {name: tip, expr: tip}", "avro", "plain", "proto"))
 	p := s.up(1)
 	var loads []*stream
 	for i := range w {
-		x := &stream{s: s, rides: &w[i], value: w[i].ride}
+		x := &stream{s: s, dialect: &w[i], value: w[i].ride}
 		loads = append(loads, x)
 		x.produce(streamDrivers)
 		s.waitRow(driver(streamDrivers), x.format+"_rides", "n tier", strconv.Itoa(streamDrivers)+` "gold"`)
@@ -88,9 +88,9 @@ func TestRegistryDown(t *testing.T) {
 }
 
 // plainRides are rides without schemas.
-func plainRides(t *testing.T) rides {
+func plainRides(t *testing.T) dialect {
 	t.Helper()
-	return rides{
+	return dialect{
 		format: "plain", absent: "null", gone: "null", tip: "7", key: decimal, newKey: decimal,
 		ride:    func(n int64, town string) []byte { return asJSON(t, rideOf(n, town)) },
 		newRide: func(n int64, town string) []byte { return asJSON(t, newRideOf(n, town)) },
@@ -99,7 +99,7 @@ func plainRides(t *testing.T) rides {
 
 // stream is what one source is sent: rides of drivers in turn.
 type stream struct {
-	*rides
+	*dialect
 	s     *stack
 	value func(n int64, town string) []byte
 	sent  atomic.Int64
@@ -214,7 +214,7 @@ func TestStartWithoutRegistry(t *testing.T) {
 	s := newStack(t, "start")
 	s.suffixes = []string{"_avro", "_plain", "_proto"}
 	r := s.newRegistry()
-	w := []rides{r.avroRides("_avro"), plainRides(t), r.protobufRides("_proto")}
+	w := []dialect{r.avroRides("_avro"), plainRides(t), r.protobufRides("_proto")}
 	s.write(formatDefinitions(downSources, "\n      - {name: tip, expr: tip}", "avro", "plain", "proto"))
 	p := s.up(1)
 	s.put("_plain", w[1].key(1), w[1].ride(1, "Rome"))
