@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,13 +141,4 @@ func TestTrySaysWhatCannotBeTried(t *testing.T) {
 			t.Errorf("try %s: %v\n%s", x.args, err, out)
 		}
 	}
-}
-
-// many are values that count up from first.
-func many(first, n int) []string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = fmt.Sprintf(`{"n": %d}`, first+i)
-	}
-	return all
 }
