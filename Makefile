@@ -37,7 +37,7 @@ test: $(TOOLS)/gotestsum ## All tests that need no server, with the race detecto
 	$(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- -run Alloc -timeout 5m $(ALLOCS)
 
 .PHONY: test-real
-test-real: $(TOOLS)/gotestsum ## The end-to-end suite on Apache Kafka and Apache Cassandra, or on MILLRACE_TEST_KAFKA and MILLRACE_TEST_CQL
+test-real: $(TOOLS)/gotestsum ## The end-to-end suite on Apache Kafka, Apache Cassandra and Apicurio Registry, or on MILLRACE_TEST_KAFKA, _CQL and _REGISTRY
 	CASSANDRA_SYNC=batch FAST=1 deploy/local/with.sh $(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- \
 	  -tags real -p 1 -count 1 -timeout 30m $(ARGS) $(REAL)
 
@@ -58,7 +58,7 @@ oracle: $(TOOLS)/golangci-lint ## The expression language against DuckDB (SEED=0
 
 .PHONY: bench
 bench: ## Whole-system figures on real servers, to bench/results
-	deploy/local/with.sh go run ./bench -out bench/results $(ARGS)
+	SERVERS="kafka cassandra" deploy/local/with.sh go run ./bench -out bench/results $(ARGS)
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## Every linter, vet of tagged files, and the scripts

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Say what runs. usage: status.sh [kafka|cassandra|all]; fails unless all of it is healthy.
+# Say what runs. usage: status.sh [kafka|cassandra|registry|all]…; fails unless all of it is healthy.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-names=$(servers "${1:-all}") || die "usage: status.sh [kafka|cassandra|all]"
+names=$(servers "$@") || die "usage: status.sh [kafka|cassandra|registry|all]…"
 healthy=0
 for name in $names; do
   port=$(port_of "$name")
   if ! alive "$name"; then
     echo "$name does not run"
     healthy=1
-  elif ! answers "$port"; then
+  elif ! serves "$name"; then
     echo "$name runs and does not answer on port $port"
     healthy=1
   else

@@ -1,18 +1,30 @@
 #!/usr/bin/env bash
-# Run a command with a Kafka and a Cassandra of its own: started before,
-# stopped after, whatever happens. usage: with.sh COMMAND…
-# The command finds them in MILLRACE_TEST_KAFKA and MILLRACE_TEST_CQL (host:port).
-# When both are set already, nothing is started and the command uses those.
+# Run a command with a Kafka, a Cassandra and a schema registry of its own:
+# started before, stopped after, whatever happens. usage: with.sh COMMAND…
+# The command finds them in MILLRACE_TEST_KAFKA, MILLRACE_TEST_CQL (host:port)
+# and MILLRACE_TEST_REGISTRY (URL). What is set already is not started: the
+# command uses that. SERVERS="kafka cassandra" starts no others than those.
 # The variables of README.md apply, with free ports and another folder, so that
-# a pair started by hand is left alone.
+# servers started by hand are left alone.
 set -euo pipefail
 [ $# -gt 0 ] || {
   echo "usage: with.sh COMMAND…" >&2
   exit 2
 }
-if [ -n "${MILLRACE_TEST_KAFKA:-}" ] && [ -n "${MILLRACE_TEST_CQL:-}" ]; then
-  exec "$@"
-fi
+start=()
+for name in ${SERVERS:-kafka cassandra registry}; do
+  case $name in
+    kafka) given=${MILLRACE_TEST_KAFKA:-} ;;
+    cassandra) given=${MILLRACE_TEST_CQL:-} ;;
+    registry) given=${MILLRACE_TEST_REGISTRY:-} ;;
+    *)
+      echo "SERVERS names $name, want kafka, cassandra or registry" >&2
+      exit 2
+      ;;
+  esac
+  [ -n "$given" ] || start+=("$name")
+done
+[ ${#start[@]} -gt 0 ] || exec "$@"
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 shared=$(cd "$scripts/../.." && pwd)/.local
 export LOCAL_DIR=${LOCAL_DIR:-$shared/with}
@@ -25,7 +37,7 @@ port() { # VARIABLE: a port that nothing answers on, unless the variable names o
   done
   export "${1?}"
 }
-for variable in KAFKA_PORT KAFKA_CPORT CASSANDRA_PORT CASSANDRA_SPORT CASSANDRA_JMX_PORT; do port "$variable"; done
+for variable in KAFKA_PORT KAFKA_CPORT CASSANDRA_PORT CASSANDRA_SPORT CASSANDRA_JMX_PORT REGISTRY_PORT; do port "$variable"; done
 
 mkdir -p "$LOCAL_DIR" "$shared/lib"
 [ -e "$LOCAL_DIR/lib" ] || ln -s "$shared/lib" "$LOCAL_DIR/lib" # the jars are fetched once for all
@@ -58,10 +70,17 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-"$scripts/down.sh" all --wipe # of a run that was killed
-"$scripts/up.sh" all 9>&-     # servers must not inherit the lock
+"$scripts/down.sh" all --wipe       # of a run that was killed
+"$scripts/up.sh" "${start[@]}" 9>&- # servers must not inherit the lock
+for name in "${start[@]}"; do
+  case $name in
+    kafka) export MILLRACE_TEST_KAFKA=127.0.0.1:$KAFKA_PORT ;;
+    cassandra) export MILLRACE_TEST_CQL=127.0.0.1:$CASSANDRA_PORT ;;
+    registry) export MILLRACE_TEST_REGISTRY=http://127.0.0.1:$REGISTRY_PORT/apis/ccompat/v7 ;;
+  esac
+done
 set -m # the command becomes a process group, so that all of it can be stopped
-MILLRACE_TEST_KAFKA=127.0.0.1:$KAFKA_PORT MILLRACE_TEST_CQL=127.0.0.1:$CASSANDRA_PORT "$@" 9>&- &
+"$@" 9>&- &
 child=$!
 set +m
 wait "$child"

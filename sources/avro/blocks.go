@@ -42,6 +42,7 @@ func (m *machine) skipBlocks(o *op) bool {
 	isMap := o.n == 1
 	elem := o.programs[0]
 	empty := !isMap && len(elem.ops) == 0
+	texts := !isMap && len(elem.ops) == 1 && elem.ops[0].code == codeSkipText
 	for {
 		n, size, ok := m.block(empty)
 		switch {
@@ -56,6 +57,12 @@ func (m *machine) skipBlocks(o *op) bool {
 		case empty:
 			continue
 		}
+		if texts {
+			if !m.skipTexts(n) {
+				return false
+			}
+			continue
+		}
 		for range n {
 			if isMap {
 				if _, ok := m.bytes(); !ok {
@@ -67,6 +74,20 @@ func (m *machine) skipBlocks(o *op) bool {
 			}
 		}
 	}
+}
+
+// skipTexts passes over n texts.
+func (m *machine) skipTexts(n int) bool {
+	data, at := m.data, m.at
+	for range n {
+		size, next := number(data, at)
+		if next < 0 || uint64(size) > uint64(len(data)-next) {
+			return m.badLength(at)
+		}
+		at = next + int(size)
+	}
+	m.at = at
+	return true
 }
 
 // pairs reads a map of which some values are wanted. Of several pairs with one

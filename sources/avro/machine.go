@@ -111,7 +111,7 @@ func (m *machine) run(p *program) bool {
 				return m.badLength(at)
 			}
 			b := data[next : next+int(n)]
-			if !utf8.Valid(b) {
+			if !isText(b) {
 				return m.badText(at)
 			}
 			m.cols[o.field].SetString(row, text(b))
@@ -161,23 +161,21 @@ func (m *machine) run(p *program) bool {
 }
 
 // number reads a number of variable length at at; next is where it ends, or -1
-// when it does not.
+// when it does not. Most lengths, branches and blocks have one byte.
 func number(data []byte, at int) (v int64, next int) {
-	if at >= len(data) {
-		return 0, -1
+	if at < len(data) && data[at] < 0x80 {
+		return int64(data[at]>>1) ^ -int64(data[at]&1), at + 1
 	}
-	u := uint64(data[at])
-	at++
-	if u >= 0x80 {
-		u, at = more7(data, at, u&0x7f)
-	}
-	return int64(u>>1) ^ -int64(u&1), at
+	return longer(data, at)
 }
 
-// more7 reads the bytes of a number behind its first, seven bits each.
-func more7(data []byte, at int, u uint64) (uint64, int) {
+// longer reads a number of any length.
+//
+//go:noinline
+func longer(data []byte, at int) (v int64, next int) {
 	const last = 63
-	for shift := 7; at < len(data); shift += 7 {
+	var u uint64
+	for shift := 0; at < len(data); shift += 7 {
 		c := data[at]
 		if shift == last && c > 1 {
 			break
@@ -185,10 +183,21 @@ func more7(data []byte, at int, u uint64) (uint64, int) {
 		u |= uint64(c&0x7f) << shift
 		at++
 		if c < 0x80 {
-			return u, at
+			return int64(u>>1) ^ -int64(u&1), at
 		}
 	}
 	return 0, -1
+}
+
+// isText reports whether b is UTF-8. Short ASCII, which most texts are, takes
+// two loads.
+func isText(b []byte) bool {
+	const high = 0x8080808080808080
+	n := len(b)
+	if n < 8 || n > 16 {
+		return utf8.Valid(b)
+	}
+	return (binary.LittleEndian.Uint64(b)|binary.LittleEndian.Uint64(b[n-8:]))&high == 0 || utf8.Valid(b)
 }
 
 // The faults of what is read in more than one place.
@@ -387,7 +396,7 @@ func (m *machine) leaf(o *op, c *feature.Column, i int) bool {
 		return ok
 	case codeText:
 		b, ok := m.bytes()
-		if ok && !utf8.Valid(b) {
+		if ok && !isText(b) {
 			return m.badText(at)
 		}
 		if ok {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -315,6 +316,33 @@ func TestTLS(t *testing.T) {
 	}
 	if err := ask(schemaregistry.TLS{CAFile: ca + "x"}); err == nil || !strings.Contains(err.Error(), "authorities") {
 		t.Error(err)
+	}
+}
+
+func TestCloseLetsGoOfConnections(t *testing.T) {
+	fake := srfake.NewRegistry()
+	fake.SeedSchema("trips-value", 1, 7, sr.Schema{Schema: trip})
+	closed := make(chan struct{})
+	server := httptest.NewUnstartedServer(fake.Handler())
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			close(closed)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	r, err := schemaregistry.New(schemaregistry.Settings{URLs: []string{server.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Schema(t.Context(), 7); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("a connection stays open")
 	}
 }
 
