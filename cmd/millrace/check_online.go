@@ -21,13 +21,14 @@ import (
 type online struct {
 	cfg              *config.Config
 	project          *definition.Project
+	cluster          clusterFlags
 	out              io.Writer
 	latest           map[string]int32 // schema of each source that has a subject
 	errors, warnings int
 }
 
-func checkOnline(ctx context.Context, w io.Writer, cfg *config.Config, p *definition.Project) error {
-	o := &online{cfg: cfg, project: p, out: w, latest: make(map[string]int32)}
+func checkOnline(ctx context.Context, w io.Writer, cfg *config.Config, p *definition.Project, f clusterFlags) error {
+	o := &online{cfg: cfg, cluster: f, project: p, out: w, latest: make(map[string]int32)}
 	o.topics(ctx)
 	o.schemas(ctx)
 	o.applied(ctx)
@@ -60,7 +61,7 @@ func (o *online) topics(ctx context.Context) {
 	if len(names) == 0 {
 		return
 	}
-	err := new(clusterFlags).configure(o.cfg)
+	err := o.cluster.configure(o.cfg)
 	var there map[string]int
 	if err == nil {
 		there, err = app.Partitions(ctx, o.cfg, names...)

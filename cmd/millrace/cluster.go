@@ -21,8 +21,12 @@ type clusterFlags struct {
 }
 
 func (f *clusterFlags) add(c *cobra.Command, from string) {
-	c.Flags().StringSliceVar(&f.brokers, "brokers", nil, "Kafka brokers, host:port (default: the configuration's, or a running dev's)")
+	f.addBrokers(c)
 	c.Flags().StringVar(&f.from, "from", "", from)
+}
+
+func (f *clusterFlags) addBrokers(c *cobra.Command) {
+	c.Flags().StringSliceVar(&f.brokers, "brokers", nil, "Kafka brokers, host:port (default: the configuration's, or a running dev's)")
 }
 
 // start reads --from; nil when it was not given.

@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"millrace/cmd/millrace/internal/sample"
 )
 
 // cluster is a broker beside a folder of definitions.
@@ -140,5 +142,25 @@ func TestTrySaysWhatCannotBeTried(t *testing.T) {
 		if out, err := command(t, args...); err == nil || !strings.Contains(err.Error(), x.says) {
 			t.Errorf("try %s: %v\n%s", x.args, err, out)
 		}
+	}
+}
+
+// TestTheTableOfTry is for people: a line per row or element, then the sum.
+func TestTheTableOfTry(t *testing.T) {
+	var out strings.Builder
+	features := sample.Values{{Name: "a", JSON: []byte("1")}, {Name: "b", JSON: []byte("null"), Why: "log of 0"}}
+	err := tryTable(&out, []sample.Outcome{
+		{Record: "t/0@1", End: sample.EndRow, EventTime: "2026-01-01T00:00:00Z", Keys: sample.Values{{Name: "id", JSON: []byte("7")}}, Features: features},
+		{Record: "t/0@2", End: sample.EndReject, Stage: "decode", Reason: "malformed", Message: "it ends early"},
+		{Record: "t/0@3", End: sample.EndRow},
+	}, 3, "t")
+	const want = `RECORD  END     EVENT TIME            KEY   FEATURES, OR WHY NOT
+t/0@1   row     2026-01-01T00:00:00Z  id=7  a=1 b=null (log of 0)
+t/0@2   reject                              malformed at decode: it ends early
+t/0@3   row                                 
+3 records of topic t: 2 row, 1 reject
+`
+	if err != nil || out.String() != want {
+		t.Errorf("%v\n%s", err, out.String())
 	}
 }

@@ -63,7 +63,8 @@ func TestADraftIsCheckedAndTried(t *testing.T) {
 
 const (
 	tripV1 = `{"type": "record", "name": "trip", "fields": [{"name": "driver_id", "type": "long"}, {"name": "fare", "type": "double"}]}`
-	tripV2 = `{"type": "record", "name": "trip", "fields": [{"name": "driver_id", "type": "long"}, {"name": "fare", "type": "double"}, {"name": "tip", "type": "double", "default": 0}]}`
+	tripV2 = `{"type": "record", "name": "trip", "fields": [{"name": "driver_id", "type": "long"}, {"name": "fare", "type": "double"},
+		{"name": "tip", "type": "double", "default": 0}]}`
 )
 
 // avroTrip is a trip of driver 7 as a registry's writers frame it.

@@ -14,7 +14,7 @@ import (
 type keyForm struct {
 	node
 
-	seen, whole, valid, integers int
+	seen, valid, integers int
 }
 
 func (k *keyForm) see(r *sources.Record, parser *fastjson.Parser) {

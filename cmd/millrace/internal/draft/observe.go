@@ -2,6 +2,7 @@ package draft
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -207,12 +208,7 @@ func (o *observation) detect() {
 }
 
 func (o *observation) hasHeader(name string) bool {
-	for _, h := range o.headers {
-		if h == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(o.headers, name)
 }
 
 // event is what fields are found in.

@@ -38,9 +38,9 @@ func FromRecords(ctx context.Context, name, topic string, records []sources.Reco
 	if err := d.find(written); err != nil {
 		return nil, err
 	}
-	d.s.note("Drafted from %d records of topic %s and the newest schema of their subject. Keep the fields that views use.", len(frames), topic)
+	d.s.notef("Drafted from %d records of topic %s and the newest schema of their subject. Keep the fields that views use.", len(frames), topic)
 	if n := schemasIn(frames); n > 1 {
-		d.s.note("They were written with %d schemas; each is read by its own.", n)
+		d.s.notef("They were written with %d schemas; each is read by its own.", n)
 	}
 	if slices.ContainsFunc(records, func(r sources.Record) bool {
 		return slices.ContainsFunc(r.Headers, func(h sources.Header) bool { return h.Key == "ce_specversion" })
@@ -58,7 +58,7 @@ func FromSubject(ctx context.Context, name, topic, subject string, registry Sche
 	if d.schema, _, err = registry.Latest(ctx, subject); err != nil {
 		return nil, fmt.Errorf("draft a source of subject %s: %w", subject, err)
 	}
-	d.s.note("Drafted from the newest schema of subject %s. Keep the fields that views use.", subject)
+	d.s.notef("Drafted from the newest schema of subject %s. Keep the fields that views use.", subject)
 	return d.draft(nil)
 }
 
@@ -89,7 +89,7 @@ func frameOf(v []byte) (frame, bool) {
 	if len(v) < frameBytes || v[0] != 0 {
 		return frame{}, false
 	}
-	return frame{int32(binary.BigEndian.Uint32(v[1:])), v[frameBytes:]}, true //nolint:gosec // ids are 32 bits
+	return frame{int32(binary.BigEndian.Uint32(v[1:])), v[frameBytes:]}, true
 }
 
 func schemasIn(frames []frame) int {

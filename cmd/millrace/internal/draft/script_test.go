@@ -42,7 +42,7 @@ func runScript(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	for _, block := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
+	for block := range strings.SplitSeq(strings.TrimSpace(string(text)), "\n\n") {
 		said, _, _ := strings.Cut(block+"\n", "\ndraft\n")
 		fmt.Fprintf(&out, "%s\ndraft\n%s\n", said, drafted(t, said))
 	}

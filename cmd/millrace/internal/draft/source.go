@@ -52,12 +52,12 @@ func FromJSON(name, topic string, records []sources.Record) (*Source, error) {
 		return nil, fmt.Errorf("draft a source of topic %s: none of %d records is a JSON object, nor begins as a schema registry frames records; "+
 			"for plain Avro or Protobuf write format: and schema: {file: …} or {descriptors: …}", topic, o.total)
 	}
-	s.note("Drafted from %d records of topic %s. Keep the fields that views use; the rest of a record is skipped.", o.total, topic)
+	s.notef("Drafted from %d records of topic %s. Keep the fields that views use; the rest of a record is skipped.", o.total, topic)
 	if bad := o.total - o.root.objects; bad > 0 {
-		s.note("%d of them are not JSON objects and would be dead letters.", bad)
+		s.notef("%d of them are not JSON objects and would be dead letters.", bad)
 	}
 	if o.tombstones > 0 {
-		s.note("%d more have no value: they delete, unless on_tombstone: says ignore or dead_letter.", o.tombstones)
+		s.notef("%d more have no value: they delete, unless on_tombstone: says ignore or dead_letter.", o.tombstones)
 	}
 	s.Envelope = o.envelope
 	f := &flattener{s: s, names: make(map[string]bool), total: o.root.objects}
@@ -73,7 +73,7 @@ func FromJSON(name, topic string, records []sources.Record) (*Source, error) {
 	return s, nil
 }
 
-func (s *Source) note(format string, args ...any) {
+func (s *Source) notef(format string, args ...any) {
 	s.Notes = append(s.Notes, fmt.Sprintf(format, args...))
 }
 
@@ -115,10 +115,10 @@ func (s *Source) pickEventTime() {
 	}[s.Envelope]
 	switch {
 	case own != "":
-		s.note("Without event_time: it is %s.", own)
+		s.notef("Without event_time: it is %s.", own)
 		return
 	case len(found) == 0 || !found[0].steady:
-		s.note("No field is a time in every record, so the event time is the record's own; event_time: NAME makes it a field's.")
+		s.notef("No field is a time in every record, so the event time is the record's own; event_time: NAME makes it a field's.")
 		return
 	}
 	s.EventTime = found[0].Name
@@ -127,7 +127,7 @@ func (s *Source) pickEventTime() {
 		others = append(others, f.Name)
 	}
 	if len(others) > 0 {
-		s.note("The event time is a guess; other fields that are times: %s.", strings.Join(others, ", "))
+		s.notef("The event time is a guess; other fields that are times: %s.", strings.Join(others, ", "))
 	}
 }
 

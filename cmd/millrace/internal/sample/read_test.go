@@ -29,7 +29,8 @@ func broker(t *testing.T) (sample.Connect, *kgo.Client) {
 	}
 	t.Cleanup(cluster.Close)
 	connect := func(more ...kgo.Opt) (*kgo.Client, error) {
-		return kgo.NewClient(append(more, kgo.SeedBrokers(cluster.ListenAddrs()...))...)
+		opts := append(more, kgo.SeedBrokers(cluster.ListenAddrs()...)) //nolint:gocritic // more is made for this call
+		return kgo.NewClient(opts...)
 	}
 	client, err := connect(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
