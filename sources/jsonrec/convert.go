@@ -72,11 +72,29 @@ func (d *Decoder) content(v value) []byte {
 	return d.scratch
 }
 
-func (d *Decoder) setInt(c *feature.Column, i int, v value, f *field) fault {
-	if v.kind != valueNumber {
-		return wrongType(f, c.Type, v)
+// number returns the text of a number, which stands in quotes where f says that
+// it may.
+func (d *Decoder) number(v value, f *field, want feature.Type) ([]byte, fault) {
+	if v.kind == valueNumber {
+		return d.raw(v), fault{}
 	}
-	n, ok := parseInt(d.raw(v))
+	if !f.quoted || v.kind != valueText && v.kind != valueEscaped {
+		return nil, wrongType(f, want, v)
+	}
+	text := d.content(v)
+	s := scanner{data: text}
+	if len(text) == 0 || s.number(0) != len(text) {
+		return nil, unfit(f, want, "is a string that is no number")
+	}
+	return text, fault{}
+}
+
+func (d *Decoder) setInt(c *feature.Column, i int, v value, f *field) fault {
+	text, problem := d.number(v, f, c.Type)
+	if problem.reason != "" {
+		return problem
+	}
+	n, ok := parseInt(text)
 	if !ok || c.Type.Kind == feature.KindInt32 && n != int64(int32(n)) {
 		return unfit(f, c.Type, "is not an integer that fits "+c.Type.String())
 	}
@@ -141,10 +159,10 @@ func scale(n, limit uint64, exponent []byte) (uint64, bool) {
 }
 
 func (d *Decoder) setFloat(c *feature.Column, i int, v value, f *field) fault {
-	if v.kind != valueNumber {
-		return wrongType(f, c.Type, v)
+	text, problem := d.number(v, f, c.Type)
+	if problem.reason != "" {
+		return problem
 	}
-	text := d.raw(v)
 	bits := 64
 	if c.Type.Kind == feature.KindFloat32 {
 		bits = 32

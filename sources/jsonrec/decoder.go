@@ -47,6 +47,8 @@ type field struct {
 	unit time.Duration // of integer timestamps; 0 means text
 	node int           // in the tree
 
+	quoted bool // a number may stand in quotes
+
 	absence absence
 }
 
@@ -91,7 +93,7 @@ func NewLimited(src *feature.Source, fields []feature.Field, limits Limits) (*De
 		if err != nil {
 			return nil, fmt.Errorf("decode source %s: field %s: %w", src.Name, w.Name, err)
 		}
-		all[i], paths[i] = field{name: f.Name, typ: f.Type, unit: f.Unit}, path
+		all[i], paths[i] = field{name: f.Name, typ: f.Type, unit: f.Unit, quoted: f.Quoted}, path
 	}
 	d.build(all, paths)
 	if d.event != nil && d.event.typ != feature.Of(feature.KindTimestamp) {
