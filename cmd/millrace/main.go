@@ -55,7 +55,7 @@ func newRoot() *cobra.Command {
 		newDev(g), newIngest(g), newServe(g),
 		newCheck(g), newTest(g), newPlan(g), newApply(g), newHistory(g), newExplain(g), newSQL(g), newSchema(),
 		newDraft(g), newTry(g),
-		newGet(g), newStatus(g), newDeadletter(g), newRecover(g), newVersion(),
+		newGet(g), newPush(g), newStatus(g), newDeadletter(g), newRecover(g), newVersion(),
 	)
 	return root
 }
