@@ -308,9 +308,13 @@ func endWith(stop context.CancelFunc, err error) error {
 }
 
 func (d *devProcess) writeRun() error {
+	kafka := "" // somebody else's cluster is not ours to offer to commands that produce
+	if d.broker != nil {
+		kafka = d.broker.Addr()
+	}
 	return admin.WriteRun(d.cfg.Store.DataDir, admin.Run{ //nolint:wrapcheck // says already what and where
 		PID: os.Getpid(), Admin: d.adminSocket.Addr().String(), HTTP: d.httpSocket.Addr().String(),
-		Kafka: d.cfg.Kafka.Brokers[0], Project: d.project.Catalog.Project,
+		Kafka: kafka, Project: d.project.Catalog.Project,
 	})
 }
 
