@@ -30,11 +30,13 @@ func TestMistakesInFormats(t *testing.T) {
 		{"key of a push", "push: {}, fields: [{name: a, type: int64, key: true}]", "key is for fields of kafka"},
 		{"header of a request", "request: {}, fields: [{name: a, type: int64, header: h}]", "header is for fields of kafka"},
 		{"quoted text", "kafka: {topic: t}, fields: [{name: a, type: string, quoted: true}]", "quoted is for numbers"},
+		{"quoted texts", "kafka: {topic: t}, fields: [{name: a, type: list<string>, quoted: true}]", "quoted is for numbers"},
+		{"quoted time without a unit", "kafka: {topic: t}, fields: [{name: a, type: timestamp, quoted: true}]", "quoted is for numbers"},
 		{"quoted in avro", "kafka: {topic: t}, format: avro, schema: {file: a}, fields: [{name: a, type: int64, quoted: true}]", "quoted is for format json"},
 		{"nested of", "kafka: {topic: t}, fields: [{name: a, of: [{name: b, type: int64, of: []}]}]", "within each other"},
 		{"empty of", "kafka: {topic: t}, fields: [{name: a, of: []}]", "lists no fields"},
 		{"of with a type", "kafka: {topic: t}, fields: [{name: a, type: string, of: [{name: b, type: int64}]}]", "is list<json>"},
-		{"no type and no registry", "kafka: {topic: t}, format: avro, schema: {subject: s}, fields: [{name: a}]", "configure schema_registry.url"},
+		{"no type and no registry", "kafka: {topic: t}, format: avro, schema: {subject: s}, fields: [{name: a}]", "configure schema_registry.urls"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := load("project: p\nsources:\n  - {name: s, " + c.source + "}\n")
