@@ -224,9 +224,9 @@ func (b *builder) quoted(f loadedFile, s *feature.Source, x *feature.SourceField
 	case !x.Quoted:
 	case s.Format != feature.FormatJSON:
 		f.at(path+".quoted", 0, "quoted is for format json", "remove it")
-	case kind == feature.KindTimestamp && x.Unit == 0:
+	case x.Type == feature.Of(feature.KindTimestamp) && x.Unit == 0:
 		f.at(path+".quoted", 0, fmt.Sprintf("quoted is for numbers, and field %s is time as text", x.Name), "remove it, or write the unit that the number counts")
-	case kind != feature.KindInvalid && kind != feature.KindTimestamp && (kind < feature.KindInt32 || kind > feature.KindFloat64):
+	case kind != feature.KindInvalid && x.Unit == 0 && (kind < feature.KindInt32 || kind > feature.KindFloat64):
 		f.at(path+".quoted", 0, fmt.Sprintf("quoted is for numbers, and field %s is %s", x.Name, x.Type), "remove it, or make the type a number")
 	}
 }

@@ -100,3 +100,21 @@ func TestFieldsOfASchema(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatMayBeQuoted(t *testing.T) {
+	for _, field := range []string{"type: int32", "type: float64", "type: list<int64>", "type: timestamp, unit: ms", "of: [{name: b, type: float32, quoted: true}]"} {
+		quoted := ", quoted: true"
+		if strings.HasPrefix(field, "of") {
+			quoted = ""
+		}
+		p, err := load("project: p\nsources:\n  - {name: s, kafka: {topic: t}, fields: [{name: a, " + field + quoted + "}]}\n")
+		if err != nil {
+			t.Error(field, err)
+			continue
+		}
+		f := p.Catalog.Source("s").Fields[0]
+		if !f.Quoted && !f.Of[0].Quoted {
+			t.Errorf("%s: %+v", field, f)
+		}
+	}
+}
