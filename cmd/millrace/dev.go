@@ -183,6 +183,9 @@ func (d *devProcess) close() {
 }
 
 func (d *devProcess) apply(ctx context.Context, out io.Writer) error {
+	if err := app.RequireSchemas(d.project.Catalog); err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
 	_, changes, err := history.Apply(ctx, d.store, sinks.NewSchemas(d.store), d.project, "dev", now())
 	if err != nil {
 		return fmt.Errorf("%w\n(or start afresh with another --data-dir)", err)

@@ -47,6 +47,21 @@ func LoadWith(files []File, o Options) (*Project, error) {
 	return b.project, nil
 }
 
+// NameOf returns the name that files give their project, "" when none does or
+// it cannot be read. Nothing else in them is looked at, so it needs no schemas.
+func NameOf(files []File) string {
+	var ignored Errors // Load reports them
+	for _, f := range files {
+		docs, _ := read(f, &ignored)
+		for _, d := range docs {
+			if d.def.Project != "" {
+				return d.def.Project
+			}
+		}
+	}
+	return ""
+}
+
 // loadedFile is one document of a file.
 type loadedFile struct {
 	*reader

@@ -103,6 +103,13 @@ func TestWhatAChangeMeans(t *testing.T) {
 		{"the topic", []string{"topic: trips", "topic: trips2"}, 0, "changing topic", true},
 		{"null keys", []string{"where: km > 0", "where: km > 0\n    on_null_key: filter"}, 0, "changing on_null_key", true},
 		{"keys", []string{"where: km > 0", "where: km > 0\n    keys: {driver_id: driver_id + 1}"}, 0, "changing keys.driver_id", true},
+		{"an envelope", []string{"topic: trips}", "topic: trips}\n    envelope: cloudevents"}, 0, "changing envelope", true},
+		{"tombstones", []string{"topic: trips}", "topic: trips}\n    on_tombstone: ignore"}, 0, "changing on_tombstone", true},
+		{"a field from the key", []string{"{name: fare, type: float64}", "{name: fare, type: float64, key: true}"}, 0, "changing field fare", true},
+		{"a field from a header", []string{"{name: fare, type: float64}", "{name: fare, type: float64, header: fare}"}, 0, "changing field fare", true},
+		{"a field's kind", []string{"{name: fare, type: float64}", "{name: fare, type: int64}"}, 0, "changing field fare", true},
+		{"numbers in quotes", []string{"{name: fare, type: float64}", "{name: fare, type: float64, quoted: true}"}, 1, "services, sources or texts change", false},
+		{"a field that no view uses", []string{"    event_time", "      - {name: x, type: bool, header: x}\n    event_time"}, 1, "services, sources or texts change", false},
 		{"the entity's key", []string{"type: int64}]}", "type: int64}, {name: at, type: timestamp}]}"}, 0, "changing entity", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
