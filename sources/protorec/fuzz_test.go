@@ -14,7 +14,8 @@ import (
 
 const (
 	maxFuzzSchema = 10_000
-	recursive     = `syntax = "proto2"; message A { optional A a = 1; repeated A n = 2; optional group G = 3 { map<string, A> a = 1; } oneof o { string b = 4; int64 c = 536870911; } }`
+	recursive     = `syntax = "proto2"; message A { optional A a = 1; repeated A n = 2; optional group G = 3 { map<string, A> a = 1; }
+oneof o { string b = 4; int64 c = 536870911; } }`
 )
 
 // FuzzSchema: whatever a registered schema looks like, nothing panics, and a
@@ -22,7 +23,8 @@ const (
 func FuzzSchema(f *testing.F) {
 	wire := []byte{10, 2, 10, 0, 18, 1, 'x', 24, 7, 0x0b, 0x0c}
 	for _, schema := range []string{
-		tiny, oracleProto3, oracleProto2, recursive, "", `syntax = "proto3"; import "google/protobuf/timestamp.proto"; message A { google.protobuf.Timestamp a = 1; map<int32, string> b = 2; }`,
+		tiny, oracleProto3, oracleProto2, recursive, "",
+		`syntax = "proto3"; import "google/protobuf/timestamp.proto"; message A { google.protobuf.Timestamp a = 1; map<int32, string> b = 2; }`,
 		`syntax = "proto3"; import "confluent/meta.proto"; message A { option (confluent.message_meta) = {doc: "x"}; int64 a = 1; }`,
 		`edition = "2023"; message A { repeated int32 a = 1 [features.repeated_field_encoding = EXPANDED]; }`,
 		`message A { optional B a = 1; } enum B { X = 0; X = 0; }`, `syntax = "proto3"; import "millrace.registered.proto"; message A {}`,
