@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 	"millrace/cmd/millrace/internal/config"
 	"millrace/cmd/millrace/internal/demo"
 	"millrace/cmd/millrace/internal/embedded"
+	"millrace/cmd/millrace/internal/produce"
 	"millrace/examples/rides"
 	"millrace/feature"
 	"millrace/feature/definition"
@@ -31,6 +33,7 @@ import (
 type devFlags struct {
 	demo           bool
 	rate           int
+	format         string
 	dataDir, kafka string
 	http, admin    string
 }
@@ -46,6 +49,7 @@ func newDev(g *globals) *cobra.Command {
 	g.addDefinitions(c)
 	c.Flags().BoolVar(&f.demo, "demo", false, "use the rides example and produce live trips")
 	c.Flags().IntVar(&f.rate, "demo-rate", 200, "demo events per second")
+	c.Flags().StringVar(&f.format, "demo-format", string(feature.FormatJSON), "format of the demo's trips: json, avro or protobuf")
 	c.Flags().StringVar(&f.dataDir, "data-dir", "", "where everything is kept (default .millrace)")
 	c.Flags().StringVar(&f.http, "http", "", "address of the read API (default 127.0.0.1:6566)")
 	c.Flags().StringVar(&f.kafka, "kafka", "127.0.0.1:9092", "address of the embedded broker")
@@ -75,7 +79,22 @@ type devProcess struct {
 	adminSocket net.Listener
 }
 
+// checkFormat refuses a format that would have no effect.
+func (f *devFlags) checkFormat(g *globals) error {
+	format := feature.Format(f.format)
+	switch {
+	case !slices.Contains([]feature.Format{feature.FormatJSON, feature.FormatAvro, feature.FormatProtobuf}, format):
+		return fmt.Errorf("produce trips with --demo-format %s: write json, avro or protobuf", f.format)
+	case format != feature.FormatJSON && (!f.demo || g.definitions != ""):
+		return errors.New("--demo-format is of the demo's own definitions: use it with --demo and without --definitions")
+	}
+	return nil
+}
+
 func dev(cmd *cobra.Command, g *globals, f devFlags) error {
+	if err := f.checkFormat(g); err != nil {
+		return err
+	}
 	cfg, err := g.load()
 	if err != nil {
 		return err
@@ -124,7 +143,16 @@ func (d *devProcess) definitions(ctx context.Context, g *globals, stderr io.Writ
 	if !d.flags.demo || g.definitions != "" {
 		return loadDefinitions(ctx, d.cfg, stderr)
 	}
-	p, err := definition.Load(rides.Files())
+	dir, err := os.MkdirTemp("", "millrace-demo-")
+	if err != nil {
+		return nil, fmt.Errorf("load the rides example: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // what is needed of it is applied
+	if err := os.CopyFS(dir, rides.Schemas); err != nil {
+		return nil, fmt.Errorf("load the rides example: %w", err)
+	}
+	files := rides.FilesIn(feature.Format(d.flags.format))
+	p, err := definition.LoadWith(files, definition.Options{Schemas: app.ReadSchemas(ctx, dir, nil)})
 	if err != nil {
 		return nil, fmt.Errorf("load the rides example: %w", err)
 	}
@@ -259,9 +287,28 @@ func (d *devProcess) produceDemo(ctx context.Context) error {
 		return err //nolint:wrapcheck // says already what and where
 	}
 	defer client.Close()
+	format, err := d.demoFormat(ctx)
+	if err != nil {
+		return err
+	}
 	seed := uint64(now().UnixNano())
-	demo.Run(ctx, client, d.flags.rate, seed)
-	return nil
+	return demo.Run(ctx, client, d.flags.rate, seed, format) //nolint:wrapcheck // says already what
+}
+
+// demoFormat writes trips as the source that reads them wants them; JSON is
+// what they are anyway.
+func (d *devProcess) demoFormat(ctx context.Context) (demo.Format, error) {
+	for _, s := range d.project.Catalog.Sources {
+		if s.Topic != demo.Topic || s.Format == feature.FormatJSON {
+			continue
+		}
+		e, err := produce.New(ctx, s, produce.Settings{Clock: now})
+		if err != nil {
+			return nil, err //nolint:wrapcheck // names the source
+		}
+		return e.Value, nil
+	}
+	return nil, nil //nolint:nilnil // none is needed
 }
 
 // greet prints the addresses and a command to paste.
