@@ -36,6 +36,7 @@ type devFlags struct {
 	format         string
 	dataDir, kafka string
 	http, admin    string
+	cluster        clusterFlags
 }
 
 func newDev(g *globals) *cobra.Command {
@@ -43,8 +44,15 @@ func newDev(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dev",
 		Short: "Run everything in one process: embedded Kafka and store, ingestion and serving",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return dev(cmd, g, f) },
+		Long: "Runs everything in one process. With --brokers it reads an existing Kafka cluster instead of an embedded one, " +
+			"and writes nothing to it but the offsets of a group of its own.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(cmd.Flags().Changed("kafka")); err != nil {
+				return err
+			}
+			return dev(cmd, g, f)
+		},
 	}
 	g.addDefinitions(c)
 	c.Flags().BoolVar(&f.demo, "demo", false, "use the rides example and produce live trips")
@@ -53,6 +61,8 @@ func newDev(g *globals) *cobra.Command {
 	c.Flags().StringVar(&f.dataDir, "data-dir", "", "where everything is kept (default .millrace)")
 	c.Flags().StringVar(&f.http, "http", "", "address of the read API (default 127.0.0.1:6566)")
 	c.Flags().StringVar(&f.kafka, "kafka", "127.0.0.1:9092", "address of the embedded broker")
+	c.Flags().StringSliceVar(&f.cluster.brokers, "brokers", nil, "read this existing Kafka cluster, host:port, and write nothing to it but the offsets of a new group")
+	c.Flags().StringVar(&f.cluster.from, "from", "", "with --brokers, where to begin: earliest, latest or a duration back, 1h (default: what each source says)")
 	c.Flags().StringVar(&f.admin, "admin", "", "address of the admin endpoint (default 127.0.0.1:9464)")
 	return c
 }
@@ -74,7 +84,8 @@ func (f *devFlags) override(c *config.Config) {
 type devProcess struct {
 	role
 	flags       devFlags
-	broker      *embedded.Kafka
+	broker      *embedded.Kafka // nil with an existing cluster
+	spared      string          // the group that a deployment would use
 	httpSocket  net.Listener
 	adminSocket net.Listener
 }
@@ -184,15 +195,12 @@ func (d *devProcess) closeSockets() {
 // open starts the broker and the store, applies the definitions, and makes the
 // topics.
 func (d *devProcess) open(ctx context.Context, out io.Writer) error {
-	var err error
-	if d.broker, err = embedded.OpenKafka(embedded.Settings{
-		Addr: d.flags.kafka, DataDir: d.cfg.Store.DataDir, Partitions: embedded.DefaultPartitions,
-	}); err != nil {
-		return err //nolint:wrapcheck // says already what and where
+	if err := d.openKafka(ctx); err != nil {
+		return err
 	}
-	d.cfg.Kafka.Brokers = []string{d.broker.Addr()}
+	var err error
 	if d.store, err = app.OpenEmbeddedStore(d.cfg, d.log); err != nil {
-		d.broker.Close()
+		d.closeKafka()
 		return err //nolint:wrapcheck // says already what and where
 	}
 	if err := d.apply(ctx, out); err != nil {
@@ -202,9 +210,31 @@ func (d *devProcess) open(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
+// openKafka starts the embedded broker, or finds the existing one.
+func (d *devProcess) openKafka(ctx context.Context) error {
+	if d.flags.existing() {
+		d.lookOnly()
+		return app.Reach(ctx, d.cfg) //nolint:wrapcheck // says already what and where
+	}
+	var err error
+	if d.broker, err = embedded.OpenKafka(embedded.Settings{
+		Addr: d.flags.kafka, DataDir: d.cfg.Store.DataDir, Partitions: embedded.DefaultPartitions,
+	}); err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
+	d.cfg.Kafka.Brokers = []string{d.broker.Addr()}
+	return nil
+}
+
+func (d *devProcess) closeKafka() {
+	if d.broker != nil {
+		d.broker.Close()
+	}
+}
+
 func (d *devProcess) close() {
 	d.closeStore()
-	d.broker.Close()
+	d.closeKafka()
 	if err := admin.RemoveRun(d.cfg.Store.DataDir); err != nil {
 		d.log.Error("end", "err", err)
 	}
@@ -223,6 +253,12 @@ func (d *devProcess) apply(ctx context.Context, out io.Writer) error {
 	}
 	if d.project, err = app.LoadApplied(ctx, d.store); err != nil {
 		return err //nolint:wrapcheck // says already what and where
+	}
+	if d.flags.existing() {
+		if err := d.begin(); err != nil {
+			return err
+		}
+		return d.promise(ctx, out)
 	}
 	return app.EnsureDevTopics(ctx, d.cfg, d.project.Catalog) //nolint:wrapcheck // says already what and where
 }
@@ -272,9 +308,13 @@ func endWith(stop context.CancelFunc, err error) error {
 }
 
 func (d *devProcess) writeRun() error {
+	kafka := "" // somebody else's cluster is not ours to offer to commands that produce
+	if d.broker != nil {
+		kafka = d.broker.Addr()
+	}
 	return admin.WriteRun(d.cfg.Store.DataDir, admin.Run{ //nolint:wrapcheck // says already what and where
 		PID: os.Getpid(), Admin: d.adminSocket.Addr().String(), HTTP: d.httpSocket.Addr().String(),
-		Kafka: d.broker.Addr(), Project: d.project.Catalog.Project,
+		Kafka: kafka, Project: d.project.Catalog.Project,
 	})
 }
 
@@ -316,7 +356,7 @@ func (d *devProcess) greet(out io.Writer) {
 	k := d.project.Catalog
 	fmt.Fprintf(out, "\nmillrace dev: project %s, catalog version %d\n", k.Project, k.Version)
 	fmt.Fprintf(out, "  read API   http://%s\n  Kafka      %s\n  admin      http://%s/metrics\n  data       %s\n",
-		d.httpSocket.Addr(), d.broker.Addr(), d.adminSocket.Addr(), d.cfg.Store.DataDir)
+		d.httpSocket.Addr(), strings.Join(d.cfg.Kafka.Brokers, ", "), d.adminSocket.Addr(), d.cfg.Store.DataDir)
 	if curl := example(k); curl != "" {
 		fmt.Fprintf(out, "\ntry:  curl -s 'http://%s%s'\n\n", d.httpSocket.Addr(), curl)
 	}

@@ -210,7 +210,7 @@ func (b *builder) place(f loadedFile, s *feature.Source, d *fieldDef, x *feature
 		x.Path = "" // all of the key
 	}
 	b.fromText(f, s, d, x.Type, path)
-	b.quoted(f, s, d.Name, d.Quoted, x.Type, path)
+	b.quoted(f, s, x, path)
 	if f.nodes[path+".of"] != nil {
 		b.listOfRecords(f, s, d, x.Type, path)
 	}
@@ -244,13 +244,18 @@ func (b *builder) listOfRecords(f loadedFile, s *feature.Source, d *fieldDef, t 
 	}
 }
 
-func (b *builder) quoted(f loadedFile, s *feature.Source, name string, quoted bool, t feature.Type, path string) {
+// quoted checks that a field in quotes is a number, also one that counts time,
+// or a list of them.
+func (b *builder) quoted(f loadedFile, s *feature.Source, x *feature.SourceField, path string) {
+	kind := x.Type.Kind
 	switch {
-	case !quoted:
+	case !x.Quoted:
 	case s.Format != feature.FormatJSON:
 		f.at(path+".quoted", 0, "quoted is for format json", "remove it")
-	case t.Kind != feature.KindInvalid && (t.IsList() || t.Kind < feature.KindInt32 || t.Kind > feature.KindFloat64):
-		f.at(path+".quoted", 0, fmt.Sprintf("quoted is for numbers, and field %s is %s", name, t), "remove it, or make the type a number")
+	case x.Type == feature.Of(feature.KindTimestamp) && x.Unit == 0:
+		f.at(path+".quoted", 0, fmt.Sprintf("quoted is for numbers, and field %s is time as text", x.Name), "remove it, or write the unit that the number counts")
+	case kind != feature.KindInvalid && x.Unit == 0 && (kind < feature.KindInt32 || kind > feature.KindFloat64):
+		f.at(path+".quoted", 0, fmt.Sprintf("quoted is for numbers, and field %s is %s", x.Name, x.Type), "remove it, or make the type a number")
 	}
 }
 
@@ -268,7 +273,7 @@ func (b *builder) element(f loadedFile, s *feature.Source, d *ofDef, list *featu
 	}
 	b.path(f, d.Path, path)
 	b.unit(f, d.Unit, d.Name, x.Type, path)
-	b.quoted(f, s, d.Name, d.Quoted, x.Type, path)
+	b.quoted(f, s, &x, path)
 	list.Of = append(list.Of, x)
 }
 

@@ -30,6 +30,8 @@ func TestMistakesInFormats(t *testing.T) {
 		{"key of a push", "push: {}, fields: [{name: a, type: int64, key: true}]", "key is for fields of kafka"},
 		{"header of a request", "request: {}, fields: [{name: a, type: int64, header: h}]", "header is for fields of kafka"},
 		{"quoted text", "kafka: {topic: t}, fields: [{name: a, type: string, quoted: true}]", "quoted is for numbers"},
+		{"quoted texts", "kafka: {topic: t}, fields: [{name: a, type: list<string>, quoted: true}]", "quoted is for numbers"},
+		{"quoted time without a unit", "kafka: {topic: t}, fields: [{name: a, type: timestamp, quoted: true}]", "quoted is for numbers"},
 		{"quoted in avro", "kafka: {topic: t}, format: avro, schema: {file: a}, fields: [{name: a, type: int64, quoted: true}]", "quoted is for format json"},
 		{"nested of", "kafka: {topic: t}, fields: [{name: a, of: [{name: b, type: int64, of: []}]}]", "within each other"},
 		{"empty of", "kafka: {topic: t}, fields: [{name: a, of: []}]", "lists no fields"},
@@ -46,7 +48,6 @@ func TestMistakesInFormats(t *testing.T) {
 		{"an element without a type", "kafka: {topic: t}, fields: [{name: a, of: [{name: b}]}]", "type is missing"},
 		{"an element's type", "kafka: {topic: t}, fields: [{name: a, of: [{name: b, type: int46}]}]", "did you mean int"},
 		{"of a list of numbers", "kafka: {topic: t}, fields: [{name: a, type: list<int64>, of: [{name: b, type: int64}]}]", "is list<json>"},
-		{"quoted list", "kafka: {topic: t}, fields: [{name: a, type: list<int64>, quoted: true}]", "quoted is for numbers"},
 		{"quoted header", "kafka: {topic: t}, fields: [{name: a, type: int64, header: h, quoted: true}]", "text already"},
 		{"quoted key", "kafka: {topic: t}, fields: [{name: a, type: int64, key: true, quoted: true}]", "text already"},
 		{"a list from a header", "kafka: {topic: t}, fields: [{name: a, type: list<int64>, header: h}]", "cannot be a list"},
@@ -136,6 +137,24 @@ func TestFieldsOfASchema(t *testing.T) {
 		}
 		if !strings.Contains(got, c.want) {
 			t.Errorf("%s: %s, want %s", c.fields, got, c.want)
+		}
+	}
+}
+
+func TestWhatMayBeQuoted(t *testing.T) {
+	for _, field := range []string{"type: int32", "type: float64", "type: list<int64>", "type: timestamp, unit: ms", "of: [{name: b, type: float32, quoted: true}]"} {
+		quoted := ", quoted: true"
+		if strings.HasPrefix(field, "of") {
+			quoted = ""
+		}
+		p, err := load("project: p\nsources:\n  - {name: s, kafka: {topic: t}, fields: [{name: a, " + field + quoted + "}]}\n")
+		if err != nil {
+			t.Error(field, err)
+			continue
+		}
+		f := p.Catalog.Source("s").Fields[0]
+		if !f.Quoted && !f.Of[0].Quoted {
+			t.Errorf("%s: %+v", field, f)
 		}
 	}
 }

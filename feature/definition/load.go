@@ -15,6 +15,8 @@ type Project struct {
 	Plans    map[string]*transforms.Plan         // by view
 	OnDemand map[string]*transforms.OnDemandPlan // by on-demand view
 	Files    []File
+
+	places map[string]map[string]Error // by source and key
 }
 
 // Load checks and compiles files, which are read together; their order does

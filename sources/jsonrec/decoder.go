@@ -47,9 +47,8 @@ type field struct {
 	unit time.Duration // of integer timestamps; 0 means text
 	node int           // in the tree
 
-	quoted bool // a number may stand in quotes
-
 	absence absence
+	quoted  bool // a number may stand in a string
 }
 
 // absence says what it means that a record does not have a field.
@@ -207,7 +206,7 @@ func (d *Decoder) decode(dst *feature.Batch, row int, rec *sources.Record) fault
 		f := &d.fields[i]
 		v, reached := d.scan.find(f.node)
 		if !reached {
-			return d.unreachable(f)
+			return unreachable(f, v)
 		}
 		if v.kind <= valueNull {
 			if v.kind == valueNull || f.absence == absentNull {
@@ -226,9 +225,8 @@ func (d *Decoder) decode(dst *feature.Batch, row int, rec *sources.Record) fault
 	return fault{}
 }
 
-// find returns the value of node n. Not reached means that something on the
-// way is neither null nor absent nor an object, or an array whose element is
-// meant.
+// find returns the value of node n. Not reached, it is what lies on the way and
+// is neither null nor absent nor an object, or an array whose element is meant.
 func (s *scanner) find(n int) (v value, reached bool) {
 	if s.slots[n].round == s.round {
 		return s.slots[n].value, true
@@ -236,15 +234,19 @@ func (s *scanner) find(n int) (v value, reached bool) {
 	for n > 0 {
 		child := n
 		if n = s.tree.nodes[n].parent; n > 0 && s.slots[n].round == s.round {
-			kind := s.slots[n].kind
-			return value{}, kind == valueObject || kind == valueNull || kind == valueArray && s.tree.nodes[child].index != outside
+			v = s.slots[n].value
+			if v.kind == valueObject || v.kind == valueNull || v.kind == valueArray && s.tree.nodes[child].index != outside {
+				return value{}, true
+			}
+			return v, false
 		}
 	}
 	return value{}, true
 }
 
-func (d *Decoder) unreachable(f *field) fault {
-	return fault{feature.ReasonWrongType, "field " + f.name + ": its path leads through a value that is not an object"}
+// unreachable refuses a record for v, which lies on the way to f.
+func unreachable(f *field, v value) fault {
+	return f.refuse(feature.ReasonWrongType, v, "its path leads through "+v.kind.String()+", which is not an object")
 }
 
 // eventTime returns when the record in row happened: its event time field, or
@@ -259,7 +261,7 @@ func (d *Decoder) eventTime(dst *feature.Batch, row int, rec *sources.Record) (i
 	default:
 		v, reached := d.scan.find(d.event.node)
 		if !reached {
-			return 0, d.unreachable(d.event)
+			return 0, unreachable(d.event, v)
 		}
 		if v.kind > valueNull {
 			return d.timestamp(v, d.event)
