@@ -21,6 +21,7 @@ type Explanation struct {
 	Write    []ExplainedFeature `json:"write"`
 	Stored   []ExplainedField   `json:"stored"`
 	Read     []ExplainedFeature `json:"read"`
+	Windows  *ExplainedWindows  `json:"windows,omitempty"`
 
 	WriteSteps int `json:"write_steps"` // kernels that the write half calls per batch
 	ReadSteps  int `json:"-"`           // kernels that a read of all features calls; part of what a read costs
@@ -63,16 +64,18 @@ func Explain(p *Plan) Explanation {
 	}
 	for i := range p.View.Features {
 		f := &p.View.Features[i]
+		if f.Aggregate != nil {
+			continue
+		}
 		x := ExplainedFeature{Name: f.Name, Type: f.Type.String(), Expr: f.Expr}
 		if f.At == feature.PhaseRead {
-			for _, c := range p.Inputs(f.Name) {
-				x.Inputs = append(x.Inputs, c.Name)
-			}
+			x.Inputs = p.inputNames(f.Name)
 			e.Read = append(e.Read, x)
 		} else {
 			e.Write = append(e.Write, x)
 		}
 	}
+	e.Windows = explainWindows(p)
 	e.WriteSteps, e.ReadSteps = p.write.Steps(), p.readSteps()
 	return e
 }
@@ -104,6 +107,7 @@ func (e Explanation) String() string {
 	section(&b, "entity key", featureLines(e.Keys))
 	section(&b, "computed at write", featureLines(e.Write))
 	section(&b, "stored (what a finished row carries)", fieldLines(e.Stored))
+	e.Windows.sections(&b)
 	section(&b, "computed at read", featureLines(e.Read))
 	section(&b, "a finished row, for a record with the header transform_on_write: false", []string{e.Finished})
 	return b.String()
@@ -140,6 +144,25 @@ func featureLines(fs []ExplainedFeature) []string {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// inputNames lists what a feature at read is computed from: stored columns and
+// windowed features.
+func (p *Plan) inputNames(name string) []string {
+	r, err := p.NewReader([]string{name})
+	if err != nil {
+		return nil // there is no such feature
+	}
+	var names []string
+	for _, c := range r.Columns() {
+		names = append(names, c.Name)
+	}
+	if w := r.Windows(); w != nil {
+		for i := range w.Features() {
+			names = append(names, w.Feature(i).Name)
+		}
+	}
+	return names
 }
 
 // Inputs lists the stored columns that a read of the named feature loads: its

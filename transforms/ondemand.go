@@ -94,7 +94,7 @@ func newOnDemandScope(v *feature.OnDemandView, views []*feature.View, requests [
 	// other, and for the plain names of request fields.
 	c := &compiler{
 		view: &feature.View{Name: v.Name, Features: v.Features}, src: new(feature.Source),
-		nodes: make([]*expr.Node, n), trees: make([]*expr.Expr, n),
+		nodes: make([]*expr.Node, n), aggregates: make([]aggregate, n), trees: make([]*expr.Expr, n),
 	}
 	s := &onDemandScope{
 		c: c, known: make(map[string]OnDemandInput), views: views,

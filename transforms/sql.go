@@ -37,8 +37,13 @@ const (
 // the record; with Latest also record_offset and record_partition. TTLs and
 // sizes are not applied. The session's TimeZone must be UTC.
 //
-// The error is that of an expression which DuckDB has no form for.
+// The error is that of an expression which DuckDB has no form for, or of a
+// windowed feature.
 func SQL(p *Plan, s SQLSettings) (string, error) {
+	if p.Windows != nil {
+		return "", fmt.Errorf("write %s as SQL: feature %s is an aggregate over a window, which is not written as SQL in this version; move the features of single rows to a view of their own to have these",
+			p.View, p.Windows.Features[0].Name)
+	}
 	q := newQuery(p, s)
 	if err := q.check(); err != nil {
 		return "", err

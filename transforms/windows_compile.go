@@ -143,7 +143,10 @@ func (c *compiler) checkPart(i int, key string, n *expr.Node) *expr.Expr {
 // refuse records an error that says what is wrong and, behind a colon, what to
 // write.
 func (c *compiler) refuse(i int, key string, err error) {
-	message, hint, _ := strings.Cut(err.Error(), ": ")
+	message, hint, found := strings.Cut(err.Error(), ": ")
+	if !found {
+		message, hint, _ = strings.Cut(err.Error(), "; ")
+	}
 	c.problem(aggregatePart(i, key), 0, message, hint)
 }
 

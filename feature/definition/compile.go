@@ -31,16 +31,18 @@ type compilation struct {
 	file   loadedFile
 	path   string
 	view   *feature.View
+	from   []int // per feature of the view, which of those that are written
 	source *feature.Source
 	entity *feature.Entity
 
 	about  doubt           // names that are not known here
 	failed map[string]bool // parts that have had their problems
+	told   map[string]bool // what was reported; windows of one feature share their mistakes
 	sure   bool            // nothing was in doubt from the start
 }
 
-func (b *builder) newCompilation(f loadedFile, d *viewDef, v *feature.View, e *feature.Entity, src *feature.Source, path string) *compilation {
-	c := &compilation{b: b, file: f, path: path, view: v, source: src, entity: e, failed: make(map[string]bool)}
+func (b *builder) newCompilation(f loadedFile, d *viewDef, v *feature.View, e *feature.Entity, src *feature.Source, path string, from []int) *compilation {
+	c := &compilation{b: b, file: f, path: path, view: v, from: from, source: src, entity: e, failed: make(map[string]bool), told: make(map[string]bool)}
 	c.about.names = make(map[string]bool)
 	if src == nil {
 		c.source, c.about.all = &feature.Source{Name: d.Source}, true
@@ -67,8 +69,10 @@ func (c *compilation) failWritten(d *viewDef) {
 	// bring more.
 	c.about.all = c.about.all || slices.Contains(names, "") || anyTwice(names) || bad("unnest")
 	for i, name := range names {
-		if at := fmt.Sprintf("features[%d]", i); bad(at) || name == "" || c.view.Features[i].Expr == "" {
-			c.fail(at)
+		x := &c.view.Features[i]
+		c.about.all = c.about.all || bad(fmt.Sprintf("features[%d].windows", c.from[i])) // they make names
+		if bad(fmt.Sprintf("features[%d]", c.from[i])) || name == "" || x.Expr == "" && x.Aggregate == nil {
+			c.fail(fmt.Sprintf("features[%d]", i))
 		}
 	}
 	for _, k := range c.view.Keys {
@@ -115,7 +119,7 @@ func (c *compilation) learn(v *feature.View, parts map[string]string) {
 // anything in doubt.
 func (c *compilation) certain(i int) bool {
 	f := &c.view.Features[i]
-	return !c.failed[fmt.Sprintf("features[%d]", i)] && f.Type.Kind != feature.KindInvalid && !c.mentionsDoubt(f.Expr, make(map[string]bool))
+	return !c.failed[fmt.Sprintf("features[%d]", i)] && f.Type.Kind != feature.KindInvalid && !c.mentionDoubt(texts(f), make(map[string]bool))
 }
 
 // report records what is new and certain, and reports whether any part failed
@@ -137,7 +141,9 @@ func (c *compilation) report(problems []transforms.Problem, parts map[string]str
 			continue
 		}
 		now = append(now, p.Part)
-		if !c.mayFollow(p) {
+		said := fmt.Sprintf("%s %d %s", c.written(p.Part), p.Offset, p.Message)
+		if !c.mayFollow(p) && !c.told[said] {
+			c.told[said] = true
 			c.file.at(c.written(p.Part), p.Offset, p.Message, cmp.Or(p.Hint, "docs/expressions.md lists what can be written"))
 		}
 	}
@@ -237,7 +243,19 @@ func (c *compilation) mayFollow(p transforms.Problem) bool {
 	if isKey && slices.ContainsFunc(c.entity.JoinKeys, func(j feature.Field) bool { return j.Name == key && j.Type.Kind == feature.KindInvalid }) {
 		return !strings.HasPrefix(p.Message, "unknown ")
 	}
-	return !strings.HasPrefix(p.Message, "unknown ") && c.mentionsDoubt(c.text(p.Part), make(map[string]bool))
+	return !strings.HasPrefix(p.Message, "unknown ") && c.mentionDoubt(c.texts(p.Part), make(map[string]bool))
+}
+
+// texts are the expressions of a feature.
+func texts(f *feature.Feature) []string {
+	if a := f.Aggregate; a != nil {
+		return []string{a.Of, a.Filter}
+	}
+	return []string{f.Expr}
+}
+
+func (c *compilation) mentionDoubt(texts []string, seen map[string]bool) bool {
+	return slices.ContainsFunc(texts, func(text string) bool { return c.mentionsDoubt(text, seen) })
 }
 
 func (c *compilation) mentionsDoubt(text string, seen map[string]bool) bool {
@@ -250,7 +268,7 @@ func (c *compilation) mentionsDoubt(text string, seen map[string]bool) bool {
 		}
 		seen[name] = true
 		for i := range c.view.Features {
-			if f := &c.view.Features[i]; f.Name == name && f.Expr != name && c.mentionsDoubt(f.Expr, seen) {
+			if f := &c.view.Features[i]; f.Name == name && f.Expr != name && c.mentionDoubt(texts(f), seen) {
 				return true
 			}
 		}
@@ -258,22 +276,25 @@ func (c *compilation) mentionsDoubt(text string, seen map[string]bool) bool {
 	return false
 }
 
-// text is what a part says.
-func (c *compilation) text(part string) string {
+// texts are what a part says.
+func (c *compilation) texts(part string) []string {
 	if i, ok := featureIndex(part); ok {
-		return c.view.Features[i].Expr
+		return texts(&c.view.Features[i])
 	}
 	for _, k := range c.view.Keys {
 		if part == "keys."+k.JoinKey {
-			return k.Expr
+			return []string{k.Expr}
 		}
 	}
-	return c.view.Where
+	return []string{c.view.Where}
 }
 
 // written is the path of a part in the file: {name: fare} means {name: fare,
-// expr: fare}.
+// expr: fare}, and `windows` makes several features of one.
 func (c *compilation) written(part string) string {
+	if i, ok := featureIndex(part); ok {
+		part = fmt.Sprintf("features[%d]", c.from[i]) + strings.TrimPrefix(part, partOf(part))
+	}
 	at := c.path + "." + part
 	if short, ok := strings.CutSuffix(at, ".expr"); ok && c.file.nodes[at] == nil {
 		return short + ".name"

@@ -69,6 +69,12 @@ func (r *reader) at(path string, offset int, message, hint string) {
 	}
 }
 
+// refuse is at for a value of which no more is to be said.
+func (r *reader) refuse(path string, offset int, message, hint string) {
+	r.at(path, offset, message, hint)
+	r.bad[path] = true
+}
+
 // atKey records an error at a key of the mapping at a path.
 func (r *reader) atKey(path, key, message, hint string) {
 	pairs, _ := pairsOf(r.nodes[path])
@@ -211,6 +217,12 @@ func (r *reader) decodeScalar(n ast.Node, v reflect.Value, path string) {
 			r.fault(n, path, fmt.Sprintf("%s must be a whole number, not %q", last(path), text), "write digits only")
 		}
 		v.SetInt(int64(i))
+	case reflect.Float64:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			r.fault(n, path, fmt.Sprintf("%s must be a number, not %q", last(path), text), "write it like 0.95")
+		}
+		v.SetFloat(x)
 	default:
 		v.SetString(text)
 	}

@@ -133,7 +133,6 @@ var mistakesInViews = []mistake{
 	{"default of a mapping", "default: 1.5", "default: {a: 1}", "22:48", "default of feature last_fare is not a float64\nwrite one value, or a list of them"},
 	{"stated type", "expr: fare, default: 1.5", "expr: fare, type: int64", "22:45", "is stated to be int64"},
 	{"circle", "expr: rate * 2, at: read", "expr: doubled * 2", "24:31", "computed from itself"},
-	{"windows", "expr: fare, default: 1.5", "agg: sum", "22:27", "windowed features are not available"},
 	{
 		"no features",
 		"    features:\n      - {name: last_fare, expr: fare, default: 1.5}\n      - {name: rate, expr: \"fare / nullif(km, 0)\"}\n      - {name: doubled, expr: rate * 2, at: read}\n",
@@ -266,12 +265,12 @@ func TestSchemaListsWhatTheReaderKnows(t *testing.T) {
 	if err != nil || !json.Valid(text) {
 		t.Fatalf("%v", err)
 	}
-	for _, key := range []string{`"on_null_key"`, `"ttl_mode"`, `"enforce"`, `"default"`, `"join_keys"`, `"on_demand_views"`} {
+	for _, key := range []string{`"on_null_key"`, `"ttl_mode"`, `"enforce"`, `"default"`, `"join_keys"`, `"on_demand_views"`, `"windows"`, `"count_distinct"`} {
 		if !strings.Contains(string(text), key) {
 			t.Errorf("the schema lacks %s", key)
 		}
 	}
-	if strings.Contains(string(text), `"windows"`) {
+	if strings.Contains(string(text), `"permissions"`) {
 		t.Error("the schema offers what is not available")
 	}
 }
@@ -281,6 +280,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("project: p\nviews: [{features: [{default: [1, {a: 2}]}]}]")
 	f.Add("- 1\n- {a: *b}")
 	f.Add(onDemandBase)
+	f.Add(windowsBase)
 	f.Add("project: p\non_demand_views: [{name: q, sources: [q, r, r], features: [{name: a, expr: event_time(q)}, {name: a, at: write}]}]")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := load(text)

@@ -53,7 +53,7 @@ type sourceDef struct {
 	Schema           *schemaDef  `yaml:"schema"`
 	Envelope         string      `yaml:"envelope" enum:"cloudevents,debezium"`
 	OnTombstone      string      `yaml:"on_tombstone" enum:"delete,ignore,dead_letter"`
-	EventID          ast.Node    `yaml:"event_id" later:"event ids, which belong to windowed features,"`
+	EventID          string      `yaml:"event_id"`
 }
 
 type schemaDef struct {
@@ -112,9 +112,9 @@ type viewDef struct {
 	Expire          time.Duration     `yaml:"expire"`
 	Features        []featureDef      `yaml:"features" need:"yes"`
 	Unnest          *unnestDef        `yaml:"unnest"`
-	AllowedLateness ast.Node          `yaml:"allowed_lateness" later:"windowed features"`
-	Late            ast.Node          `yaml:"late" later:"windowed features"`
-	Rekey           ast.Node          `yaml:"rekey" later:"windowed features"`
+	AllowedLateness time.Duration     `yaml:"allowed_lateness"`
+	Late            string            `yaml:"late" enum:"drop,dead_letter"`
+	Rekey           bool              `yaml:"rekey"`
 }
 
 type unnestDef struct {
@@ -124,23 +124,24 @@ type unnestDef struct {
 
 type featureDef struct {
 	metaDef
-	Name     string   `yaml:"name" need:"yes"`
-	Expr     string   `yaml:"expr"`
-	Type     string   `yaml:"type"`
-	Length   int      `yaml:"length"`
-	At       string   `yaml:"at" enum:"write,read"`
-	Default  ast.Node `yaml:"default"`
-	Agg      ast.Node `yaml:"agg" later:"windowed features"`
-	Of       ast.Node `yaml:"of" later:"windowed features"`
-	Window   ast.Node `yaml:"window" later:"windowed features"`
-	Windows  ast.Node `yaml:"windows" later:"windowed features"`
-	Hop      ast.Node `yaml:"hop" later:"windowed features"`
-	Offset   ast.Node `yaml:"offset" later:"windowed features"`
-	Filter   ast.Node `yaml:"filter" later:"windowed features"`
-	N        ast.Node `yaml:"n" later:"windowed features"`
-	Q        ast.Node `yaml:"q" later:"windowed features"`
-	K        ast.Node `yaml:"k" later:"windowed features"`
-	Distinct ast.Node `yaml:"distinct" later:"windowed features"`
+	Name    string   `yaml:"name" need:"yes"`
+	Expr    string   `yaml:"expr"`
+	Type    string   `yaml:"type"`
+	Length  int      `yaml:"length"`
+	At      string   `yaml:"at" enum:"write,read"`
+	Default ast.Node `yaml:"default"`
+
+	Agg      string        `yaml:"agg" enum:"count,count_distinct,sum,avg,min,max,var_pop,stddev_pop,first,last,last_n,top_k,quantile"`
+	Of       string        `yaml:"of"`
+	Filter   string        `yaml:"filter"`
+	Window   string        `yaml:"window"` // a duration, or unlimited
+	Windows  []string      `yaml:"windows"`
+	Hop      time.Duration `yaml:"hop"`
+	Offset   time.Duration `yaml:"offset"`
+	N        int           `yaml:"n"`
+	K        int           `yaml:"k"`
+	Q        float64       `yaml:"q"`
+	Distinct bool          `yaml:"distinct"`
 }
 
 type onDemandDef struct {

@@ -49,6 +49,8 @@ func schemaOf(t reflect.Type, enum string) schemaDoc {
 		return schemaDoc{"type": "boolean"}
 	case reflect.Int:
 		return schemaDoc{"type": "integer"}
+	case reflect.Float64:
+		return schemaDoc{"type": "number"}
 	}
 	if enum != "" {
 		return schemaDoc{"type": "string", "enum": strings.Split(enum, ",")}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"millrace/feature"
+	"millrace/transforms"
 )
 
 // pushedEventTime is the name under which pushes carry their event time.
@@ -15,7 +16,7 @@ const pushedEventTime = "event_timestamp"
 
 func (b *builder) source(f loadedFile, d *sourceDef, path string) {
 	b.name(f, path, d.Name, "source", "")
-	s := &feature.Source{Meta: d.meta(), Name: d.Name, Format: feature.FormatJSON, TransformOnWrite: true, EventTime: d.EventTime}
+	s := &feature.Source{Meta: d.meta(), Name: d.Name, Format: feature.FormatJSON, TransformOnWrite: true, EventTime: d.EventTime, EventID: d.EventID}
 	if d.TransformOnWrite != nil {
 		s.TransformOnWrite = *d.TransformOnWrite
 	}
@@ -31,6 +32,7 @@ func (b *builder) source(f loadedFile, d *sourceDef, path string) {
 	}
 	about := b.doubt(f, d, s, hidden, path)
 	b.eventTime(f, s, about, path)
+	b.eventID(f, s, about, path)
 	b.project.Catalog.Sources = append(b.project.Catalog.Sources, s)
 }
 
@@ -73,6 +75,26 @@ func (b *builder) sourceKind(f loadedFile, d *sourceDef, s *feature.Source, path
 		f.at(path, 0, fmt.Sprintf("source %s must be one of kafka, push and request", d.Name), "write one of kafka: {topic: …}, push: {topic: …} and request: {}")
 	}
 	b.topic(f, s, topic)
+}
+
+// eventID checks the field that carries the producer's id of the event.
+func (b *builder) eventID(f loadedFile, s *feature.Source, about *doubt, path string) {
+	field, ok := s.Field(s.EventID)
+	fault := func(offset int, message, hint string) {
+		f.at(path+".event_id", offset, message, hint)
+		s.EventID = ""
+	}
+	switch {
+	case f.nodes[path+".event_id"] == nil:
+	case s.Kind == feature.SourceRequest:
+		fault(0, "event_id is for sources that are stored", "remove it: requests are not counted")
+	case s.EventID == "":
+		fault(-1, "event_id is empty", "name a field, or remove it: every record is an event then")
+	case !ok && !about.all && !about.names[s.EventID]:
+		fault(0, fmt.Sprintf("source %s has no field %s", s.Name, s.EventID), didYouMean(s.EventID, fieldNames(s)))
+	case ok && field.Type.Kind != feature.KindInvalid && (field.Type.IsList() || !slices.Contains(transforms.EventIDKinds(), field.Type.Kind)):
+		fault(0, fmt.Sprintf("event_id names field %s, which is %s", s.EventID, field.Type), "an id is string, bytes, int32 or int64")
+	}
 }
 
 // requestOnly refuses what has no meaning for values that come with a read.

@@ -25,21 +25,23 @@ func (b *builder) view(f loadedFile, d *viewDef, path string) {
 	v.TTLMode = map[string]feature.TTLMode{"report": feature.TTLReport, "ignore": feature.TTLIgnore}[d.TTLMode]
 	b.viewTimes(f, d, path)
 	e, src := b.viewEntity(f, d, path), b.viewSource(f, d, path)
-	b.features(f, d, v, e, path)
+	from := b.features(f, d, v, e, path)
+	b.windowKeys(f, d, v, path)
 	b.keys(f, d, v, e, src, path)
 	b.unnest(f, d, v, src, path)
 	k.Views = append(k.Views, v)
 	if d.Where == "" && f.nodes[path+".where"] != nil {
 		f.at(path+".where", -1, "where is empty", "remove it to keep every row")
 	}
-	c := b.newCompilation(f, d, v, e, src, path)
+	c := b.newCompilation(f, d, v, e, src, path, from)
 	if plan := c.run(); plan != nil {
+		b.windowsOnly(f, plan, path)
 		b.project.Plans[v.Name] = plan
 	}
 	unsure := &doubt{all: slices.Contains(featureNames(v), "") || f.bad[path+".features"], names: make(map[string]bool)}
-	for i := range d.Features {
+	for i, written := range from {
 		if c.certain(i) {
-			b.compiled(f, &d.Features[i], &v.Features[i], fmt.Sprintf("%s.features[%d]", path, i))
+			b.compiled(f, &d.Features[written], &v.Features[i], fmt.Sprintf("%s.features[%d]", path, written))
 		} else {
 			unsure.names[v.Features[i].Name] = true
 		}
@@ -84,13 +86,19 @@ func (b *builder) viewSource(f loadedFile, d *viewDef, path string) *feature.Sou
 	return src
 }
 
-func (b *builder) features(f loadedFile, d *viewDef, v *feature.View, e *feature.Entity, path string) {
+// features adds the features of a view, and returns for each which of those
+// that are written it comes from: `windows` makes several of one.
+func (b *builder) features(f loadedFile, d *viewDef, v *feature.View, e *feature.Entity, path string) (from []int) {
 	seen := make(map[string]bool)
 	for i := range d.Features {
 		x, at := &d.Features[i], fmt.Sprintf("%s.features[%d]", path, i)
-		b.featureName(f, x, v, e, seen, at)
 		out := feature.Feature{Meta: x.meta(), Name: x.Name, Expr: x.Expr}
+		windows := b.windows(f, x, at)
+		if len(windows) == 0 || f.nodes[at+".windows"] == nil {
+			b.featureName(f, x.Name, v, e, seen, at)
+		}
 		switch {
+		case len(windows) > 0:
 		case x.Expr == "" && f.nodes[at+".expr"] == nil:
 			out.Expr = x.Name
 		case x.Expr == "":
@@ -103,27 +111,41 @@ func (b *builder) features(f loadedFile, d *viewDef, v *feature.View, e *feature
 		if x.At == "read" {
 			out.At = feature.PhaseRead
 		}
-		v.Features = append(v.Features, out)
+		for _, w := range windows {
+			one := out
+			one.Aggregate, one.At = &w.aggregate, feature.PhaseRead
+			if w.suffix != "" && x.Name != "" {
+				one.Name = x.Name + "_" + w.suffix
+			}
+			if one.Name != x.Name && suffix.MatchString(w.suffix) {
+				b.featureName(f, one.Name, v, e, seen, at)
+			}
+			v.Features, from = append(v.Features, one), append(from, i)
+		}
+		if len(windows) == 0 {
+			v.Features, from = append(v.Features, out), append(from, i)
+		}
 	}
 	if len(d.Features) == 0 {
 		f.at(path+".features", 0, fmt.Sprintf("view %s has no features", d.Name), "list at least one: {name: last_fare, expr: fare}")
 	}
+	return from
 }
 
 // featureName refuses names that an answer or a finished row has for something
 // else: a row is a flat object of join keys, event time and stored columns.
-func (b *builder) featureName(f loadedFile, x *featureDef, v *feature.View, e *feature.Entity, seen map[string]bool, at string) {
-	b.column(f, at, x.Name, "give the feature another name")
+func (b *builder) featureName(f loadedFile, name string, v *feature.View, e *feature.Entity, seen map[string]bool, at string) {
+	b.column(f, at, name, "give the feature another name")
 	switch {
-	case x.Name == "":
-	case seen[x.Name]:
-		f.at(at+".name", 0, fmt.Sprintf("view %s has feature %s twice", v.Name, x.Name), "remove one of the two, or rename it")
-	case x.Name == pushedEventTime:
-		f.at(at+".name", 0, fmt.Sprintf("feature %s has the name of the time that rows carry", x.Name), "give the feature another name")
-	case e != nil && slices.ContainsFunc(e.JoinKeys, func(j feature.Field) bool { return j.Name == x.Name }):
-		f.at(at+".name", 0, fmt.Sprintf("feature %s has the name of a join key of entity %s", x.Name, e.Name), "answers carry the join keys anyway; remove it, or give it another name")
+	case name == "":
+	case seen[name]:
+		f.at(at+".name", 0, fmt.Sprintf("view %s has feature %s twice", v.Name, name), "remove one of the two, or rename it")
+	case name == pushedEventTime:
+		f.at(at+".name", 0, fmt.Sprintf("feature %s has the name of the time that rows carry", name), "give the feature another name")
+	case e != nil && slices.ContainsFunc(e.JoinKeys, func(j feature.Field) bool { return j.Name == name }):
+		f.at(at+".name", 0, fmt.Sprintf("feature %s has the name of a join key of entity %s", name, e.Name), "answers carry the join keys anyway; remove it, or give it another name")
 	}
-	seen[x.Name] = true
+	seen[name] = true
 }
 
 // keys fills in, for each join key of the entity, the field of its name.

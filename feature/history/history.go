@@ -52,6 +52,15 @@ type ViewState struct {
 	Stored     map[string]string `json:"stored"`  // expression of every stored column
 	Read       map[string]string `json:"read"`    // expression of every feature at read
 	Free       string            `json:"free"`    // what never touches stored data
+
+	Windows map[string]WindowState `json:"windows,omitempty"` // of every windowed feature
+}
+
+// WindowState is what the next version is compared with of a windowed feature.
+type WindowState struct {
+	Counts string `json:"counts"`         // what tiles hold, and which of them a read merges
+	Hash   string `json:"hash"`           // of the state, as tiles carry it
+	Read   string `json:"read,omitempty"` // what decides at read alone
 }
 
 // OnDemandState is what the next version is compared with. Nothing of an
@@ -111,6 +120,9 @@ func Apply(ctx context.Context, meta sinks.Meta, schemas Schemas, p *definition.
 		if err != nil && !errors.Is(err, ErrNothingApplied) {
 			return nil, nil, err
 		}
+		if err := runnable(p); err != nil {
+			return nil, nil, err
+		}
 		next, changes, err := Next(prev, p)
 		if err != nil || len(changes) == 0 {
 			return next, nil, err
@@ -163,6 +175,9 @@ func Open(a *Applied) (*definition.Project, error) {
 	p, err := definition.LoadWith(files, definition.Options{Schemas: pinned(a.Sources)})
 	if err != nil {
 		return nil, fmt.Errorf("the definitions do not load in this version of millrace: %w", err)
+	}
+	if err := runnable(p); err != nil {
+		return nil, err
 	}
 	p.Catalog.Version = a.Version
 	for _, v := range p.Catalog.Views {

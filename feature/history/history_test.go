@@ -3,6 +3,7 @@ package history_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -129,6 +130,64 @@ func TestWhatAChangeMeans(t *testing.T) {
 				t.Errorf("revision %d, generation %d", got.Revision, got.Generation)
 			}
 		})
+	}
+}
+
+// TestWhatAChangeOfWindowsMeans: what tiles hold may be added to and not be
+// changed.
+func TestWhatAChangeOfWindowsMeans(t *testing.T) {
+	windows := []string{
+		"    event_time: at\n", "    event_time: at\n    event_id: id\n", "{name: fare,", "{name: id, type: string}\n      - {name: fare,",
+		"- {name: age", "- {name: n, agg: count, window: 24h}\n      - {name: s, agg: sum, of: rate, filter: fare > 1, window: 1h, hop: 1m}" +
+			"\n      - {name: p, agg: quantile, of: fare, q: 0.5, window: 1h}\n      - {name: age",
+	}
+	first, changes, err := history.Next(nil, project(t, windows...))
+	if err != nil || !strings.Contains(changes[0].Text, "2 stored columns, 3 windowed") {
+		t.Fatal(err, changes)
+	}
+	for _, c := range []struct {
+		name    string
+		replace []string
+		says    string // of a change, or of the refusal
+		refused bool
+	}{
+		{"nothing", nil, "", false},
+		{"white space", []string{"of: rate", "of:   rate"}, "free      services, sources or texts change", false},
+		{"a new aggregate", []string{"- {name: age", "- {name: m, agg: max, of: fare, window: 1h}\n      - {name: age"}, "free      view v: m counts from its first event on", false},
+		{"a new window", []string{"window: 24h}", "window: 24h}\n      - {name: n, agg: count, windows: [1h, 7d]}"}, "free      view v: n_1h, n_7d counts from its first event on", false},
+		{"a removed aggregate", []string{"      - {name: n, agg: count, window: 24h}\n", ""}, "free      view v: n is no longer counted", false},
+		{"what decides at read", []string{"q: 0.5", "q: 0.9"}, "free      view v: p is read in another way", false},
+		{"what becomes of late rows", []string{"where: km > 0", "where: km > 0\n    late: dead_letter"}, "late rows change", false},
+		{"the aggregate", []string{"agg: sum", "agg: avg"}, "changing what s counts", true},
+		{"of", []string{"of: rate", "of: fare"}, "changing what s counts", true},
+		{"a feature that of names", []string{"expr: fare / km", "expr: fare / km * 2"}, "changing what s counts", true},
+		{"filter", []string{"filter: fare > 1", "filter: fare > 2"}, "changing what s counts", true},
+		{"hop", []string{"hop: 1m", "hop: 5m"}, "changing what s counts", true},
+		{"the window", []string{"window: 24h", "window: 12h"}, "changing what n counts", true},
+		{"lateness", []string{"where: km > 0", "where: km > 0\n    allowed_lateness: 2d"}, "changing allowed_lateness", true},
+		{"event id", []string{"    event_id: id\n", ""}, "changing event_id", true},
+		{"rekey", []string{"where: km > 0", "where: km > 0\n    rekey: true"}, "changing rekey", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, changes, err := history.Next(first, project(t, append(slices.Clone(windows), c.replace...)...))
+			if c.refused {
+				if !errors.Is(err, history.ErrNeedsGeneration) || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("refused with %v", err)
+				}
+				return
+			}
+			var texts strings.Builder
+			for _, change := range changes {
+				texts.WriteString(change.String() + "\n")
+			}
+			if err != nil || (c.says == "") != (len(changes) == 0) || !strings.Contains(texts.String(), c.says) {
+				t.Errorf("changes %q, error %v", texts.String(), err)
+			}
+		})
+	}
+	store := new(memory.Store)
+	if _, _, err := history.Apply(context.Background(), store, sinks.NewSchemas(store), project(t, windows...), "ann", now); err == nil || !strings.Contains(err.Error(), "not available in this version") {
+		t.Errorf("windows are applied, though nothing runs them: %v", err)
 	}
 }
 

@@ -122,6 +122,10 @@ func nextView(old ViewState, known bool, v *feature.View, plan *transforms.Plan)
 	if err := sameShape(v.Name, old, now); err != nil {
 		return now, nil, err
 	}
+	windows, err := windowChanges(v.Name, old.Windows, now.Windows)
+	if err != nil {
+		return now, nil, err
+	}
 	before, err := feature.ParseStored(old.Columns)
 	if err != nil {
 		return now, nil, fmt.Errorf("read the stored columns of view %s: %w", v.Name, err)
@@ -151,13 +155,17 @@ func nextView(old ViewState, known bool, v *feature.View, plan *transforms.Plan)
 		changes = append(changes, Change{View: v.Name, Kind: ChangeFree, Text: "at read: " + strings.Join(texts, ", ")})
 	}
 	if old.Free != now.Free {
-		changes = append(changes, Change{View: v.Name, Kind: ChangeFree, Text: "ttl, expiry or defaults change"})
+		changes = append(changes, Change{View: v.Name, Kind: ChangeFree, Text: "ttl, expiry, defaults or what becomes of late rows change"})
 	}
-	return now, changes, nil
+	return now, append(changes, windows...), nil
 }
 
 func newText(p *transforms.Plan) string {
-	return fmt.Sprintf("%d features of %s from source %s, %d stored columns", len(p.View.Features), p.View.Entity, p.View.Source, len(p.Stored.Columns))
+	text := fmt.Sprintf("%d features of %s from source %s, %d stored columns", len(p.View.Features), p.View.Entity, p.View.Source, len(p.Stored.Columns))
+	if p.Windows != nil {
+		text += fmt.Sprintf(", %d windowed", len(p.Windows.Features))
+	}
+	return text
 }
 
 // setColumns records the stored columns with the revision that introduced
@@ -241,7 +249,10 @@ func describe(v *feature.View, p *transforms.Plan) ViewState {
 		s.Shape["field "+f.Name] = fieldText(sf)
 	}
 	for i := range v.Features {
-		if f := &v.Features[i]; f.At == feature.PhaseRead {
+		if f := &v.Features[i]; f.Aggregate != nil {
+			s.Free += defaultText(f)
+			continue
+		} else if f.At == feature.PhaseRead {
 			s.Read[f.Name] = normal(f.Expr)
 		} else {
 			s.Stored[f.Name] = normal(f.Expr) + " as " + f.Type.String()
@@ -254,6 +265,10 @@ func describe(v *feature.View, p *transforms.Plan) ViewState {
 		}
 	}
 	s.Free += fmt.Sprintf("ttl %s mode %d expire %s", v.TTL, v.TTLMode, v.Expire)
+	if v.Late != feature.LateDrop {
+		s.Free += " late rows are dead letters"
+	}
+	describeWindows(&s, v, p)
 	return s
 }
 
