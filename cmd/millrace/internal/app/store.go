@@ -20,6 +20,7 @@ type Store interface {
 	sinks.LetterReader
 	sinks.LetterKeeper
 	sinks.Cells
+	sinks.TileReader
 	sinks.Meta
 	Ping(ctx context.Context) error
 	Close() error
