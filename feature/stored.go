@@ -87,3 +87,20 @@ func (l *Loaded) Reset(q *ViewQuery, n int) {
 	l.Origins = append(l.Origins[:0], make([]StoredOrigin, n)...)
 	l.Arena.Reset()
 }
+
+// TileRange is the tiles of one view and hop that start within a span: at From
+// or later and before To, as in window.Span.
+type TileRange struct {
+	View       string // stored name, view@generation
+	HopSeconds int32  // 0 when windows have no end
+	From, To   int64
+}
+
+// Since says that an aggregate has counted every event of a source partition
+// whose time is Micros or later.
+type Since struct {
+	View      string // stored name, view@generation
+	Partition int32
+	Aggregate uint64 // definition hash
+	Micros    int64
+}

@@ -23,12 +23,13 @@ type Explanation struct {
 type ExplainedValue struct {
 	Value
 
-	Row    int           // in Explanation.Rows; -1 when no row was looked for, and on demand
-	Rows   []int         // the same, of all rows that an on-demand value is computed from
-	Phase  feature.Phase // which half computes the feature
-	Expr   string
-	Inputs []ExplainedInput // what a computed value was made from: stored columns; on demand features, times and request data
-	Why    string           // why the status is not PRESENT; "" if it is
+	Row     int           // in Explanation.Rows; -1 when no row was looked for, and on demand
+	Rows    []int         // the same, of all rows that an on-demand value is computed from
+	Phase   feature.Phase // which half computes the feature
+	Expr    string
+	Inputs  []ExplainedInput  // what a computed value was made from: stored columns and windows; on demand features, times and request data
+	Windows []ExplainedWindow // that the value is or is computed from
+	Why     string            // why the status is not PRESENT; "" if it is
 }
 
 // ExplainedInput is a stored column of the entity's row, or an input of an
@@ -74,7 +75,9 @@ func (s *Service) Explain(ctx context.Context, req *Request, resp *Response) (*E
 		return nil, Errorf(CodeTooManyEntities, "%d entities are given, one can be explained at a time", req.Rows).
 			At("entities", "give one entity")
 	}
-	begin := s.clock()
+	begin, complete := s.clock(), req.Complete
+	req.noting, req.Complete = true, true
+	defer func() { req.noting, req.Complete = false, complete }()
 	if err := s.Lookup(ctx, req, resp); err != nil {
 		return nil, err
 	}
@@ -97,7 +100,7 @@ func (e *Explanation) value(req *Request, resp *Response, output int) ExplainedV
 func (e *Explanation) stored(req *Request, resp *Response, o *Output, value Value, limit ageLimit) ExplainedValue {
 	plan, g := resp.read.groups[o.group].views[o.view].plan, &resp.st.groups[o.group]
 	f := &plan.View.Features[featureIndex(plan.View, o.Feature)]
-	v := ExplainedValue{Value: value, Row: -1, Phase: f.At, Expr: f.Expr}
+	v := ExplainedValue{Value: value, Row: -1, Phase: f.At, Expr: exprOf(plan, o.Feature)}
 	key := int(g.slots[0])
 	if key < 0 {
 		v.Why = "a join key is null"
@@ -106,19 +109,30 @@ func (e *Explanation) stored(req *Request, resp *Response, o *Output, value Valu
 		}
 		return v
 	}
-	l := &g.loaded[o.view]
+	v.Windows, v.Inputs = e.windows(resp, o, key), windowInputs(g, o, key)
+	if o.rowless {
+		v.Why = whyWindows(&v)
+		e.failure(&v, g, o, key)
+		return v
+	}
+	l := g.rows[o.view]
 	v.Row = e.row(plan, g, l, key)
 	if f.At == feature.PhaseRead && l.Found.Get(key) {
 		for _, c := range plan.Inputs(o.Feature) {
-			at := slices.Index(g.query.Views[o.view].Columns, c)
+			at := slices.Index(g.readers[o.view].Columns(), c)
 			v.Inputs = append(v.Inputs, ExplainedInput{Name: c.Name, Column: &l.Columns[at], Row: key})
 		}
 	}
 	v.Why = e.why(&v, limit)
+	e.failure(&v, g, o, key)
+	return v
+}
+
+// failure explains a value that could not be computed.
+func (e *Explanation) failure(v *ExplainedValue, g *groupState, o *Output, key int) {
 	if message, failed := g.readers[o.view].Failure(o.nth, key); failed && v.Status == StatusError {
 		v.Why = "computing it failed: " + message
 	}
-	return v
 }
 
 // row returns the place in Rows of the row of a view under a key: it is one row,

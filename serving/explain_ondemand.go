@@ -25,6 +25,7 @@ func (e *Explanation) onDemand(req *Request, resp *Response, o *Output) Explaine
 		if x.Row >= 0 && !slices.Contains(v.Rows, x.Row) {
 			v.Rows = append(v.Rows, x.Row)
 		}
+		v.Windows = append(v.Windows, x.Windows...)
 		if x.Why != "" {
 			whys.WriteString("; " + in.String() + ": " + x.Why)
 		}
@@ -56,7 +57,7 @@ func (e *Explanation) input(req *Request, resp *Response, n, at int) ExplainedVa
 		x.Why = "a join key is null"
 		return x
 	}
-	l := &g.loaded[in.view]
+	l := g.rows[in.view]
 	x.Row = e.row(resp.read.groups[d.group].views[in.view].plan, g, l, int(key))
 	if !l.Found.Get(int(key)) {
 		x.Why = "nothing is stored for the entity"

@@ -22,9 +22,12 @@ type state struct {
 
 // groupState is the part of a state that belongs to one group.
 type groupState struct {
-	query   feature.Query
-	loaded  []feature.Loaded
+	query   feature.Query     // of the views that need stored rows
+	loaded  []feature.Loaded  // parallel to its views
+	rows    []*feature.Loaded // parallel to the group's views: one of loaded, or without
+	without feature.Loaded    // no row for any key
 	readers []*transforms.Reader
+	windows windowsState
 	columns []feature.Column // the join keys of the request, gathered
 	slots   []int32          // per row of the request: index of its key, -1 for a null key
 	index   map[string]int32
@@ -48,8 +51,15 @@ func (r *Read) newState() (*state, error) {
 				return nil, fmt.Errorf("prepare the read half of %s: %w", w.plan.View.Name, err)
 			}
 			s.readers = append(s.readers, reader)
+			if !w.needsRow(reader) {
+				s.rows = append(s.rows, &s.without)
+				continue
+			}
+			s.rows = append(s.rows, &s.loaded[len(s.query.Views)])
 			s.query.Views = append(s.query.Views, feature.ViewQuery{View: w.plan.View.StoredName(), Columns: reader.Columns()})
 		}
+		s.loaded = s.loaded[:len(s.query.Views)]
+		s.windows.init(g, s.readers)
 	}
 	if err := r.newOnDemandStates(st); err != nil {
 		return nil, err
@@ -104,14 +114,31 @@ func (s *Service) Lookup(ctx context.Context, req *Request, resp *Response) *Err
 	ctx, cancel := context.WithTimeout(ctx, s.timeout(req))
 	defer cancel()
 	now := s.clock()
+	whole, err := s.wholeness(ctx, req, st, now)
+	if err != nil {
+		return s.fail(ctx, err)
+	}
 	if err := s.read(ctx, req, st, now); err != nil {
 		// The state is not pooled again: a store that broke its word may still
 		// be writing into it.
 		return s.fail(ctx, err)
 	}
-	resp.fill(req, st, now.UnixMicro())
+	resp.fill(req, st, now.UnixMicro(), whole)
 	s.countValues(resp)
 	return nil
+}
+
+// wholeness returns what tells complete windows, if the request asks for it and
+// reads any; else nil.
+func (s *Service) wholeness(ctx context.Context, req *Request, st *state, now time.Time) (*sinceTable, error) {
+	if req.Complete {
+		for i := range st.groups {
+			if len(st.groups[i].windows.ranges) > 0 {
+				return s.sincesAt(ctx, now)
+			}
+		}
+	}
+	return nil, nil //nolint:nilnil // nothing is asked
 }
 
 func (s *Service) timeout(req *Request) time.Duration {
@@ -140,13 +167,43 @@ func (s *Service) read(ctx context.Context, req *Request, st *state, now time.Ti
 
 func (s *Service) readGroup(ctx context.Context, req *Request, st *state, i int, now time.Time) error {
 	g := &st.groups[i]
-	if len(g.query.Views) == 0 {
+	if len(g.readers) == 0 {
 		return nil // its on-demand views need nothing stored
 	}
 	g.collectKeys(req, req.read.groups[i].keys)
 	if len(g.query.Keys) == 0 {
 		return nil
 	}
+	g.windows.reset(len(g.query.Keys), now.UnixMicro(), req.noting)
+	g.without.Reset(&feature.ViewQuery{}, len(g.query.Keys))
+	if err := s.readStored(ctx, g); err != nil {
+		return err
+	}
+	if fault := g.windows.fault; fault != nil && s.events.TileFailed != nil {
+		s.events.TileFailed(fault)
+	}
+	for v, reader := range g.readers {
+		reader.Run(g.rows[v], now.UnixMicro())
+	}
+	return nil
+}
+
+// readStored reads rows and tiles, at the same time when there are both.
+func (s *Service) readStored(ctx context.Context, g *groupState) error {
+	switch {
+	case len(g.windows.ranges) == 0:
+		return s.readRows(ctx, g)
+	case len(g.query.Views) == 0:
+		return s.readTiles(ctx, g)
+	}
+	var wait sync.WaitGroup
+	wait.Go(func() { g.windows.err = s.readTiles(ctx, g) })
+	err := s.readRows(ctx, g)
+	wait.Wait()
+	return errors.Join(err, g.windows.err)
+}
+
+func (s *Service) readRows(ctx context.Context, g *groupState) error {
 	begin := s.clock()
 	if err := s.store.Read(ctx, &g.query, g.loaded); err != nil {
 		return fmt.Errorf("read entities of %s: %w", g.query.Entity, err)
@@ -154,9 +211,6 @@ func (s *Service) readGroup(ctx context.Context, req *Request, st *state, i int,
 	g.took = s.clock().Sub(begin)
 	if s.events.StoreRead != nil {
 		s.events.StoreRead(len(g.query.Keys), g.took)
-	}
-	for v, reader := range g.readers {
-		reader.Run(&g.loaded[v], now.UnixMicro())
 	}
 	return nil
 }

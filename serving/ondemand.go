@@ -33,7 +33,8 @@ type onDemand struct {
 	features []string
 	inputs   []onDemandInput // parallel to its reader's Inputs
 	of       [][]int         // per feature, indices of inputs
-	views    [][]int         // per feature, the views of the group that it is computed from
+	views    [][]int         // per feature, the views of the group whose rows it is computed from
+	windows  [][]int         // per feature, the hidden outputs with windows that it is computed from
 	defaults []bool          // per feature, whether it has a default
 }
 
@@ -79,6 +80,7 @@ func (c *readCompiler) addInputs(i int) error {
 			at.index = c.wantContext(in)
 		case transforms.InputEventTime:
 			at.view = c.wantView(&c.read.groups[o.group], in.Source)
+			c.read.groups[o.group].views[at.view].time = true
 		case transforms.InputFeature:
 			at.index = c.wantHidden(o, in)
 			at.view = c.read.hidden[at.index].view
@@ -86,15 +88,28 @@ func (c *readCompiler) addInputs(i int) error {
 		o.inputs = append(o.inputs, at)
 	}
 	for n := range o.features {
-		var views []int
-		for _, in := range reader.InputsOf(n) {
-			if o.inputs[in].kind != transforms.InputRequest {
-				indexOrAppend(&views, o.inputs[in].view)
-			}
-		}
-		o.of, o.views = append(o.of, reader.InputsOf(n)), append(o.views, views)
+		o.of = append(o.of, reader.InputsOf(n))
 	}
 	return nil
+}
+
+// finish fills in what is known once its inputs are.
+func (o *onDemand) finish(hidden []hiddenOutput, st *state) {
+	g := &st.groups[o.group]
+	for n := range o.features {
+		var views, windows []int
+		for _, at := range o.of[n] {
+			in := &o.inputs[at]
+			if in.kind == transforms.InputFeature && len(hidden[in.index].fromWindows(g)) > 0 {
+				windows = append(windows, in.index)
+			}
+			rowless := in.kind == transforms.InputFeature && hidden[in.index].rowless
+			if in.kind != transforms.InputRequest && !rowless {
+				indexOrAppend(&views, in.view)
+			}
+		}
+		o.views, o.windows = append(o.views, views), append(o.windows, windows)
+	}
 }
 
 func (c *readCompiler) wantContext(in transforms.OnDemandInput) int {
@@ -199,7 +214,7 @@ func (r *Response) computeOnDemand(req *Request) {
 // eventTimes fills dst with the event time of a view's row for every row of the
 // request: null where there is no such row.
 func (g *groupState) eventTimes(dst *feature.Column, view, rows int) *feature.Column {
-	l := &g.loaded[view]
+	l := g.rows[view]
 	dst.Truncate(0)
 	dst.Resize(rows)
 	for row, key := range g.slots {
@@ -280,7 +295,11 @@ func (r *Response) onDemandValue(o *Output, row int) Value {
 	s, d := &r.st.onDemand[o.onDemand], &r.read.onDemand[o.onDemand]
 	c := s.cells[o.nth*r.Rows+row]
 	v := Value{Status: c.status, Origin: c.origin, Row: row}
-	v.HasTime, v.EventMicros = r.st.groups[d.group].oldest(d.views[o.nth], row)
+	g := &r.st.groups[d.group]
+	v.HasTime, v.EventMicros = g.oldest(d.views[o.nth], row)
+	if windows := d.windows[o.nth]; len(windows) > 0 && g.slots[row] >= 0 {
+		v.addWindows(r, g, windows, int(g.slots[row]))
+	}
 	switch c.origin {
 	case OriginStored, OriginComputed:
 		v.Column = s.reader.Column(o.nth)
@@ -291,6 +310,21 @@ func (r *Response) onDemandValue(o *Output, row int) Value {
 	return v
 }
 
+// addWindows takes what is known of the windows of hidden outputs into v.
+func (v *Value) addWindows(r *Response, g *groupState, hidden []int, key int) {
+	for _, i := range hidden {
+		h := &r.read.hidden[i]
+		if h.rowless {
+			if found, micros := h.windowsTime(g, key); found && (!v.HasTime || micros < v.EventMicros) {
+				v.HasTime, v.EventMicros = true, micros
+			}
+		}
+		if r.sinces != nil && v.Complete != CompleteNo {
+			v.Complete = h.complete(g, key)
+		}
+	}
+}
+
 // oldest is the least event time among the rows of views for a row of the
 // request; false if there are none.
 func (g *groupState) oldest(views []int, row int) (found bool, micros int64) {
@@ -299,7 +333,7 @@ func (g *groupState) oldest(views []int, row int) (found bool, micros int64) {
 	}
 	key := int(g.slots[row])
 	for _, v := range views {
-		if l := &g.loaded[v]; l.Found.Get(key) && (!found || l.Origins[key].EventMicros < micros) {
+		if l := g.rows[v]; l.Found.Get(key) && (!found || l.Origins[key].EventMicros < micros) {
 			found, micros = true, l.Origins[key].EventMicros
 		}
 	}

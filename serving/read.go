@@ -45,6 +45,7 @@ type Output struct {
 	dflt     *feature.Column
 	origin   Origin // of a value that is there
 	missing  int    // index of its stored column in the view's query; -1 if computed
+	rowless  bool   // it is made of windows alone, and needs no stored row
 }
 
 // group is the part of a read that one store read answers: views of one entity
@@ -58,6 +59,17 @@ type group struct {
 type wantedView struct {
 	plan     *transforms.Plan
 	features []string
+	time     bool // an on-demand view asks for the time of its row
+}
+
+// needsRow reports whether the stored row is to be read.
+func (w *wantedView) needsRow(r *transforms.Reader) bool {
+	for i := range w.features {
+		if r.NeedsRow(i) {
+			return true
+		}
+	}
+	return w.time
 }
 
 // Columns lists the entity columns that a request must bring, with the types
@@ -194,6 +206,9 @@ func (c *readCompiler) finish(st *state) {
 	for i := range c.read.hidden {
 		c.read.hidden[i].finish(st)
 	}
+	for i := range c.read.onDemand {
+		c.read.onDemand[i].finish(c.read.hidden, st)
+	}
 }
 
 func (o *Output) finish(st *state) {
@@ -202,7 +217,8 @@ func (o *Output) finish(st *state) {
 		return
 	}
 	reader := st.groups[o.group].readers[o.view]
-	if reader.Computed(o.nth) {
+	o.rowless = !reader.NeedsRow(o.nth)
+	if o.rowless || reader.Computed(o.nth) {
 		return
 	}
 	o.origin = OriginStored

@@ -20,14 +20,17 @@ type Request struct {
 	Context []feature.Column
 	Rows    int
 	Timeout time.Duration // 0 takes the service's
+	// Complete asks whether windows are complete: Value.Complete.
+	Complete bool
 
+	noting bool // tiles are to be explained
 	read   *Read
 	maxAge []time.Duration // parallel to read.aliases; 0 is none
 }
 
 // Reset makes r an empty request for read.
 func (r *Request) Reset(read *Read) {
-	r.read, r.Rows, r.Timeout = read, 0, 0
+	r.read, r.Rows, r.Timeout, r.Complete, r.noting = read, 0, 0, false, false
 	r.Columns = resized(r.Columns, len(read.columns))
 	for i := range r.Columns {
 		r.Columns[i].Reset(read.columns[i].Type)

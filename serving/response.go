@@ -15,6 +15,7 @@ type Response struct {
 	read   *Read
 	st     *state
 	counts [Statuses]int
+	sinces *sinceTable // nil unless completeness was asked for
 }
 
 // cell is what is known of one output for one distinct key.
@@ -30,8 +31,9 @@ type Value struct {
 	Row         int
 	Status      Status
 	Origin      Origin
-	HasTime     bool  // the entity has a row of the view, or of one that the value is computed from
-	EventMicros int64 // of that row; the oldest of several
+	HasTime     bool  // the entity has a row of the view, or of one that the value is computed from; or a window has a tile
+	EventMicros int64 // of that row, or the start of the window's last tile; the oldest of several
+	Complete    Completeness
 }
 
 // Release gives back what the response points into. It is harmless to repeat.
@@ -55,8 +57,14 @@ func (r *Response) Value(output, row int) Value {
 	}
 	c := r.st.cells[r.st.starts[output]+int(key)]
 	v := Value{Status: c.status, Origin: c.origin, Row: int(key)}
-	if c.status != StatusNotFound {
-		v.HasTime, v.EventMicros = true, g.loaded[o.view].Origins[key].EventMicros
+	switch {
+	case o.rowless:
+		v.HasTime, v.EventMicros = o.windowsTime(g, int(key))
+	case c.status != StatusNotFound:
+		v.HasTime, v.EventMicros = true, g.rows[o.view].Origins[key].EventMicros
+	}
+	if r.sinces != nil {
+		v.Complete = o.complete(g, int(key))
 	}
 	switch c.origin {
 	case OriginStored, OriginComputed:
@@ -78,7 +86,12 @@ func (o *Output) withoutKey() Value {
 }
 
 // fill decides the status and origin of every output for every distinct key.
-func (r *Response) fill(req *Request, st *state, nowMicros int64) {
+func (r *Response) fill(req *Request, st *state, nowMicros int64, sinces *sinceTable) {
+	if r.sinces = sinces; sinces != nil {
+		for i := range st.groups {
+			st.groups[i].windows.judge(sinces)
+		}
+	}
 	r.read, r.st, r.Rows, r.NowMicros = req.read, st, req.Rows, nowMicros
 	st.cells = st.cells[:0]
 	for i := range r.read.outputs {
@@ -118,7 +131,10 @@ func (o *Output) limit(maxAge time.Duration) ageLimit {
 }
 
 func (o *Output) cell(g *groupState, key int, limit ageLimit, nowMicros int64) cell {
-	l := &g.loaded[o.view]
+	if o.rowless {
+		return o.windowsCell(g, key)
+	}
+	l := g.rows[o.view]
 	if !l.Found.Get(key) || (o.missing >= 0 && l.Missing[o.missing].Get(key)) {
 		return o.without(StatusNotFound)
 	}

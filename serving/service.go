@@ -51,6 +51,13 @@ type Events struct {
 	// StoreRead is called once per store read with the number of distinct
 	// entities and its duration; concurrently when a lookup makes several.
 	StoreRead func(entities int, took time.Duration)
+	// TileRead is called once per read of windows with the number of tiles and
+	// its duration; concurrently when a lookup makes several.
+	TileRead func(tiles int, took time.Duration)
+	// TileFailed is called once per read in which windows have failed because a
+	// tile is damaged or there are too many; it names view and hop. It may be
+	// called concurrently.
+	TileFailed func(err error)
 	// Unencodable is called with the number of values that were answered as null
 	// because JSON cannot hold them: NaN, infinities, times beyond year 9999.
 	Unencodable func(n int)
@@ -65,6 +72,7 @@ type Settings struct {
 	Plans    map[string]*transforms.Plan         // by view name
 	OnDemand map[string]*transforms.OnDemandPlan // by on-demand view name
 	Store    Store
+	Tiles    Tiles // what windows are merged from; without it, lookups of windowed features fail
 	Limits   Limits
 	Clock    func() time.Time // "now" of ages and read expressions; default time.Now
 	Events   Events
@@ -76,6 +84,8 @@ type Settings struct {
 // Service answers lookups. It is safe for concurrent use.
 type Service struct {
 	store       Store
+	tiles       Tiles
+	sinces      sinceCache
 	limits      Limits
 	clock       func() time.Time
 	events      Events
@@ -107,11 +117,14 @@ func New(s Settings) (*Service, error) {
 	if s.Clock == nil {
 		s.Clock = time.Now
 	}
+	if s.Tiles == nil {
+		s.Tiles = noTiles{}
+	}
 	if s.Unavailable == nil {
 		s.Unavailable = func(error) bool { return true }
 	}
 	svc := &Service{
-		store: s.Store, limits: s.Limits.withDefaults(), clock: s.Clock, events: s.Events, unavailable: s.Unavailable,
+		store: s.Store, tiles: s.Tiles, limits: s.Limits.withDefaults(), clock: s.Clock, events: s.Events, unavailable: s.Unavailable,
 	}
 	svc.slots = make(chan struct{}, svc.limits.Concurrency)
 	if err := svc.Swap(s.Catalog, s.Plans, s.OnDemand); err != nil {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"millrace/feature"
 )
 
 // Sinces keeps from when on aggregates are complete: an aggregate that a live
@@ -22,14 +24,8 @@ type Sinces struct{ meta Meta }
 // NewSinces returns Sinces kept in meta. It is safe for concurrent use.
 func NewSinces(meta Meta) *Sinces { return &Sinces{meta: meta} }
 
-// Since says that an aggregate has counted every event of a source partition
-// whose time is Micros or later.
-type Since struct {
-	View      string // stored name, view@generation
-	Partition int32
-	Aggregate uint64 // definition hash
-	Micros    int64
-}
+// Since says from when on an aggregate is complete.
+type Since = feature.Since
 
 // sinceEntry is the JSON of one (view, partition): microseconds by the hash in
 // hex, because people's tools round numbers of 64 bits.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"millrace/feature"
 )
 
 // TileID names one tile.
@@ -71,13 +73,8 @@ type TileReader interface {
 	ReadWindows(ctx context.Context, entity string, keys []string, ranges []TileRange, dst *WindowSet) error
 }
 
-// TileRange is the tiles of one view and hop that start within a span: at From
-// or later and before To, as in window.Span.
-type TileRange struct {
-	View       string
-	HopSeconds int32
-	From, To   int64
-}
+// TileRange is the tiles of one view and hop that start within a span.
+type TileRange = feature.TileRange
 
 // keepBytes is the largest state whose memory is kept for the next read.
 const keepBytes = 64 << 10

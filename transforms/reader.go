@@ -28,7 +28,8 @@ type readOut struct {
 	column   int   // index in wanted, or -1
 	windowed int   // of the WindowReader, or -1
 	output   int   // of the program, when both are -1
-	from     []int // then: windowed features that it is computed from
+	from     []int // windowed features that it is or is computed from
+	row      bool  // it is made of the stored row: of a column of it, or of its time
 }
 
 // NewReader makes a Reader for features, each a name of one of the view's
@@ -62,19 +63,25 @@ func (p *Plan) NewReader(features []string) (*Reader, error) {
 			return nil, fmt.Errorf("read view %s: it has no feature %s", p.View.Name, name)
 		}
 		if f := p.features[i]; f.stored >= 0 {
-			r.outs = append(r.outs, readOut{column: want(f.stored), windowed: -1})
+			r.outs = append(r.outs, readOut{column: want(f.stored), windowed: -1, row: true})
 			continue
 		} else if f.windowed >= 0 {
-			r.outs = append(r.outs, readOut{column: -1, windowed: wantWindow(f.windowed)})
+			w := wantWindow(f.windowed)
+			r.outs = append(r.outs, readOut{column: -1, windowed: w, from: []int{w}})
 			continue
 		}
 		tree := p.features[i].tree
 		out := readOut{column: -1, windowed: -1, output: len(trees)}
-		for _, slot := range expr.Compile([]*expr.Expr{tree}).Slots() {
+		program := expr.Compile([]*expr.Expr{tree})
+		out.row = program.ReadsEventTime()
+		for _, slot := range program.Slots() {
 			if slot < first {
 				out.from = append(out.from, wantWindow(slot))
+			} else {
+				out.row = true
 			}
 		}
+		out.row = out.row || len(out.from) == 0 // a constant is a fact about rows, too
 		r.outs = append(r.outs, out)
 		trees = append(trees, tree)
 	}
@@ -106,6 +113,14 @@ func (r *Reader) Computed(i int) bool { return r.outs[i].column < 0 && r.outs[i]
 
 // Windowed returns which feature of Windows the i-th is; false when it is none.
 func (r *Reader) Windowed(i int) (int, bool) { return r.outs[i].windowed, r.outs[i].windowed >= 0 }
+
+// FromWindows lists the features of Windows that the i-th feature is or is
+// computed from. It is not to be changed.
+func (r *Reader) FromWindows(i int) []int { return r.outs[i].from }
+
+// NeedsRow reports whether the i-th feature is made of the stored row. One that
+// is made of windows alone has a value where no row is stored.
+func (r *Reader) NeedsRow(i int) bool { return r.outs[i].row }
 
 // Run computes the features for every row of l at nowMicros. l must hold
 // Columns, and Windows the windows of the same rows; results are valid until

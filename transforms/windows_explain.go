@@ -50,7 +50,7 @@ func explainWindows(p *Plan) *ExplainedWindows {
 	for i := range ws.Features {
 		f := &ws.Features[i]
 		x := ExplainedWindow{
-			Name: f.Name, Type: f.Type.String(), Aggregate: aggregateText(p.View.Features[f.at].Aggregate),
+			Name: f.Name, Type: f.Type.String(), Aggregate: AggregateText(p.View.Features[f.at].Aggregate),
 			Window: Duration(f.Window.Length), Tiles: f.Window.Tiles(),
 		}
 		if f.Window.Hop > 0 {
@@ -77,8 +77,8 @@ func kept(ttl time.Duration) string {
 	return Duration(ttl)
 }
 
-// aggregateText is an aggregate as SQL would have it.
-func aggregateText(a *feature.Aggregate) string {
+// AggregateText is an aggregate as SQL would have it.
+func AggregateText(a *feature.Aggregate) string {
 	args := []string{"*"}
 	if a.Of != "" {
 		args[0] = a.Of

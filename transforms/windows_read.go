@@ -51,12 +51,13 @@ type hopReader struct {
 	segments []segment     // parallel to cuts; the last one is behind everything
 	decoded  *window.Tile
 	merged   *window.Tile
-	failed   bool // a tile of the row could not be read
+	failed   string // why the windows of the row have no value
 }
 
 type segment struct {
-	tile *window.Tile
-	used bool // in this row
+	tile   *window.Tile
+	used   bool  // in this row
+	newest int64 // start of its last tile, if it is used
 }
 
 // windowResult is the values of one feature.
@@ -65,6 +66,7 @@ type windowResult struct {
 	failed map[int]string // rows that failed, and why
 	lacks  feature.Bitmap // rows of which a tile lacks the state
 	found  feature.Bitmap // rows with a tile in the window
+	newest []int64        // start of the last of these tiles
 }
 
 // with returns w, or a new one when it is nil, with feature i of ws besides.
@@ -119,6 +121,7 @@ func (w *WindowReader) Reset(rows int, nowMicros int64) {
 		r.column.Resize(rows)
 		clear(r.failed)
 		r.lacks, r.found = r.lacks.Resize(0).Resize(rows), r.found.Resize(0).Resize(rows)
+		r.newest = append(r.newest[:0], make([]int64, rows)...)
 	}
 	for i := range w.hops {
 		h := &w.hops[i]
@@ -147,7 +150,7 @@ func (w *WindowReader) Reset(rows int, nowMicros int64) {
 }
 
 func (h *hopReader) clear() {
-	h.failed = false
+	h.failed = ""
 	for i := range h.segments {
 		h.segments[i].used = false
 	}
@@ -174,15 +177,19 @@ func (w *WindowReader) Add(hop int, start int64, tile []byte) error {
 	}
 	if !s.used {
 		s.tile.Reset(window.Fence{})
-		s.used = true
+		s.used, s.newest = true, start
 	}
+	s.newest = max(s.newest, start)
 	if err := h.decoded.Decode(tile, window.Fence{}); err != nil {
-		h.failed = true
+		h.failed = "a tile of it could not be read"
 		return err //nolint:wrapcheck // says already what is wrong; the caller knows of which row
 	}
 	s.tile.Merge(h.decoded)
 	return nil
 }
+
+// Refuse makes the features of range h fail in the current row, and says why.
+func (w *WindowReader) Refuse(hop int, why string) { w.hops[hop].failed = why }
 
 // EndRow makes the features of a row of the tiles that were added since the row
 // before ended.
@@ -214,25 +221,27 @@ func (h *hopReader) merge(s window.Span) {
 	}
 }
 
-func (h *hopReader) touched(s window.Span) bool {
-	for i := range len(h.cuts) - 1 {
+// newest is the start of the last tile in a window; false if it has none.
+func (h *hopReader) newest(s window.Span) (start int64, ok bool) {
+	for i := len(h.cuts) - 2; i >= 0; i-- {
 		if h.segments[i].used && s.From <= h.cuts[i] && h.cuts[i] < s.To {
-			return true
+			return h.segments[i].newest, true
 		}
 	}
-	return false
+	return 0, false
 }
 
 func (w *WindowReader) finish(h *hopReader, k, f, row int) {
 	r := &w.results[f]
-	if h.touched(h.spans[k]) {
+	if start, ok := h.newest(h.spans[k]); ok {
 		r.found.Set(row)
+		r.newest[row] = start
 	}
 	if h.merged.Lacks(h.states[k]) {
 		r.lacks.Set(row)
 	}
-	if h.failed {
-		r.fail(row, "a tile of it could not be read")
+	if h.failed != "" {
+		r.fail(row, h.failed)
 		return
 	}
 	outcome := h.merged.FinalizeAs(h.states[k], &w.features[f].Spec, &r.column, row)
@@ -265,3 +274,18 @@ func (w *WindowReader) Lacks(i, row int) bool { return w.results[i].lacks.Get(ro
 
 // Found reports whether the window of the i-th feature has any tile in a row.
 func (w *WindowReader) Found(i, row int) bool { return w.results[i].found.Get(row) }
+
+// Newest returns the start of the last tile in the window of the i-th feature in
+// a row: its events are at most one hop newer. There is none without a tile,
+// nor for a window without end.
+func (w *WindowReader) Newest(i, row int) (micros int64, ok bool) {
+	if w.features[i].Window.Unlimited || !w.results[i].found.Get(row) {
+		return 0, false
+	}
+	return w.results[i].newest[row], true
+}
+
+// Range is which of Ranges the i-th feature is made of.
+func (w *WindowReader) Range(i int) int {
+	return slices.IndexFunc(w.hops, func(h hopReader) bool { return slices.Contains(h.features, i) })
+}

@@ -77,6 +77,10 @@ var rules = []rule{
 		instead: "serving owns serving.Store and tells what happens through serving.Events; connect implementations in cmd/millrace",
 	},
 	{
+		pkg: "serving/servingtest", ours: []string{"feature", "transforms", "transforms/window", "serving"},
+		instead: "a store for tests keeps what serving.Store and serving.Tiles ask for, and counts windows with the writer's own code",
+	},
+	{
 		pkg: "serving/*", ours: []string{"feature", "transforms", "serving"},
 		instead: "a transport calls serving.Service and knows nothing behind it; connect in cmd/millrace",
 	},

@@ -64,8 +64,9 @@ type instruments struct {
 	lastCommit              prometheus.Gauge
 	requests, values        *prometheus.CounterVec
 	requestDuration         *prometheus.HistogramVec
-	storeReads              prometheus.Histogram
-	entities, unencodable   prometheus.Counter
+	storeReads, tileReads   prometheus.Histogram
+	entities, tiles         prometheus.Counter
+	unencodable             prometheus.Counter
 	storeConcurrency        prometheus.Gauge
 	catalogVersion          prometheus.Gauge
 	buildInfo               *prometheus.GaugeVec
@@ -118,6 +119,8 @@ func (i *instruments) addServing() {
 	i.values = counters("serving", "values_total", "Values served.", labelStatus)
 	i.unencodable = counter("serving", "unencodable_values_total", "Values answered as null because JSON cannot hold them: NaN, infinities, far times.")
 	i.storeReads = prometheus.NewHistogram(histogramOpts("serving", "store_read_duration_seconds", "One read of the online store.", durationBuckets()))
+	i.tiles = counter("serving", "tiles_total", "Tiles merged into windows.")
+	i.tileReads = prometheus.NewHistogram(histogramOpts("serving", "tile_read_duration_seconds", "Reading and merging the windows of a lookup's entities.", durationBuckets()))
 }
 
 func (i *instruments) addProcess() {
@@ -132,7 +135,7 @@ func (i *instruments) all() []prometheus.Collector {
 		i.lagRecords, i.lagSeconds, i.buffered,
 		i.rows, i.received, i.superseded, i.absent, i.rejected, i.freshness, i.eventAge,
 		i.commits, i.commitFailures, i.lastCommit,
-		i.requests, i.values, i.requestDuration, i.storeReads, i.entities, i.unencodable,
+		i.requests, i.values, i.requestDuration, i.storeReads, i.tileReads, i.entities, i.tiles, i.unencodable,
 		i.storeConcurrency, i.catalogVersion, i.buildInfo,
 	}
 }

@@ -123,6 +123,12 @@ func (m *Metrics) StoreRead(entities int, took time.Duration) {
 	m.i.storeReads.Observe(took.Seconds())
 }
 
+// TileRead observes one read of windows by the read API, of so many tiles.
+func (m *Metrics) TileRead(tiles int, took time.Duration) {
+	m.i.tiles.Add(float64(tiles))
+	m.i.tileReads.Observe(took.Seconds())
+}
+
 // Unencodable counts values answered as null because JSON cannot hold them.
 func (m *Metrics) Unencodable(n int) { m.i.unencodable.Add(float64(n)) }
 

@@ -21,6 +21,7 @@ func touchAll(m *telemetry.Metrics) {
 	m.Request("lookup", 200, time.Millisecond)
 	m.Values("PRESENT", 2)
 	m.StoreRead(3, time.Millisecond)
+	m.TileRead(5, time.Millisecond)
 	m.Unencodable(1)
 	t := m.Topic("trips")
 	t.Batch(10, 1000, 12)
@@ -192,6 +193,8 @@ func TestMetricsHoldWhatTheyAreTold(t *testing.T) {
 		{"millrace_serving_entities_total", nil, 6},
 		{"millrace_serving_values_total", []string{"PRESENT"}, 4},
 		{"millrace_serving_store_read_duration_seconds", nil, 2},
+		{"millrace_serving_tiles_total", nil, 10},
+		{"millrace_serving_tile_read_duration_seconds", nil, 2},
 		{"millrace_serving_unencodable_values_total", nil, 2},
 		{"millrace_catalog_version", nil, 7},
 		{"millrace_store_concurrency_limit", nil, 256},

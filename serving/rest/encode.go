@@ -241,3 +241,6 @@ func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b
 
 // int appends an integer.
 func (e *encoder) int(v int64) { e.out = strconv.AppendInt(e.out, v, 10) }
+
+// bool appends true or false.
+func (e *encoder) bool(v bool) { e.out = strconv.AppendBool(e.out, v) }

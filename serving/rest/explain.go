@@ -66,21 +66,26 @@ func (c *call) encodeExplained(e *serving.Explanation, output int) {
 		}
 		b.raw(`}`)
 	}
+	if len(v.Windows) > 0 {
+		c.encodeWindows(v.Windows)
+	}
 	if len(v.Rows) > 0 { // computed on demand
 		b.raw(`,"rows":[`)
 		for i, row := range v.Rows {
 			b.comma(i)
 			b.int(int64(row))
 		}
-		b.raw(`],"event_time":`)
-		c.encodeEventTime(v.Value)
-		b.raw(`,"age_ms":`)
-		c.encodeAge(v.Value)
-		b.raw(`}`)
+		b.raw(`]`)
+		c.encodeTimes(v.Value)
 		return
 	}
 	if v.Row < 0 {
-		b.raw(`,"row":null}`)
+		b.raw(`,"row":null`)
+		if len(v.Windows) > 0 {
+			c.encodeTimes(v.Value)
+			return
+		}
+		b.raw(`}`)
 		return
 	}
 	b.raw(`,"row":`).int(int64(v.Row))
@@ -89,6 +94,48 @@ func (c *call) encodeExplained(e *serving.Explanation, output int) {
 		b.raw(`,"age_ms":`).int((c.resp.NowMicros - r.Origin.EventMicros) / 1000)
 	}
 	b.raw(`}`)
+}
+
+// encodeTimes ends a value that comes of no one record.
+func (c *call) encodeTimes(v serving.Value) {
+	c.enc.raw(`,"event_time":`)
+	c.encodeEventTime(v)
+	c.enc.raw(`,"age_ms":`)
+	c.encodeAge(v)
+	c.enc.raw(`}`)
+}
+
+func (c *call) encodeWindows(windows []serving.ExplainedWindow) {
+	b := &c.enc
+	b.raw(`,"windows":[`)
+	for i := range windows {
+		w := &windows[i]
+		b.comma(i)
+		b.raw(`{"feature":`).text(w.View + ":" + w.Feature)
+		if w.Hop > 0 {
+			b.raw(`,"from":`).time(w.Span.From)
+			b.raw(`,"to":`).time(w.Span.To)
+			b.raw(`,"hop_s":`).int(int64(w.Hop.Seconds()))
+		}
+		b.raw(`,"complete":`).bool(w.Complete)
+		if w.Partly {
+			b.raw(`,"since":`).time(w.Since)
+		}
+		b.raw(`,"partitions":[`)
+		for k, t := range w.Tiles {
+			b.comma(k)
+			b.raw(`{"partition":`).int(int64(t.Source))
+			b.raw(`,"tiles":`).int(int64(t.Tiles))
+			if w.Hop > 0 {
+				b.raw(`,"first":`).time(t.First)
+				b.raw(`,"last":`).time(t.Last)
+			}
+			b.raw(`}`)
+		}
+		b.raw(`],"read_us":`).int(w.Took.Microseconds())
+		b.raw(`}`)
+	}
+	b.raw(`]`)
 }
 
 func (c *call) encodeStoredRow(r *serving.ExplainedRow) {

@@ -197,6 +197,7 @@ func (c *call) run() *serving.Error {
 		return err
 	}
 	c.req.Timeout = timeout
+	c.req.Complete = c.include&includeComplete != 0
 	return c.svc.Lookup(c.request.Context(), &c.req, &c.resp)
 }
 

@@ -108,7 +108,13 @@ func (c *call) encodeOrigin(v serving.Value) {
 }
 
 // encodeComplete: only windows can be incomplete.
-func (c *call) encodeComplete(serving.Value) { c.enc.null() }
+func (c *call) encodeComplete(v serving.Value) {
+	if v.Complete == serving.CompleteUnasked {
+		c.enc.null()
+		return
+	}
+	c.enc.bool(v.Complete == serving.CompleteYes)
+}
 
 // nameIn reports whether a column of that name is among columns: entities may
 // want one column in two types.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,9 @@ var rewrite = flag.Bool("rewrite", false, "accept the answers of the scripts in 
 //	== row VIEW KEY TIME      a stored row, as a JSON object of columns
 //	== deleted VIEW KEY TIME  a deleted row
 //	== from VIEW KEY PARTITION@OFFSET TIME   the record, and its time, that the row came from
+//	== event VIEW PARTITION TIME   an event that its windows count, as a JSON object of fields
+//	== since VIEW FEATURE PARTITION TIME   from when on an aggregate counts
+//	== tile VIEW KEY HOP PARTITION TIME    bytes of a tile, as text
 //	== store up|down|silent   how the store answers from here on
 //	== limit N                entities per request
 //	== GET|POST PATH [Header:value]
@@ -94,6 +98,16 @@ func (s *script) run(block string) string {
 		s.store.Delete(words[1]+"@1", words[2], s.time(words[3]))
 	case "from":
 		s.from(words[1], words[2], words[3], s.time(words[4]))
+	case "event":
+		s.must(s.store.Count(s.project.Plans[words[1]], s.partition(words[2]), s.time(words[3]), body))
+	case "since":
+		f, _ := s.project.Plans[words[1]].Windows.Feature(words[2])
+		s.store.PutSince(feature.Since{View: words[1] + "@1", Partition: s.partition(words[3]), Aggregate: f.Hash, Micros: s.time(words[4]).UnixMicro()})
+		s.handler = nil // what it knew of others
+	case "tile":
+		hop, err := time.ParseDuration(words[3])
+		s.must(err)
+		s.store.PutTile(words[1]+"@1", words[2], hop, s.time(words[5]), s.partition(words[4]), []byte(body))
 	case "store":
 		s.setStore(words[1])
 	case "limit":
@@ -160,13 +174,19 @@ func (s *script) request(words []string, rest string) string {
 func (s *script) serve(w http.ResponseWriter, r *http.Request) {
 	if s.handler == nil {
 		svc, err := serving.New(serving.Settings{
-			Catalog: s.project.Catalog, Plans: s.project.Plans, OnDemand: s.project.OnDemand, Store: s.store, Limits: s.limits,
+			Catalog: s.project.Catalog, Plans: s.project.Plans, OnDemand: s.project.OnDemand, Store: s.store, Tiles: s.store, Limits: s.limits,
 			Clock: func() time.Time { return s.now },
 		})
 		s.must(err)
 		s.handler = rest.Handler(svc, rest.Settings{})
 	}
 	s.handler.ServeHTTP(w, r)
+}
+
+func (s *script) partition(text string) int32 {
+	n, err := strconv.ParseInt(text, 10, 32)
+	s.must(err)
+	return int32(n)
 }
 
 func (s *script) time(text string) time.Time {

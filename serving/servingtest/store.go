@@ -1,7 +1,7 @@
-// Package servingtest has a store of stored rows for tests of the read API and
+// Package servingtest has a store of rows and windows for tests of the read API and
 // its transports.
 //
-// Invariant: it keeps its word to the letter of serving.Store, and remembers
+// Invariant: it keeps its word to the letter of serving.Store and serving.Tiles, and remembers
 // what it was asked.
 package servingtest
 
@@ -15,11 +15,12 @@ import (
 	"millrace/feature"
 )
 
-// Store is a serving.Store in memory. It is safe for concurrent use.
+// Store is a serving.Store and serving.Tiles in memory. It is safe for concurrent use.
 type Store struct {
 	mu    sync.Mutex
 	rows  map[cell]row
 	reads []feature.Query
+	windows
 	fault func(ctx context.Context) error
 }
 
@@ -83,13 +84,8 @@ func (s *Store) Read(ctx context.Context, q *feature.Query, dst []feature.Loaded
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads = append(s.reads, clone(q))
-	if fault := s.fault; fault != nil {
-		s.mu.Unlock() // a fault may wait
-		err := fault(ctx)
-		s.mu.Lock()
-		if err != nil {
-			return err
-		}
+	if err := s.failed(ctx); err != nil {
+		return err
 	}
 	for i := range q.Views {
 		dst[i].Reset(&q.Views[i], len(q.Keys))
@@ -100,6 +96,17 @@ func (s *Store) Read(ctx context.Context, q *feature.Query, dst []feature.Loaded
 		}
 	}
 	return nil
+}
+
+// failed is what the fault says. The caller holds mu.
+func (s *Store) failed(ctx context.Context) error {
+	fault := s.fault
+	if fault == nil {
+		return nil
+	}
+	s.mu.Unlock() // a fault may wait
+	defer s.mu.Lock()
+	return fault(ctx)
 }
 
 // clone copies what the caller will reuse.

@@ -50,6 +50,11 @@ func Compile(outs []*Expr) *Program {
 // first use.
 func (p *Program) Slots() []int { return append([]int(nil), p.slots...) }
 
+// ReadsEventTime reports whether a run reads Input.EventMicros.
+func (p *Program) ReadsEventTime() bool {
+	return slices.ContainsFunc(p.nodes, func(n node) bool { return n.kind == exprEventTime })
+}
+
 // Steps returns how many kernels a run calls: parts that are shared count
 // once, and columns and constants do not count.
 func (p *Program) Steps() int {

@@ -122,6 +122,9 @@ func servingEvents(m *telemetry.Metrics, log *slog.Logger) serving.Events {
 		Done:        func(code serving.Code, took time.Duration) { m.Request("lookup", code.HTTPStatus(), took) },
 		Values:      func(status serving.Status, n int) { m.Values(status.String(), n) },
 		Unencodable: m.Unencodable,
+		StoreRead:   m.StoreRead,
+		TileRead:    m.TileRead,
+		TileFailed:  func(err error) { log.Error("windows have failed", "err", err) },
 		Failed:      func(err error) { log.Error("a lookup failed", "err", err) },
 	}
 }

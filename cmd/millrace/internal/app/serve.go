@@ -24,6 +24,7 @@ func NewServer(c *config.Config, p *definition.Project, store Store, m *telemetr
 	svc, err := serving.New(serving.Settings{
 		Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand,
 		Store:  rowcodec.NewReader(store, sinks.NewSchemas(store)),
+		Tiles:  sinks.NewWindows(store, store),
 		Limits: serving.Limits{MaxEntities: c.Serve.MaxEntities, MaxBodyBytes: int64(c.Serve.MaxBody), Concurrency: c.Serve.Concurrency, Timeout: c.Serve.Timeout.Std()},
 		Clock:  time.Now,
 		Events: servingEvents(m, log),
