@@ -3,6 +3,7 @@ package serving_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,67 @@ func hotTiles(plan *transforms.Plan, hop int, rows *feature.Rows, k int, partiti
 	return tiles
 }
 
+// tape hands over again what a store once had: what is left is the cost of
+// merging.
+type tape struct {
+	serving.Tiles
+	tiles []taped
+}
+
+type taped struct {
+	key, within int
+	start       int64
+	source      int32
+	state       []byte
+}
+
+func (t *tape) ReadTiles(ctx context.Context, entity string, keys []string, ranges []feature.TileRange, add func(int, int, int64, int32, []byte)) error {
+	if t.tiles == nil {
+		err := t.Tiles.ReadTiles(ctx, entity, keys, ranges, func(key, within int, start int64, source int32, state []byte) {
+			t.tiles = append(t.tiles, taped{key, within, start, source, slices.Clone(state)})
+		})
+		if err != nil {
+			return err //nolint:wrapcheck // a test
+		}
+	}
+	for _, x := range t.tiles {
+		if x.key < len(keys) {
+			add(x.key, x.within, x.start, x.source, x.state)
+		}
+	}
+	return nil
+}
+
+// What a lookup of windows allocates does not grow with entities, features or
+// tiles.
+func TestAllocationsOfWindows(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector empties pools at random")
+	}
+	store, p := new(memory.Store), load(t, hot())
+	fill(t, store, p, 2)
+	tiles := &tape{Tiles: sinks.NewWindows(store, store)}
+	svc, err := serving.New(serving.Settings{
+		Catalog: p.Catalog, Plans: p.Plans, Store: rowcodec.NewReader(store, sinks.NewSchemas(store)), Tiles: tiles, Clock: func() time.Time { return noon },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocations := func(ids ...int64) float64 {
+		req := drivers(prepare(t, svc, "counted"), ids...)
+		var resp serving.Response
+		return testing.AllocsPerRun(20, func() {
+			if err := svc.Lookup(context.Background(), req, &resp); err != nil {
+				t.Fatal(err)
+			}
+			resp.Release()
+		})
+	}
+	if many, one := allocations(0, 1, 2, 3, 4, 5, 6, 7, 8, 9), allocations(0); many > one+5 || one > 30 {
+		t.Errorf("%g allocations for an entity, %g for ten", one, many)
+	}
+}
+
 // BenchmarkWindows reads 18 features of 10 entities: stored ones, and windowed
 // ones of which every tile is there, with one partition and with sixteen.
 func BenchmarkWindows(b *testing.B) {
@@ -127,6 +189,7 @@ func BenchmarkWindows(b *testing.B) {
 		name string
 		open func(b *testing.B) hotStore
 	}{
+		{"merging", func(*testing.B) hotStore { return new(memory.Store) }},
 		{"memory", func(*testing.B) hotStore { return new(memory.Store) }},
 		{"pebble", func(b *testing.B) hotStore {
 			b.Helper()
@@ -142,9 +205,13 @@ func BenchmarkWindows(b *testing.B) {
 			p := load(b, hot())
 			store := s.open(b)
 			fill(b, store, p, partitions)
+			var tiles serving.Tiles = sinks.NewWindows(store, store)
+			if s.name == "merging" {
+				tiles = &tape{Tiles: tiles}
+			}
 			svc, err := serving.New(serving.Settings{
 				Catalog: p.Catalog, Plans: p.Plans, Store: rowcodec.NewReader(store, sinks.NewSchemas(store)),
-				Tiles: sinks.NewWindows(store, store), Clock: func() time.Time { return noon },
+				Tiles: tiles, Clock: func() time.Time { return noon },
 			})
 			if err != nil {
 				b.Fatal(err)
