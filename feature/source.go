@@ -74,7 +74,7 @@ type SourceField struct {
 	Path     string        // dotted path in the record's value; defaults to the name
 	Unit     time.Duration // of an integer timestamp; 0 means RFC 3339 text
 	Optional bool          // a request may leave it out
-	Quoted   bool          // a number that JSON writes as a string
+	Quoted   bool          // a number that JSON may write as a string
 	Header   string        // the record's header that it is read from, instead of the value
 	Key      bool          // it is read from the record's key; all of it, or what Path names in it
 	Of       []SourceField // of a list of records, for Unnest: the fields of an element; the type is list<json>

@@ -20,7 +20,7 @@ type Events struct {
 	// during the call only.
 	BatchDone func(*BatchStats)
 	// Failed reports the first failure of an operation ("decode", "dead
-	// letter", "write", "epochs", "adopt") of a lane, Recovered the success after it.
+	// letter", "load tiles", "write", "write tiles", "epochs", "adopt") of a lane, Recovered the success after it.
 	Failed    func(p sources.Partition, operation string, err error)
 	Recovered func(p sources.Partition, operation string, attempts int)
 	Retried   func(p sources.Partition, operation string)
@@ -50,7 +50,9 @@ type BatchStats struct {
 	OldestMs  int64            // record time of the oldest record
 	Decode    time.Duration
 	Transform time.Duration // write halves and encoding
-	Write     time.Duration // dead letters and rows, retries included
+	Write     time.Duration // dead letters, rows and tiles, retries included
+	Tiles     int           // written
+	Loaded    int           // tiles that the lane did not hold
 }
 
 // ViewEnds counts the ends of one view's rows. Received, which is counted where
@@ -62,6 +64,7 @@ type ViewEnds struct {
 	Stored       int // Superseded ones included
 	Superseded   int
 	Filtered     int
+	Late         int // too old for windows, whatever their end
 	DeadLettered int // BatchStats.Rejects included
 	Rejects      []feature.Reject
 	Origins      []feature.Origin // of stored rows, superseded ones included

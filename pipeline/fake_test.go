@@ -12,6 +12,7 @@ import (
 	"millrace/feature"
 	"millrace/sinks"
 	"millrace/sources"
+	"millrace/transforms"
 )
 
 // The other side of every contract, small and under the test's control.
@@ -143,7 +144,10 @@ func (d fakeDecoder) Decode(_ context.Context, dst *feature.Batch, recs []source
 	return nil
 }
 
-type fakeTransformer struct{ v *feature.View }
+type fakeTransformer struct {
+	v  *feature.View
+	ws *transforms.Windows // nil, or of the key alone
+}
 
 var fakeStored = &feature.Stored{}
 
@@ -160,11 +164,21 @@ func (t fakeTransformer) Apply(in *feature.Batch, _ int64, out *feature.Rows) {
 			out.Origins = append(out.Origins, o)
 		}
 	}
+	if t.ws == nil {
+		return
+	}
+	w := &out.Windows
+	w.Reset(t.ws.Args, t.ws.Filters)
+	w.Counts = w.Counts.Resize(len(out.Origins))
+	w.Counts.Fill(len(out.Origins))
+	for i := range out.Origins {
+		w.Args[0].SetString(w.Args[0].AppendNull(), out.Keys[0].Strings[i])
+	}
 }
 
 // fakeView takes finished rows in as it takes raw ones.
 func fakeView(v *feature.View) RouteView {
-	transformer := func() Transformer { return fakeTransformer{v} }
+	transformer := func() Transformer { return fakeTransformer{v: v} }
 	return RouteView{View: v, NewTransformer: transformer, Finished: FinishedRows{
 		Fields: keyField, NewTransformer: transformer,
 		NewDecoder: func() sources.Decoder { return fakeDecoder{new(faults)} },

@@ -33,6 +33,9 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 			return endDrained, false
 		}
 	}
+	if l.tiles != nil {
+		l.tiles.close(s, l.route.Views, s.stats.Next)
+	}
 	s.stats.Transform = l.p.s.Clock().Sub(began) - (s.stats.Decode - decoding)
 	return 0, true
 }
@@ -45,7 +48,9 @@ func (l *lane) view(s *slot, view int, nowMillis int64) bool {
 	ends.Received = raw.Rows() + len(raw.Rejects) + len(s.stats.Rejects)
 	ends.DeadLettered = len(s.stats.Rejects)
 	l.refuse(s, view, raw.Rejects)
-	l.transform(s, view, l.transformers[view], raw, nowMillis)
+	if !l.transform(s, view, l.transformers[view], raw, nowMillis) {
+		return false
+	}
 	if finished := &l.shares.finished[view]; len(finished.records) > 0 {
 		f := l.finisher(view)
 		l.finished.Reset(l.route.Views[view].Finished.Fields, l.partition.Number)
@@ -55,10 +60,10 @@ func (l *lane) view(s *slot, view int, nowMillis int64) bool {
 		ends.Received += l.finished.Rows() + len(l.finished.Rejects)
 		ends.Absent += l.finished.Absent
 		l.refuse(s, view, l.finished.Rejects)
-		l.transform(s, view, f.transformer, &l.finished, nowMillis)
+		if !l.transform(s, view, f.transformer, &l.finished, nowMillis) {
+			return false
+		}
 	}
-	ends.Stored = len(s.buffer.Rows) - first
-	ends.Origins = append(ends.Origins, s.buffer.Origins[first:]...)
 	ends.Superseded = l.newest.keepNewest(&s.buffer, first)
 	return true
 }
@@ -78,12 +83,28 @@ func (l *lane) finisher(view int) *finisher {
 	return f
 }
 
-// transform turns decoded rows into encoded ones of a view.
-func (l *lane) transform(s *slot, view int, t Transformer, in *feature.Batch, nowMillis int64) {
+// transform turns decoded rows into encoded ones of a view, and has its windows
+// count them. False means that the lane ends.
+func (l *lane) transform(s *slot, view int, t Transformer, in *feature.Batch, nowMillis int64) bool {
+	ends, first := &s.stats.Views[view], len(s.buffer.Rows)
 	t.Apply(in, nowMillis, &l.rows)
 	l.encoder.Encode(&s.buffer, &l.rows)
 	l.refuse(s, view, l.rows.Rejects)
-	s.stats.Views[view].Filtered += l.rows.Filtered
+	ends.Filtered += l.rows.Filtered
+	ends.Stored += len(s.buffer.Rows) - first - l.rows.Both
+	ends.Origins = append(ends.Origins, s.buffer.Origins[first:]...)
+	ws := l.route.Views[view].Windows
+	if ws == nil {
+		return true
+	}
+	ends.Late += l.rows.Windows.Late
+	if !l.count(s, view, first) {
+		return false
+	}
+	if ws.Only { // its rows were encoded for their keys and faults
+		s.buffer.Rows, s.buffer.Origins = s.buffer.Rows[:first], s.buffer.Origins[:first]
+	}
+	return true
 }
 
 // refuse gives rows of a view that were rejected their end.

@@ -60,6 +60,8 @@ type lane struct {
 	finished     feature.Batch // of finished rows, one view's at a time
 	rows         feature.Rows
 	newest       coalescer
+	tiles        *tiles   // nil when no view of the source has windows
+	keys         []string // of the rows that windows are to count
 
 	mu struct {
 		sync.Mutex
@@ -92,6 +94,9 @@ func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
 		l.transformers = append(l.transformers, v.NewTransformer())
 	}
 	l.finishers = make([]finisher, len(r.Views))
+	if r.windowed() {
+		l.tiles = newTiles(a.Number, p.tileShare)
+	}
 	for range p.s.InFlight {
 		l.slots <- new(slot)
 	}
@@ -217,7 +222,7 @@ func (l *lane) guard(f func()) {
 	l.p.fail(fmt.Errorf("lane of source %s, partition %d: %w", l.route.Source, l.partition.Number, r.AsError()))
 }
 
-// store sends a slot's letters and rows until they are acknowledged. Letters
+// store sends a slot's letters, rows and tiles until they are acknowledged. Letters
 // first: a row that is stored although its neighbour's refusal is not yet
 // known does no harm, but the ends of a batch must all be durable before it
 // counts, and later stages rely on this order.
@@ -225,7 +230,10 @@ func (l *lane) store(s *slot) {
 	began := l.p.s.Clock()
 	ok := len(s.letters) == 0 || l.retry(l.life, "dead letter", func(ctx context.Context) error { return l.p.s.DeadLetter.Put(ctx, s.letters) })
 	ok = ok && (len(s.buffer.Rows) == 0 || l.retry(l.life, "write", func(ctx context.Context) error { return l.p.s.Sink.Write(ctx, s.buffer.Rows) }))
+	ok = ok && (len(s.tiles) == 0 || l.retry(l.life, "write tiles", func(ctx context.Context) error { return l.p.s.Tiles.WriteTiles(ctx, s.tiles) }))
 	if ok {
+		s.acknowledged()
+		s.stats.Tiles = len(s.tiles)
 		s.stats.Write = l.p.s.Clock().Sub(began)
 		l.mu.Lock()
 		l.mu.tracker.finish(s.id)

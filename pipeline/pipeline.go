@@ -46,7 +46,9 @@ func New(s Settings) (*Pipeline, error) {
 	s.Events = s.Events.fill()
 	p := &Pipeline{s: s, routes: make(map[string]*Route), budget: budget{limit: s.TotalBytes}, ended: make(chan struct{})}
 	for i := range s.Routes {
-		p.routes[s.Routes[i].Topic] = &p.s.Routes[i]
+		r := &p.s.Routes[i]
+		r.name()
+		p.routes[r.Topic] = r
 	}
 	p.commitMu = newTurn()
 	p.hard, p.cut = context.WithCancel(context.Background())

@@ -10,11 +10,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"millrace/feature"
 	"millrace/sinks"
 	"millrace/sources"
+	"millrace/transforms"
 )
 
 // Transformer is a view's write half: transforms.Writer. It belongs to one
@@ -27,6 +29,19 @@ type Transformer interface {
 type Epochs interface {
 	TopicNumber(ctx context.Context, source string, topic [16]byte, partition int32) (int64, error)
 	Recovery(ctx context.Context, source string, partition int32) (sinks.Recovery, error)
+	Epoch(ctx context.Context, source string, partition int32) (sinks.Epoch, error)
+	Raise(ctx context.Context, source string, partition int32, version int64) (sinks.Epoch, error)
+}
+
+// Tiles is the store of tiles.
+type Tiles interface {
+	sinks.TileSink
+	sinks.TileLoader
+}
+
+// Sinces records from when on aggregates are complete: sinks.Sinces.
+type Sinces interface {
+	Raise(ctx context.Context, view string, partition int32, micros int64, aggregates ...uint64) error
 }
 
 // RouteView is one view that a source feeds.
@@ -35,6 +50,18 @@ type RouteView struct {
 	Shape          int                // index of the route's shape that it reads
 	NewTransformer func() Transformer // one per lane
 	Finished       FinishedRows
+
+	Windows    *transforms.Windows // nil without windowed features
+	Aggregates []Aggregate         // of Windows
+
+	stored string // the view's stored name
+}
+
+// Aggregate is the state of an aggregate, and the catalog version that brought
+// it to the view.
+type Aggregate struct {
+	Hash    uint64
+	Version int64
 }
 
 // FinishedRows says how records that are finished rows of a view come in. What
@@ -52,6 +79,14 @@ type Route struct {
 	Shapes   []Shape
 	Views    []RouteView
 	Finished bool // records that do not say what they are, are finished rows
+
+	// WindowsVersion is the catalog version that changed the aggregates of the
+	// source's views last; 0 without any.
+	WindowsVersion int64
+}
+
+func (r *Route) windowed() bool {
+	return slices.ContainsFunc(r.Views, func(v RouteView) bool { return v.Windows != nil })
 }
 
 // Shape is one layout of batches that raw records are decoded into: a row per
@@ -68,6 +103,8 @@ type Settings struct {
 	NewEncoder     func() sinks.Encoder // one per lane
 	Sink           sinks.Sink
 	DeadLetter     sinks.DeadLetter
+	Tiles          Tiles  // needed with windows
+	Sinces         Sinces // needed with windows
 	Epochs         Epochs
 	CatalogVersion int64
 	LatestVersion  func(ctx context.Context) (int64, error) // newest applied catalog version
@@ -76,6 +113,7 @@ type Settings struct {
 	MaxBytes       int64         // bytes of a micro-batch
 	LaneBytes      int64         // buffered per lane before its partition is paused
 	TotalBytes     int64         // buffered by all lanes
+	TileBytes      int64         // of tiles that all lanes hold
 	InFlight       int           // micro-batches of one lane being stored
 	Linger         time.Duration // how long a batch waits to fill
 	CommitInterval time.Duration
@@ -83,6 +121,7 @@ type Settings struct {
 	DrainTimeout   time.Duration // most that a revoke takes for finishing and committing; a shutdown revokes everything
 	BackoffMin     time.Duration
 	BackoffMax     time.Duration
+	MaxFutureSkew  time.Duration // how far ahead times may be; see begin in windows.go
 	RecoveryPoll   time.Duration // how often a stopped lane looks for its recovery
 
 	Clock  func() time.Time
@@ -101,6 +140,8 @@ func (s *Settings) fill() {
 	orDefault(&s.MaxBytes, 1<<20)
 	orDefault(&s.LaneBytes, 4<<20)
 	orDefault(&s.TotalBytes, 48<<20)
+	orDefault(&s.TileBytes, 256<<20)
+	orDefault(&s.MaxFutureSkew, transforms.DefaultMaxFutureSkew)
 	orDefault(&s.InFlight, 3)
 	orDefault(&s.CommitInterval, 200*time.Millisecond)
 	orDefault(&s.CommitTimeout, 5*time.Second)
@@ -133,6 +174,9 @@ func (s *Settings) check() error {
 			}
 			if v.NewTransformer == nil || v.Finished.NewDecoder == nil || v.Finished.NewTransformer == nil {
 				return fmt.Errorf("make a pipeline: a part of view %s is missing in its settings", v.View.Name)
+			}
+			if v.Windows != nil && (s.Tiles == nil || s.Sinces == nil) {
+				return fmt.Errorf("make a pipeline: view %s has windows, and there is no store of tiles in the settings", v.View.Name)
 			}
 		}
 	}

@@ -139,8 +139,8 @@ func TestTheSourceDecidesWithoutAHeader(t *testing.T) {
 	count := func(s *Settings) {
 		r := &s.Routes[0]
 		r.Finished = true
-		r.Views[0].NewTransformer = func() Transformer { return countingTransformer{fakeTransformer{r.Views[0].View}, &raw} }
-		r.Views[0].Finished.NewTransformer = func() Transformer { return countingTransformer{fakeTransformer{r.Views[0].View}, &finished} }
+		r.Views[0].NewTransformer = func() Transformer { return countingTransformer{fakeTransformer{v: r.Views[0].View}, &raw} }
+		r.Views[0].Finished.NewTransformer = func() Transformer { return countingTransformer{fakeTransformer{v: r.Views[0].View}, &finished} }
 	}
 	run(t, count, func(r *rig) {
 		r.assign(fresh(p0))

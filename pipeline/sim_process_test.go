@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"millrace/feature"
 	"millrace/sinks"
 	"millrace/sources"
 )
@@ -50,14 +49,13 @@ const (
 func (w *world) join() (*process, error) {
 	m := &process{w: w, ended: make(chan error, 1), at: make(map[sources.Partition]*place), told: make(map[sources.Partition]bool), resumes: make(map[sources.Partition]int64)}
 	m.store, m.group = &store{w: w, m: m}, simGroup{m: m, orders: make(chan func(sources.Handler))}
-	view := &feature.View{Name: "v", Entity: "e", Revision: 1}
 	p, err := New(Settings{
-		Source: &m.group, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: m.store, DeadLetter: m.store,
+		Source: &m.group, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: m.store, DeadLetter: m.store, Tiles: m.store, Sinces: sinks.NewSinces(w.meta), TileBytes: 3000,
 		Epochs: sinks.NewEpochs(w.meta), CatalogVersion: 3, LatestVersion: func(context.Context) (int64, error) { return 3, nil },
 		Routes: []Route{{
 			Source: "trips", Topic: "trips",
 			Shapes: []Shape{{Fields: keyField, NewDecoder: func() sources.Decoder { return simDecoder{w, fakeDecoder{new(faults)}} }}},
-			Views:  []RouteView{fakeView(view)},
+			Views:  []RouteView{simView()},
 		}},
 		MaxRows: 4, InFlight: 3, LaneBytes: simLaneBytes, TotalBytes: simTotalBytes, CommitTimeout: 300 * time.Millisecond,
 		BackoffMax: 50 * time.Millisecond, Events: Events{BatchDone: m.batchDone},
@@ -161,7 +159,8 @@ func (m *process) poll(h sources.Handler) {
 	biggest := fetch(p0, make([]sources.Record, simFetch)...).Records
 	var slack int64
 	for i := range biggest {
-		slack += int64(biggest[i].Bytes()) + 1
+		biggest[i].Value, biggest[i].Headers = []byte{0}, finishedHeader
+		slack += int64(biggest[i].Bytes())
 	}
 	if used, most := m.p.budget.used.Load(), simTotalBytes+slack*int64(len(m.owned())); used > most || used < 0 {
 		m.w.reportf("%d bytes are held, the bound is %d", used, most)
@@ -261,7 +260,7 @@ func (m *process) assign(p sources.Partition) {
 func (m *process) crash() error {
 	m.w.mu.Lock()
 	m.dead = true
-	m.store.rows, m.store.left = nil, nil
+	m.store.rows, m.store.left, m.store.tiles = nil, nil, nil
 	m.w.mu.Unlock()
 	return m.leave()
 }

@@ -57,17 +57,18 @@ func drawScript(t *rapid.T) []step {
 func TestSimulatedGroupKeepsTheInvariants(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		seed, volatile := rapid.Uint64().Draw(rt, "seed"), rapid.Bool().Draw(rt, "volatile")
-		if faults := simulate(t, seed, volatile, drawScript(rt)); len(faults) > 0 {
+		if faults := simulate(t, seed, volatile, "", drawScript(rt)); len(faults) > 0 {
 			rt.Fatalf("%v", faults)
 		}
 	})
 }
 
 // simulate plays a script and returns what it broke.
-func simulate(t *testing.T, seed uint64, volatile bool, script []step) (faults []string) {
+func simulate(t *testing.T, seed uint64, volatile bool, broken string, script []step) (faults []string) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) {
 		s := &simulation{w: newWorld(seed, volatile)}
+		s.w.broken = broken
 		for range simMembers {
 			s.start(len(s.processes))
 		}

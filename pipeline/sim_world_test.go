@@ -27,6 +27,8 @@ type world struct {
 	verified map[sources.Partition]int64 // below it every end was found
 	owner    map[sources.Partition]*process
 	cells    map[string]sinks.Row // durable
+	tiles    map[sinks.TileID]sinks.Tile
+	broken   string // one of the sabotages of sim_tiles_test.go, or ""
 	letters  map[sinks.LetterID]bool
 	faults   []string
 	meta     *memory.Store
@@ -40,7 +42,7 @@ func newWorld(seed uint64, volatile bool) *world {
 		rng:  rand.New(rand.NewPCG(seed, 1)),
 		logs: make(map[sources.Partition][]sources.Record), commits: make(map[sources.Partition]sources.Mark),
 		verified: make(map[sources.Partition]int64), owner: make(map[sources.Partition]*process),
-		cells: make(map[string]sinks.Row), letters: make(map[sinks.LetterID]bool),
+		cells: make(map[string]sinks.Row), tiles: make(map[sinks.TileID]sinks.Tile), letters: make(map[sinks.LetterID]bool),
 		meta: new(memory.Store), volatile: volatile,
 	}
 }
@@ -61,6 +63,8 @@ func (w *world) reportf(format string, args ...any) {
 // simKeys are few, so that records meet; see record for the odd ones.
 const simKeys = "abcde!?~"
 
+var finishedHeader = []sources.Header{{Key: sources.HeaderTransformOnWrite, Value: []byte("false")}}
+
 // publish appends n records with gaps in their offsets, equal and unordered
 // times.
 func (w *world) publish(p sources.Partition, n int) {
@@ -71,7 +75,7 @@ func (w *world) publish(p sources.Partition, n int) {
 		next += w.rng.Int64N(3)
 		rec := record(next, simKeys[w.rng.IntN(len(simKeys))], 1000+w.rng.Int64N(20))
 		if w.rng.IntN(3) == 0 { // a finished row, which fares as a raw record does
-			rec.Headers = []sources.Header{{Key: sources.HeaderTransformOnWrite, Value: []byte("false")}}
+			rec.Headers = finishedHeader
 		}
 		w.logs[p] = append(w.logs[p], rec)
 		next++
@@ -174,6 +178,7 @@ func (w *world) compare() {
 	if len(w.cells) != len(want) || len(w.letters) != letters {
 		w.faultf("%d cells and %d letters, want %d and %d", len(w.cells), len(w.letters), len(want), letters)
 	}
+	w.compareTiles()
 }
 
 // chance is true once in n times; delay is up to max.
@@ -192,10 +197,11 @@ func (w *world) delay(upTo time.Duration) time.Duration {
 // store is a process's connection to the shared store: slow, failing, and
 // writing what the caller gave up already.
 type store struct {
-	w    *world
-	m    *process
-	rows []sinks.Row // acknowledged, not yet durable; guarded by w.mu
-	left []sinks.LetterID
+	w     *world
+	m     *process
+	rows  []sinks.Row // acknowledged, not yet durable; guarded by w.mu
+	left  []sinks.LetterID
+	tiles []sinks.Tile
 }
 
 var errCrashed = errors.New("this process is dead")
@@ -279,6 +285,7 @@ func (s *store) settle(durable bool) {
 	for _, id := range s.left {
 		s.w.letters[id] = true
 	}
+	s.settleTiles()
 	s.rows, s.left = nil, nil
 }
 

@@ -15,6 +15,9 @@ type slot struct {
 	records []sources.Record
 	bytes   int64
 	buffer  sinks.Buffer
+	tiles   []sinks.Tile
+	states  []byte     // what tiles point into
+	held    []*hotTile // parallel to tiles
 	letters []sinks.Letter
 	headers []sinks.LetterHeader
 	stats   BatchStats
@@ -25,11 +28,27 @@ func (s *slot) reset() {
 	clear(s.records) // lets go of the client's memory
 	s.records, s.bytes = s.records[:0], 0
 	s.buffer.Reset()
+	clear(s.tiles)
+	clear(s.held)
+	s.tiles, s.held, s.states = s.tiles[:0], s.held[:0], s.states[:0]
+	if cap(s.states) > keptStateBytes {
+		s.states = nil
+	}
 	clear(s.letters)
 	clear(s.headers)
 	s.letters, s.headers = s.letters[:0], s.headers[:0]
 	views, rejects := s.stats.Views, s.stats.Rejects
 	s.stats = BatchStats{Views: views, Rejects: rejects[:0], OldestMs: math.MaxInt64}
+}
+
+// keptStateBytes is how much a slot keeps for the tiles of its next batch.
+const keptStateBytes = 4 << 20
+
+// acknowledged notes that the store has the slot's tiles.
+func (s *slot) acknowledged() {
+	for _, h := range s.held {
+		h.pending.Add(-1)
+	}
 }
 
 // resetViews prepares the counters of a route's views.

@@ -30,6 +30,27 @@ func TestTheSinceEntryIsTextForPeople(t *testing.T) {
 	}
 }
 
+// Two lanes that raise one entry at once both have their say: the second comes
+// between the first one's read and write.
+func TestNoSinceIsLostBetweenTwo(t *testing.T) {
+	ctx, store := t.Context(), new(memory.Store)
+	s := sinks.NewSinces(store)
+	store.Fail(func(op string) error {
+		if op != "Swap" {
+			return nil
+		}
+		store.Fail(nil)
+		return s.Raise(ctx, "trips@2", 3, 9, 1)
+	})
+	if err := s.Raise(ctx, "trips@2", 3, 5, 1, 2); err != nil {
+		t.Fatal(err)
+	}
+	text, err := store.Get(ctx, sinks.MetaSince, "trips@2/3")
+	if want := `{"0000000000000001":9,"0000000000000002":5}`; string(text) != want || err != nil {
+		t.Errorf("%s %v, want %s", text, err, want)
+	}
+}
+
 func TestSinceSaysWhatFailed(t *testing.T) {
 	ctx := t.Context()
 	down := errors.New("it is down")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"millrace/feature"
@@ -101,9 +102,12 @@ func (s *TileSet) Put(i int, state []byte) { s.States[i] = append(s.spare[i][:0]
 
 // extend makes s at least n long; what it adds is zero.
 func extend[T any](s []T, n int) []T {
-	if missing := n - len(s); missing > 0 {
-		return append(s, make([]T, missing)...)
+	from := len(s)
+	if n <= from {
+		return s
 	}
+	s = slices.Grow(s, n-from)[:n]
+	clear(s[from:])
 	return s
 }
 

@@ -298,7 +298,8 @@ func (c *compiler) needsRead(part string, n *expr.Node) bool {
 	for _, name := range namesOf(n) {
 		if j := c.featureNamed(name); j >= 0 && c.view.Features[j].At == feature.PhaseRead {
 			if c.view.Features[j].Aggregate != nil && strings.HasPrefix(part, "features[") {
-				c.problem(part, 0, fmt.Sprintf("feature %s is an aggregate, and there are no aggregates of aggregates", name), "name fields of the source and features at write; features at read may combine aggregates")
+				c.problem(part, 0, fmt.Sprintf("feature %s is an aggregate, and there are no aggregates of aggregates", name),
+					"name fields of the source and features at write; features at read may combine aggregates")
 				return true
 			}
 			c.problem(part, 0, fmt.Sprintf("feature %s is computed at read, and this is decided at write", name), "name fields of the source and features at write")

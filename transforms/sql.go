@@ -41,7 +41,7 @@ const (
 // windowed feature.
 func SQL(p *Plan, s SQLSettings) (string, error) {
 	if p.Windows != nil {
-		return "", fmt.Errorf("write %s as SQL: feature %s is an aggregate over a window, which is not written as SQL in this version; move the features of single rows to a view of their own to have these",
+		return "", fmt.Errorf("write %s as SQL: feature %s is an aggregate over a window, which this version does not write as SQL; move it to a view of its own to have the others",
 			p.View, p.Windows.Features[0].Name)
 	}
 	q := newQuery(p, s)

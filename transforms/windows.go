@@ -32,6 +32,7 @@ type Windowed struct {
 	Window window.Window
 	Spec   window.Spec
 	Hash   uint64 // of the state: window.Spec.Hash
+	Since  int64  // catalog version that brought the state; given by apply, 0 before
 	Hop    int    // index in Windows.Hops
 	State  int    // index in the aggregates of the hop's Shape
 

@@ -307,18 +307,24 @@ func (c *compiler) readsEventTime() bool {
 	return false
 }
 
-// Duration is a duration as definitions write it.
+// Duration is a duration as definitions write it; 0 is that of a window without
+// end.
 func Duration(d time.Duration) string {
-	if d == 0 {
+	if d <= 0 {
 		return "unlimited"
 	}
+	var text strings.Builder
 	for _, u := range [...]struct {
 		unit time.Duration
 		name string
 	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}} {
-		if d%u.unit == 0 {
-			return fmt.Sprintf("%d%s", d/u.unit, u.name)
+		if d >= u.unit {
+			fmt.Fprintf(&text, "%d%s", d/u.unit, u.name)
+			d %= u.unit
 		}
 	}
-	return d.String()
+	if d > 0 { // below a second
+		text.WriteString(d.String())
+	}
+	return text.String()
 }

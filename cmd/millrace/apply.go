@@ -40,6 +40,9 @@ func newApply(g *globals) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withDefinitions(cmd, g, true, func(ctx context.Context, cfg *config.Config, p *definition.Project, meta metaStore) error {
+				if err := app.RequireSchemas(p.Catalog); err != nil {
+					return err //nolint:wrapcheck // says already what and where
+				}
 				if topics && len(cfg.Kafka.Brokers) > 0 {
 					if err := app.EnsureTopics(ctx, cfg, p.Catalog); err != nil {
 						return err //nolint:wrapcheck // says already what and where
@@ -64,7 +67,7 @@ func newHistory(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			project, err := projectName(cmd.Context(), &cfg, cmd.ErrOrStderr())
+			project, err := projectName(&cfg)
 			if err != nil {
 				return err
 			}
@@ -105,6 +108,9 @@ func withDefinitions(cmd *cobra.Command, g *globals, create bool, do func(contex
 }
 
 func printPlan(ctx context.Context, w io.Writer, cfg *config.Config, p *definition.Project, meta metaStore) error {
+	if err := app.RequireSchemas(p.Catalog); err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
 	prev, err := history.Latest(ctx, meta)
 	if err != nil && !errors.Is(err, history.ErrNothingApplied) {
 		return err //nolint:wrapcheck // says already what and where

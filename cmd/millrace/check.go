@@ -9,9 +9,11 @@ import (
 )
 
 func newCheck(g *globals) *cobra.Command {
+	var askOnline bool
+	var f clusterFlags
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "Report every error in the definitions",
+		Short: "Report every error in the definitions; --online also what topics and schemas say",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := g.load()
@@ -25,10 +27,15 @@ func newCheck(g *globals) *cobra.Command {
 			k := p.Catalog
 			fmt.Fprintf(cmd.OutOrStdout(), "project %s: %d entities, %d sources, %d views, %d on-demand views, %d services: no errors\n",
 				k.Project, len(k.Entities), len(k.Sources), len(k.Views), len(k.OnDemandViews), len(k.Services))
+			if askOnline {
+				return checkOnline(cmd.Context(), cmd.OutOrStdout(), &cfg, p, f)
+			}
 			return nil
 		},
 	}
 	g.addDefinitions(c)
+	f.addBrokers(c)
+	c.Flags().BoolVar(&askOnline, "online", false, "also ask Kafka for the topics, the schema registry for newer schemas, and the store for what was applied")
 	return c
 }
 

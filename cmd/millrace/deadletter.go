@@ -53,7 +53,7 @@ func withStore(cmd *cobra.Command, g *globals, do func(context.Context, *config.
 	if err != nil {
 		return err
 	}
-	project, err := projectName(cmd.Context(), &cfg, cmd.ErrOrStderr())
+	project, err := projectName(&cfg)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 	"millrace/cmd/millrace/internal/config"
 	"millrace/cmd/millrace/internal/demo"
 	"millrace/cmd/millrace/internal/embedded"
+	"millrace/cmd/millrace/internal/produce"
 	"millrace/examples/rides"
 	"millrace/feature"
 	"millrace/feature/definition"
@@ -31,8 +33,10 @@ import (
 type devFlags struct {
 	demo           bool
 	rate           int
+	format         string
 	dataDir, kafka string
 	http, admin    string
+	cluster        clusterFlags
 }
 
 func newDev(g *globals) *cobra.Command {
@@ -40,15 +44,25 @@ func newDev(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dev",
 		Short: "Run everything in one process: embedded Kafka and store, ingestion and serving",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return dev(cmd, g, f) },
+		Long: "Runs everything in one process. With --brokers it reads an existing Kafka cluster instead of an embedded one, " +
+			"and writes nothing to it but the offsets of a group of its own.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(cmd.Flags().Changed("kafka")); err != nil {
+				return err
+			}
+			return dev(cmd, g, f)
+		},
 	}
 	g.addDefinitions(c)
 	c.Flags().BoolVar(&f.demo, "demo", false, "use the rides example and produce live trips")
 	c.Flags().IntVar(&f.rate, "demo-rate", 200, "demo events per second")
+	c.Flags().StringVar(&f.format, "demo-format", string(feature.FormatJSON), "format of the demo's trips: json, avro or protobuf")
 	c.Flags().StringVar(&f.dataDir, "data-dir", "", "where everything is kept (default .millrace)")
 	c.Flags().StringVar(&f.http, "http", "", "address of the read API (default 127.0.0.1:6566)")
 	c.Flags().StringVar(&f.kafka, "kafka", "127.0.0.1:9092", "address of the embedded broker")
+	c.Flags().StringSliceVar(&f.cluster.brokers, "brokers", nil, "read this existing Kafka cluster, host:port, and write nothing to it but the offsets of a new group")
+	c.Flags().StringVar(&f.cluster.from, "from", "", "with --brokers, where to begin: earliest, latest or a duration back, 1h (default: what each source says)")
 	c.Flags().StringVar(&f.admin, "admin", "", "address of the admin endpoint (default 127.0.0.1:9464)")
 	return c
 }
@@ -70,12 +84,28 @@ func (f *devFlags) override(c *config.Config) {
 type devProcess struct {
 	role
 	flags       devFlags
-	broker      *embedded.Kafka
+	broker      *embedded.Kafka // nil with an existing cluster
+	spared      string          // the group that a deployment would use
 	httpSocket  net.Listener
 	adminSocket net.Listener
 }
 
+// checkFormat refuses a format that would have no effect.
+func (f *devFlags) checkFormat(g *globals) error {
+	format := feature.Format(f.format)
+	switch {
+	case !slices.Contains([]feature.Format{feature.FormatJSON, feature.FormatAvro, feature.FormatProtobuf}, format):
+		return fmt.Errorf("produce trips with --demo-format %s: write json, avro or protobuf", f.format)
+	case format != feature.FormatJSON && (!f.demo || g.definitions != ""):
+		return errors.New("--demo-format is of the demo's own definitions: use it with --demo and without --definitions")
+	}
+	return nil
+}
+
 func dev(cmd *cobra.Command, g *globals, f devFlags) error {
+	if err := f.checkFormat(g); err != nil {
+		return err
+	}
 	cfg, err := g.load()
 	if err != nil {
 		return err
@@ -124,7 +154,16 @@ func (d *devProcess) definitions(ctx context.Context, g *globals, stderr io.Writ
 	if !d.flags.demo || g.definitions != "" {
 		return loadDefinitions(ctx, d.cfg, stderr)
 	}
-	p, err := definition.Load(rides.Files())
+	dir, err := os.MkdirTemp("", "millrace-demo-")
+	if err != nil {
+		return nil, fmt.Errorf("load the rides example: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // what is needed of it is applied
+	if err := os.CopyFS(dir, rides.Schemas); err != nil {
+		return nil, fmt.Errorf("load the rides example: %w", err)
+	}
+	files := rides.FilesIn(feature.Format(d.flags.format))
+	p, err := definition.LoadWith(files, definition.Options{Schemas: app.ReadSchemas(ctx, dir, nil)})
 	if err != nil {
 		return nil, fmt.Errorf("load the rides example: %w", err)
 	}
@@ -156,15 +195,12 @@ func (d *devProcess) closeSockets() {
 // open starts the broker and the store, applies the definitions, and makes the
 // topics.
 func (d *devProcess) open(ctx context.Context, out io.Writer) error {
-	var err error
-	if d.broker, err = embedded.OpenKafka(embedded.Settings{
-		Addr: d.flags.kafka, DataDir: d.cfg.Store.DataDir, Partitions: embedded.DefaultPartitions,
-	}); err != nil {
-		return err //nolint:wrapcheck // says already what and where
+	if err := d.openKafka(ctx); err != nil {
+		return err
 	}
-	d.cfg.Kafka.Brokers = []string{d.broker.Addr()}
+	var err error
 	if d.store, err = app.OpenEmbeddedStore(d.cfg, d.log); err != nil {
-		d.broker.Close()
+		d.closeKafka()
 		return err //nolint:wrapcheck // says already what and where
 	}
 	if err := d.apply(ctx, out); err != nil {
@@ -174,15 +210,40 @@ func (d *devProcess) open(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
+// openKafka starts the embedded broker, or finds the existing one.
+func (d *devProcess) openKafka(ctx context.Context) error {
+	if d.flags.existing() {
+		d.lookOnly()
+		return app.Reach(ctx, d.cfg) //nolint:wrapcheck // says already what and where
+	}
+	var err error
+	if d.broker, err = embedded.OpenKafka(embedded.Settings{
+		Addr: d.flags.kafka, DataDir: d.cfg.Store.DataDir, Partitions: embedded.DefaultPartitions,
+	}); err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
+	d.cfg.Kafka.Brokers = []string{d.broker.Addr()}
+	return nil
+}
+
+func (d *devProcess) closeKafka() {
+	if d.broker != nil {
+		d.broker.Close()
+	}
+}
+
 func (d *devProcess) close() {
 	d.closeStore()
-	d.broker.Close()
+	d.closeKafka()
 	if err := admin.RemoveRun(d.cfg.Store.DataDir); err != nil {
 		d.log.Error("end", "err", err)
 	}
 }
 
 func (d *devProcess) apply(ctx context.Context, out io.Writer) error {
+	if err := app.RequireSchemas(d.project.Catalog); err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
 	_, changes, err := history.Apply(ctx, d.store, sinks.NewSchemas(d.store), d.project, "dev", now())
 	if err != nil {
 		return fmt.Errorf("%w\n(or start afresh with another --data-dir)", err)
@@ -192,6 +253,12 @@ func (d *devProcess) apply(ctx context.Context, out io.Writer) error {
 	}
 	if d.project, err = app.LoadApplied(ctx, d.store); err != nil {
 		return err //nolint:wrapcheck // says already what and where
+	}
+	if d.flags.existing() {
+		if err := d.begin(); err != nil {
+			return err
+		}
+		return d.promise(ctx, out)
 	}
 	return app.EnsureDevTopics(ctx, d.cfg, d.project.Catalog) //nolint:wrapcheck // says already what and where
 }
@@ -241,9 +308,13 @@ func endWith(stop context.CancelFunc, err error) error {
 }
 
 func (d *devProcess) writeRun() error {
+	kafka := "" // somebody else's cluster is not ours to offer to commands that produce
+	if d.broker != nil {
+		kafka = d.broker.Addr()
+	}
 	return admin.WriteRun(d.cfg.Store.DataDir, admin.Run{ //nolint:wrapcheck // says already what and where
 		PID: os.Getpid(), Admin: d.adminSocket.Addr().String(), HTTP: d.httpSocket.Addr().String(),
-		Kafka: d.broker.Addr(), Project: d.project.Catalog.Project,
+		Kafka: kafka, Project: d.project.Catalog.Project,
 	})
 }
 
@@ -256,9 +327,28 @@ func (d *devProcess) produceDemo(ctx context.Context) error {
 		return err //nolint:wrapcheck // says already what and where
 	}
 	defer client.Close()
+	format, err := d.demoFormat(ctx)
+	if err != nil {
+		return err
+	}
 	seed := uint64(now().UnixNano())
-	demo.Run(ctx, client, d.flags.rate, seed)
-	return nil
+	return demo.Run(ctx, client, d.flags.rate, seed, format) //nolint:wrapcheck // says already what
+}
+
+// demoFormat writes trips as the source that reads them wants them; JSON is
+// what they are anyway.
+func (d *devProcess) demoFormat(ctx context.Context) (demo.Format, error) {
+	for _, s := range d.project.Catalog.Sources {
+		if s.Topic != demo.Topic || s.Format == feature.FormatJSON {
+			continue
+		}
+		e, err := produce.New(ctx, s, produce.Settings{Clock: now})
+		if err != nil {
+			return nil, err //nolint:wrapcheck // names the source
+		}
+		return e.Value, nil
+	}
+	return nil, nil //nolint:nilnil // none is needed
 }
 
 // greet prints the addresses and a command to paste.
@@ -266,7 +356,7 @@ func (d *devProcess) greet(out io.Writer) {
 	k := d.project.Catalog
 	fmt.Fprintf(out, "\nmillrace dev: project %s, catalog version %d\n", k.Project, k.Version)
 	fmt.Fprintf(out, "  read API   http://%s\n  Kafka      %s\n  admin      http://%s/metrics\n  data       %s\n",
-		d.httpSocket.Addr(), d.broker.Addr(), d.adminSocket.Addr(), d.cfg.Store.DataDir)
+		d.httpSocket.Addr(), strings.Join(d.cfg.Kafka.Brokers, ", "), d.adminSocket.Addr(), d.cfg.Store.DataDir)
 	if curl := example(k); curl != "" {
 		fmt.Fprintf(out, "\ntry:  curl -s 'http://%s%s'\n\n", d.httpSocket.Addr(), curl)
 	}

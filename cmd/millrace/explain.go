@@ -127,6 +127,14 @@ func explainView(w io.Writer, p *transforms.Plan, asJSON bool) error {
 	return err //nolint:wrapcheck // the output is gone; nothing to add
 }
 
+// atRead counts the features that a read computes, of columns or of tiles.
+func atRead(p *transforms.Plan, x *explanation) int {
+	if p.Windows == nil {
+		return len(x.Read)
+	}
+	return len(x.Read) + len(p.Windows.Features)
+}
+
 func steps(n int) string {
 	if n == 1 {
 		return "1 step"
@@ -163,7 +171,7 @@ func explainProject(w io.Writer, p *definition.Project, asJSON bool) error {
 	e := projectExplanation{Project: p.Catalog.Project}
 	for _, v := range p.Catalog.Views {
 		x := explain(p.Plans[v.Name])
-		e.Views = append(e.Views, listedView{v.Name, v.Entity, v.Source, len(x.Write), len(x.Read), x.Row.FixedBytes, x.Row.variable() != ""})
+		e.Views = append(e.Views, listedView{v.Name, v.Entity, v.Source, len(x.Write), atRead(p.Plans[v.Name], &x), x.Row.FixedBytes, x.Row.variable() != ""})
 	}
 	for _, v := range p.Catalog.OnDemandViews {
 		e.OnDemandViews = append(e.OnDemandViews, listOnDemand(p.OnDemand[v.Name]))

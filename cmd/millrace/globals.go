@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -16,6 +18,7 @@ import (
 	"millrace/cmd/millrace/internal/app"
 	"millrace/cmd/millrace/internal/config"
 	"millrace/feature/definition"
+	"millrace/feature/history"
 	"millrace/internal/telemetry"
 	"millrace/sinks"
 )
@@ -53,6 +56,12 @@ func onTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 // loadDefinitions reads and checks the configured folder. Faults are printed
 // as they are, and the error that comes back has nothing to add.
 func loadDefinitions(ctx context.Context, c *config.Config, w io.Writer) (*definition.Project, error) {
+	return loadDefinitionsAs(ctx, c, w, nil)
+}
+
+// loadDefinitionsAs is loadDefinitions with the schemas of subjects that were
+// applied; without applied they are the registry's newest.
+func loadDefinitionsAs(ctx context.Context, c *config.Config, w io.Writer, applied *history.Applied) (*definition.Project, error) {
 	files, err := definition.ReadDir(c.Definitions)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says already what and where
@@ -62,25 +71,55 @@ func loadDefinitions(ctx context.Context, c *config.Config, w io.Writer) (*defin
 		return nil, err //nolint:wrapcheck // says already what and where
 	}
 	schemas := app.ReadSchemas(ctx, c.Definitions, subjects)
+	schemas.Prefer(applied)
+	schemas.FallBack(func() (*history.Applied, error) {
+		return lastApplied(ctx, *c, cmp.Or(c.Project, definition.NameOf(files)))
+	})
 	p, err := definition.LoadWith(files, definition.Options{Schemas: schemas})
 	if faults, ok := errors.AsType[definition.Errors](err); ok {
 		fmt.Fprintln(w, faults.Error())
 		fmt.Fprintf(w, "%d error(s) in %s\n", len(faults), c.Definitions)
 		return nil, errSilent
 	}
+	for _, note := range schemas.Notes() {
+		fmt.Fprintln(w, note)
+	}
 	return p, err //nolint:wrapcheck // says already what and where
 }
 
+// lastWait bounds how long a store is waited for that may not be there.
+const lastWait = 5 * time.Second
+
+// lastApplied finds what was applied last, where a store can be reached. c is a
+// copy, which openMeta changes.
+func lastApplied(ctx context.Context, c config.Config, project string) (*history.Applied, error) {
+	ctx, cancel := context.WithTimeout(ctx, lastWait)
+	defer cancel()
+	if project == "" {
+		return nil, history.ErrNothingApplied
+	}
+	meta, done, err := openMeta(ctx, &c, project, false)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return history.Latest(ctx, meta) //nolint:wrapcheck // says already what
+}
+
 // projectName finds the project: the configuration's, or the definitions'.
-func projectName(ctx context.Context, c *config.Config, w io.Writer) (string, error) {
+func projectName(c *config.Config) (string, error) {
 	if c.Project != "" {
 		return c.Project, nil
 	}
-	p, err := loadDefinitions(ctx, c, w)
+	files, err := definition.ReadDir(c.Definitions)
 	if err != nil {
 		return "", fmt.Errorf("find the project's name: %w; set project: in %s", err, config.FileName)
 	}
-	return p.Catalog.Project, nil
+	name := definition.NameOf(files)
+	if name == "" {
+		return "", fmt.Errorf("find the project's name: no file in %s says it; set project: in one, or in %s", c.Definitions, config.FileName)
+	}
+	return name, nil
 }
 
 // metaStore is what commands about definitions and dead letters need.

@@ -54,7 +54,8 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newDev(g), newIngest(g), newServe(g),
 		newCheck(g), newTest(g), newPlan(g), newApply(g), newHistory(g), newExplain(g), newSQL(g), newSchema(),
-		newGet(g), newStatus(g), newDeadletter(g), newRecover(g), newVersion(),
+		newDraft(g), newTry(g),
+		newGet(g), newPush(g), newStatus(g), newDeadletter(g), newRecover(g), newVersion(),
 	)
 	return root
 }

@@ -26,7 +26,7 @@ func newRecover(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			project, err := projectName(cmd.Context(), &cfg, cmd.ErrOrStderr())
+			project, err := projectName(&cfg)
 			if err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 	"millrace/cmd/millrace/internal/app"
 	"millrace/cmd/millrace/internal/config"
 	"millrace/feature/definition"
+	"millrace/feature/history"
 	"millrace/internal/telemetry"
 )
 
@@ -59,7 +60,7 @@ func runRole(cmd *cobra.Command, g *globals, name string, do func(context.Contex
 		return err
 	}
 	r := &role{name: name, cfg: &cfg, log: logger(&cfg, os.Stderr), metrics: telemetry.NewMetrics(version)}
-	projectID, err := projectName(cmd.Context(), &cfg, os.Stderr)
+	projectID, err := projectName(&cfg)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,11 @@ func (r *role) loadCatalog(ctx context.Context, g *globals) error {
 	if g.definitions == "" {
 		return nil
 	}
-	folder, err := loadDefinitions(ctx, r.cfg, os.Stderr)
+	applied, err := history.Latest(ctx, r.store)
+	if err != nil {
+		return err //nolint:wrapcheck // says already what
+	}
+	folder, err := loadDefinitionsAs(ctx, r.cfg, os.Stderr, applied)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"millrace/feature"
+	"millrace/transforms"
 )
 
 // Options are what the files of a project do not say themselves.
@@ -19,8 +20,9 @@ type Schemas interface {
 	// Read finds the schema of src and the fields that it gives. An error that
 	// wraps ErrNoSchema means that it cannot be asked for here.
 	Read(src *feature.Source) (*feature.SourceSchema, []feature.SourceField, error)
-	// Check says why a declared field does not fit the schema that was read.
-	Check(src *feature.Source, f feature.Field) error
+	// Check says why a declared field does not fit the schema that was read; f
+	// is a field of the elements of list, or with nil of records.
+	Check(src *feature.Source, list *feature.SourceField, f feature.SourceField) error
 }
 
 // ErrNoSchema is wrapped when a schema cannot be asked for: no registry is
@@ -103,7 +105,7 @@ func (b *builder) schemaKeys(f loadedFile, d *sourceDef, s *feature.Source, path
 
 // sourceSchema reads the schema and adds what it says: types that were left
 // out, and the fields that no declared one replaces by its name or path.
-func (b *builder) sourceSchema(f loadedFile, s *feature.Source, path string) {
+func (b *builder) sourceSchema(f loadedFile, d *sourceDef, s *feature.Source, path string) {
 	if s.Schema == nil || f.doubtful(path+".schema") || f.bad[path+".format"] {
 		return
 	}
@@ -121,14 +123,15 @@ func (b *builder) sourceSchema(f loadedFile, s *feature.Source, path string) {
 	case errors.Is(err, ErrNoSchema) && (typed || f.doubtful(path+".fields")):
 		return
 	case errors.Is(err, ErrNoSchema):
-		f.fault(f.nodes[at], at, fmt.Sprintf("read the schema of source %s: %v", s.Name, err), "configure schema_registry.url, or declare every field with its type")
+		f.fault(f.nodes[at], at, fmt.Sprintf("read the schema of source %s: %v", s.Name, err), "set schema_registry.urls, or declare every field with its type")
 		return
 	case err != nil:
 		f.fault(f.nodes[at], at, fmt.Sprintf("read the schema of source %s: %v", s.Name, err), "correct the schema, or what names it")
 		return
 	}
 	for i := range s.Fields {
-		b.fitField(f, s, i, inferred, fmt.Sprintf("%s.fields[%d]", path, i))
+		at := slices.IndexFunc(d.Fields, func(x fieldDef) bool { return x.Name == s.Fields[i].Name })
+		b.fitField(f, s, i, inferred, fmt.Sprintf("%s.fields[%d]", path, at))
 	}
 	declared := s.Fields
 	for _, x := range inferred {
@@ -173,8 +176,14 @@ func (b *builder) fitField(f loadedFile, s *feature.Source, i int, inferred []fe
 	if x.Key || x.Header != "" {
 		return // not of the schema
 	}
-	if err := b.schemas.Check(s, x.Field); err != nil {
+	if err := b.schemas.Check(s, nil, *x); err != nil {
 		f.at(at+".type", 0, err.Error(), "compare the field with the schema")
+		return
+	}
+	for j := range x.Of {
+		if err := b.schemas.Check(s, x, x.Of[j]); err != nil {
+			f.at(fmt.Sprintf("%s.of[%d].type", at, j), 0, err.Error(), "compare the field with the schema")
+		}
 	}
 }
 
@@ -200,10 +209,29 @@ func (b *builder) place(f loadedFile, s *feature.Source, d *fieldDef, x *feature
 	if d.Key && d.Path == "" {
 		x.Path = "" // all of the key
 	}
-	b.quoted(f, s, d.Name, d.Quoted, x.Type, path)
-	if f.nodes[path+".of"] == nil {
-		return
+	b.fromText(f, s, d, x.Type, path)
+	b.quoted(f, s, x, path)
+	if f.nodes[path+".of"] != nil {
+		b.listOfRecords(f, s, d, x.Type, path)
 	}
+}
+
+// fromText checks a field that is a header or the key, or a part of the key.
+func (b *builder) fromText(f loadedFile, s *feature.Source, d *fieldDef, t feature.Type, path string) {
+	switch {
+	case s.Kind != feature.SourceKafka || !d.Key && d.Header == "":
+	case d.Path != "" && d.Key && s.Schema != nil && s.Schema.Subject == "":
+		f.at(path+".path", 0, "the schema of keys is not known", "read the whole key, without path, or name schemas by subject")
+	case d.Path != "":
+	case t.IsList() && f.nodes[path+".of"] == nil:
+		f.at(path+".type", 0, fmt.Sprintf("text cannot be a list, and field %s is a header or a whole key", d.Name), "make the type string or json, or name a part of the key in path:")
+	case d.Quoted && s.Format == feature.FormatJSON:
+		f.fault(f.nodes[path+".quoted"], path+".quoted", "headers and whole keys are text already", "remove quoted")
+	}
+}
+
+// listOfRecords checks a field of which the elements have fields.
+func (b *builder) listOfRecords(f loadedFile, s *feature.Source, d *fieldDef, t feature.Type, path string) {
 	switch {
 	case s.Kind == feature.SourceRequest:
 		f.at(path+".of", 0, "of is for sources that are stored", "remove it: on-demand views do not unnest")
@@ -211,18 +239,23 @@ func (b *builder) place(f loadedFile, s *feature.Source, d *fieldDef, x *feature
 		f.at(path+".of", 0, "a list of records is read from the value", "remove key and header, or of")
 	case len(d.Of) == 0:
 		f.at(path+".of", 0, fmt.Sprintf("field %s lists no fields of its elements", d.Name), "write of: [{name: sku, type: string}]")
-	case x.Type.Kind != feature.KindInvalid && x.Type != (feature.Type{Kind: feature.KindJSON, Depth: 1}):
-		f.at(path+".type", 0, fmt.Sprintf("a list of records is list<json>, not %s", x.Type), "leave type out")
+	case t.Kind != feature.KindInvalid && t != feature.ListOf(feature.Of(feature.KindJSON)):
+		f.at(path+".type", 0, fmt.Sprintf("a list of records is list<json>, not %s", t), "leave type out")
 	}
 }
 
-func (b *builder) quoted(f loadedFile, s *feature.Source, name string, quoted bool, t feature.Type, path string) {
+// quoted checks that a field in quotes is a number, also one that counts time,
+// or a list of them.
+func (b *builder) quoted(f loadedFile, s *feature.Source, x *feature.SourceField, path string) {
+	kind := x.Type.Kind
 	switch {
-	case !quoted:
+	case !x.Quoted:
 	case s.Format != feature.FormatJSON:
 		f.at(path+".quoted", 0, "quoted is for format json", "remove it")
-	case t.Kind != feature.KindInvalid && (t.IsList() || t.Kind < feature.KindInt32 || t.Kind > feature.KindFloat64):
-		f.at(path+".quoted", 0, fmt.Sprintf("quoted is for numbers, and field %s is %s", name, t), "remove it, or make the type a number")
+	case x.Type == feature.Of(feature.KindTimestamp) && x.Unit == 0:
+		f.at(path+".quoted", 0, fmt.Sprintf("quoted is for numbers, and field %s is time as text", x.Name), "remove it, or write the unit that the number counts")
+	case kind != feature.KindInvalid && x.Unit == 0 && (kind < feature.KindInt32 || kind > feature.KindFloat64):
+		f.at(path+".quoted", 0, fmt.Sprintf("quoted is for numbers, and field %s is %s", x.Name, x.Type), "remove it, or make the type a number")
 	}
 }
 
@@ -240,7 +273,7 @@ func (b *builder) element(f loadedFile, s *feature.Source, d *ofDef, list *featu
 	}
 	b.path(f, d.Path, path)
 	b.unit(f, d.Unit, d.Name, x.Type, path)
-	b.quoted(f, s, d.Name, d.Quoted, x.Type, path)
+	b.quoted(f, s, &x, path)
 	list.Of = append(list.Of, x)
 }
 
@@ -251,14 +284,9 @@ func (b *builder) unnest(f loadedFile, d *viewDef, v *feature.View, src *feature
 		return
 	}
 	v.Unnest = &feature.Unnest{Field: d.Unnest.Field, As: d.Unnest.As}
-	if !identifier.MatchString(v.Unnest.As) {
-		f.fault(f.nodes[at+".as"], at+".as", fmt.Sprintf("%q cannot be a name", v.Unnest.As), "use letters, digits and underscores, not starting with a digit")
-	}
+	b.unnestName(f, v, src, at+".as")
 	if src == nil {
 		return
-	}
-	if _, clash := src.Field(v.Unnest.As); clash {
-		f.fault(f.nodes[at+".as"], at+".as", fmt.Sprintf("%s is a field of source %s", v.Unnest.As, src.Name), "give the elements another name")
 	}
 	x, ok := src.Field(v.Unnest.Field)
 	switch {
@@ -267,5 +295,24 @@ func (b *builder) unnest(f loadedFile, d *viewDef, v *feature.View, src *feature
 		f.fault(f.nodes[at+".field"], at+".field", fmt.Sprintf("source %s has no field %s", src.Name, v.Unnest.Field), didYouMean(v.Unnest.Field, fieldNames(src)))
 	case len(x.Of) == 0:
 		f.fault(f.nodes[at+".field"], at+".field", fmt.Sprintf("field %s does not say what its elements hold", x.Name), "declare it with of: [{name: sku, type: string}]")
+	}
+}
+
+// unnestName checks what a view calls an element: something that expressions
+// can begin with, and that nobody takes for a field or feature.
+func (b *builder) unnestName(f loadedFile, v *feature.View, src *feature.Source, at string) {
+	as, clash := v.Unnest.As, false
+	if src != nil {
+		_, clash = src.Field(as)
+	}
+	switch {
+	case !identifier.MatchString(as):
+		f.fault(f.nodes[at], at, fmt.Sprintf("%q cannot be a name", as), "use letters, digits and underscores, not starting with a digit")
+	case !slices.Equal(transforms.Names(as), []string{as}):
+		f.fault(f.nodes[at], at, fmt.Sprintf("%q is a word of the expression language", as), "give the elements another name")
+	case clash:
+		f.fault(f.nodes[at], at, fmt.Sprintf("%s is a field of source %s", as, src.Name), "give the elements another name")
+	case slices.Contains(featureNames(v), as):
+		f.fault(f.nodes[at], at, fmt.Sprintf("%s is a feature of view %s", as, v.Name), "give the elements another name")
 	}
 }

@@ -15,6 +15,8 @@ type Project struct {
 	Plans    map[string]*transforms.Plan         // by view
 	OnDemand map[string]*transforms.OnDemandPlan // by on-demand view
 	Files    []File
+
+	places map[string]map[string]Error // by source and key
 }
 
 // Load checks and compiles files, which are read together; their order does
@@ -45,6 +47,21 @@ func LoadWith(files []File, o Options) (*Project, error) {
 		return nil, b.errors.sorted()
 	}
 	return b.project, nil
+}
+
+// NameOf returns the name that files give their project, "" when none does or
+// it cannot be read. Nothing else in them is looked at, so it needs no schemas.
+func NameOf(files []File) string {
+	var ignored Errors // Load reports them
+	for _, f := range files {
+		docs, _ := read(f, &ignored)
+		for _, d := range docs {
+			if d.def.Project != "" {
+				return d.def.Project
+			}
+		}
+	}
+	return ""
 }
 
 // loadedFile is one document of a file.

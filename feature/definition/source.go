@@ -26,13 +26,14 @@ func (b *builder) source(f loadedFile, d *sourceDef, path string) {
 		b.field(f, s, &d.Fields[i], fmt.Sprintf("%s.fields[%d]", path, i))
 	}
 	hidden := len(s.Fields) < len(d.Fields) // by another of the same name
-	b.sourceSchema(f, s, path)
+	b.sourceSchema(f, d, s, path)
 	if len(s.Fields) == 0 && !f.bad[path] && !f.doubtful(path+".schema") && !f.bad[path+".format"] {
 		f.at(path+".fields", 0, fmt.Sprintf("source %s declares no fields", d.Name), "list the fields that views use: {name: fare, type: float64}")
 	}
 	about := b.doubt(f, d, s, hidden, path)
 	b.eventTime(f, s, about, path)
 	b.eventID(f, s, about, path)
+	b.remember(f, d.Name, path)
 	b.project.Catalog.Sources = append(b.project.Catalog.Sources, s)
 }
 

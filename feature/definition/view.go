@@ -40,6 +40,7 @@ func (b *builder) view(f loadedFile, d *viewDef, path string) {
 	}
 	unsure := &doubt{all: slices.Contains(featureNames(v), "") || f.bad[path+".features"], names: make(map[string]bool)}
 	for i, written := range from {
+		unsure.all = unsure.all || f.doubtful(fmt.Sprintf("%s.features[%d].windows", path, written)) // they make names
 		if c.certain(i) {
 			b.compiled(f, &d.Features[written], &v.Features[i], fmt.Sprintf("%s.features[%d]", path, written))
 		} else {

@@ -32,7 +32,8 @@ func (b *builder) windows(f loadedFile, x *featureDef, at string) []windowedFeat
 		return nil
 	}
 	if written("expr") {
-		f.refuse(at+".expr", -1, fmt.Sprintf("feature %s has an expr and an aggregate", x.Name), "write what is aggregated as of: "+x.Expr+", or make a second feature at: read of the aggregate")
+		f.refuse(at+".expr", -1, fmt.Sprintf("feature %s has an expr and an aggregate", x.Name),
+			"write what is aggregated as of: "+x.Expr+", or make a second feature at: read of the aggregate")
 	}
 	if written("at") {
 		f.refuse(at+".at", 0, fmt.Sprintf("feature %s is an aggregate: it is counted at write and merged at read", x.Name), "remove at")
@@ -114,7 +115,7 @@ func (b *builder) windowKeys(f loadedFile, d *viewDef, v *feature.View, path str
 // of them.
 func (b *builder) windowsOnly(f loadedFile, p *transforms.Plan, path string) {
 	if p.Windows != nil && p.Windows.Only && !p.Source.TransformOnWrite {
-		f.at(path+".source", 0, fmt.Sprintf("view %s has windowed features alone, and source %s carries finished rows (transform_on_write: false), which windows leave as they are", p.View.Name, p.Source.Name),
+		f.at(path+".source", 0, fmt.Sprintf("view %s has windowed features alone, and source %s carries finished rows, which windows leave as they are", p.View.Name, p.Source.Name),
 			"remove transform_on_write: false from the source, or feed the view from another one")
 	}
 }

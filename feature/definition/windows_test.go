@@ -36,6 +36,10 @@ views:
       - {name: p95, agg: quantile, of: fare, q: 0.95, window: 1h}
       - {name: share, expr: "trips_1h / nullif(trips_24h, 0)"}
   - {name: w, entity: driver, source: trips, features: [{name: n, agg: count, window: 1h}]}
+on_demand_views:
+  - {name: q, sources: [v, w], features: [{name: both, expr: v.trips_1h + w.n}, {name: ratio, expr: v.share * 2}]}
+services:
+  - {name: s, features: [v, q, "w:n"]}
 `
 
 func TestWindowsBecomeFeatures(t *testing.T) {
@@ -64,6 +68,9 @@ func TestWindowsBecomeFeatures(t *testing.T) {
 	}
 	if ws := p.Plans["w"].Windows; ws.Lateness != time.Hour+time.Minute || !ws.Only {
 		t.Errorf("windows %+v", ws)
+	}
+	if q := p.OnDemand["q"]; len(q.Inputs) != 3 || len(p.Catalog.Service("s").Features) != 11 {
+		t.Errorf("on demand %+v, service %+v", q.Inputs, p.Catalog.Service("s").Features)
 	}
 	if definition.Windowed(p) != "v" {
 		t.Error("the project is not known to have windows")
@@ -101,7 +108,11 @@ var mistakesInWindows = []mistake{
 	{"feature twice", "name: avg_1d", "name: trips_1h", "18:16", "has feature trips_1h twice"},
 	{"event id of no field", "event_id: id", "event_id: idd", "8:15", "did you mean id?"},
 	{"event id that is none", "event_id: id", "event_id: fare", "8:15", "an id is string, bytes, int32 or int64"},
-	{"late without windows", "source: trips, features: [{name: n, agg: count, window: 1h}]", "source: trips, late: drop, features: [{name: n, expr: fare}]", "23:52", "is for views with windowed features"},
+	{
+		"late without windows",
+		"source: trips, features: [{name: n, agg: count, window: 1h}]", "source: trips, late: drop, features: [{name: n, expr: fare}]",
+		"23:52", "is for views with windowed features",
+	},
 	{"unknown policy", "late: dead_letter", "late: dead", "14:11", "is not one of drop, dead_letter"},
 	{"finished rows for windows alone", "event_id: id", "transform_on_write: false", "23:39", "has windowed features alone"},
 }

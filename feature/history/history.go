@@ -61,6 +61,7 @@ type WindowState struct {
 	Counts string `json:"counts"`         // what tiles hold, and which of them a read merges
 	Hash   string `json:"hash"`           // of the state, as tiles carry it
 	Read   string `json:"read,omitempty"` // what decides at read alone
+	Since  int64  `json:"since"`          // catalog version that brought the state
 }
 
 // OnDemandState is what the next version is compared with. Nothing of an
@@ -120,9 +121,6 @@ func Apply(ctx context.Context, meta sinks.Meta, schemas Schemas, p *definition.
 		if err != nil && !errors.Is(err, ErrNothingApplied) {
 			return nil, nil, err
 		}
-		if err := runnable(p); err != nil {
-			return nil, nil, err
-		}
 		next, changes, err := Next(prev, p)
 		if err != nil || len(changes) == 0 {
 			return next, nil, err
@@ -176,9 +174,6 @@ func Open(a *Applied) (*definition.Project, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the definitions do not load in this version of millrace: %w", err)
 	}
-	if err := runnable(p); err != nil {
-		return nil, err
-	}
 	p.Catalog.Version = a.Version
 	for _, v := range p.Catalog.Views {
 		state, ok := a.Views[v.Name]
@@ -192,6 +187,7 @@ func Open(a *Applied) (*definition.Project, error) {
 		v.Revision, v.Generation, v.Began = state.Revision, state.Generation, state.Began
 		overlay(p.Plans[v.Name].Stored, &st)
 		p.Plans[v.Name].Stored.ID = state.SchemaID
+		overlayWindows(p.Plans[v.Name].Windows, state.Windows)
 	}
 	return p, nil
 }

@@ -69,6 +69,7 @@ func Next(prev *Applied, p *definition.Project) (*Applied, []Change, error) {
 	for _, v := range p.Catalog.Views {
 		before, known := old[v.Name]
 		state, cs, err := nextView(before, known, v, p.Plans[v.Name])
+		giveSince(&before, &state, next.Version)
 		next.Views[v.Name] = state
 		changes = append(changes, cs...)
 		faults = append(faults, err)
@@ -222,7 +223,7 @@ func sameShape(view string, old, now ViewState) error {
 }
 
 // unsaid is the shape of views that were applied before there was a choice.
-var unsaid = map[string]string{"envelope": "", "on_tombstone": "0", "unnest": ""}
+var unsaid = map[string]string{"envelope": "", "on_tombstone": "0", "unnest": "", "format": "json", "message": ""}
 
 // describe takes down what a version has to remember of a view.
 func describe(v *feature.View, p *transforms.Plan) ViewState {
@@ -231,8 +232,12 @@ func describe(v *feature.View, p *transforms.Plan) ViewState {
 			"entity": entityText(p.Entity), "source": p.Source.Name, "topic": p.Source.Topic,
 			"where": normal(v.Where), "on_null_key": strconv.Itoa(int(v.OnNullKey)), "event_time": eventTimeText(p.Source),
 			"envelope": string(p.Source.Envelope), "on_tombstone": strconv.Itoa(int(p.Source.OnTombstone)),
+			"format": string(p.Source.Format), "message": "",
 		},
 		Stored: make(map[string]string), Read: make(map[string]string),
+	}
+	if p.Source.Schema != nil {
+		s.Shape["message"] = p.Source.Schema.Message // records of others are refused
 	}
 	if v.Unnest != nil {
 		s.Shape["unnest"] = v.Unnest.Field

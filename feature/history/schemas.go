@@ -42,7 +42,7 @@ func (p pinned) Read(src *feature.Source) (*feature.SourceSchema, []feature.Sour
 }
 
 // Check has nothing to say: what was applied was checked.
-func (pinned) Check(*feature.Source, feature.Field) error { return nil }
+func (pinned) Check(*feature.Source, *feature.SourceField, feature.SourceField) error { return nil }
 
 var _ definition.Schemas = pinned(nil)
 

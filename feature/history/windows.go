@@ -8,17 +8,34 @@ import (
 	"strings"
 
 	"millrace/feature"
-	"millrace/feature/definition"
 	"millrace/transforms"
 )
 
-// runnable refuses what definitions may say and no lane does yet. It is the one
-// place that does; without it windows run.
-func runnable(p *definition.Project) error {
-	if view := definition.Windowed(p); view != "" {
-		return fmt.Errorf("view %s: windowed features are not available in this version; they can be checked, planned and explained", view)
+// giveSince says of every state which version brought it: that of before where
+// it stays, this one where it is new or comes back.
+func giveSince(old *ViewState, now *ViewState, version int64) {
+	since := make(map[string]int64)
+	if !old.Removed {
+		for _, w := range old.Windows {
+			since[w.Hash] = w.Since
+		}
 	}
-	return nil
+	for name, w := range now.Windows {
+		if w.Since = version; since[w.Hash] != 0 {
+			w.Since = since[w.Hash]
+		}
+		now.Windows[name] = w
+	}
+}
+
+// overlayWindows gives the states of a plan the versions that brought them.
+func overlayWindows(ws *transforms.Windows, states map[string]WindowState) {
+	if ws == nil {
+		return
+	}
+	for i := range ws.Features {
+		ws.Features[i].Since = states[ws.Features[i].Name].Since
+	}
 }
 
 // describeWindows takes down the windowed features of a plan. What decides which

@@ -3,6 +3,7 @@ package jsonrec_test
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -43,6 +44,26 @@ const benchRecords = 500
 func BenchmarkDecode(b *testing.B) {
 	src := tripSource()
 	decoding(b, src, trips(benchRecords)).Bench(b)
+}
+
+// BenchmarkQuoted decodes the ten fields with their numbers in quotes.
+func BenchmarkQuoted(b *testing.B) {
+	src, recs := quoted()
+	decoding(b, src, recs).Bench(b)
+}
+
+// quoted are trips whose numbers stand in quotes.
+func quoted() (*feature.Source, []sources.Record) {
+	src, recs := tripSource(), trips(benchRecords)
+	for i := range src.Fields {
+		kind := src.Fields[i].Type.Kind
+		src.Fields[i].Quoted = kind >= feature.KindInt32 && kind <= feature.KindFloat64
+	}
+	bare := regexp.MustCompile(`":([0-9.]+)`)
+	for i := range recs {
+		recs[i].Value = bare.ReplaceAll(recs[i].Value, []byte(`":"$1"`))
+	}
+	return src, recs
 }
 
 func decoding(tb testing.TB, src *feature.Source, recs []sources.Record) sourcetest.Decoding {
@@ -86,6 +107,8 @@ func BenchmarkYardstick(b *testing.B) {
 func TestSteadyStateAllocatesNothing(t *testing.T) {
 	src, recs := tagged()
 	decoding(t, src, recs).AllocatesNothing(t)
+	inQuotes, quotedRecs := quoted()
+	decoding(t, inQuotes, quotedRecs).AllocatesNothing(t)
 
 	columns := slices.Delete(slices.Clone(src.Fields), 0, 2) // the key, and one that lies deeper
 	columns = append(columns, declared("newer", feature.KindString))

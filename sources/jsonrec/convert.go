@@ -45,17 +45,21 @@ func (d *Decoder) set(c *feature.Column, i int, v value, f *field, arena *featur
 
 // wrongType refuses a value of another JSON type than want takes.
 func wrongType(f *field, want feature.Type, v value) fault {
-	return unfit(f, want, "is "+v.kind.String()+", not "+want.String())
+	return unfit(f, want, v, "is "+v.kind.String()+", not "+want.String())
 }
 
-// unfit refuses a value of f, or of a list in it, that should be of type want;
-// why speaks of the value without quoting it.
-func unfit(f *field, want feature.Type, why string) fault {
-	what := "field " + f.name + ": "
+// unfit refuses v, a value of f or of a list in it, that should be of type
+// want; why speaks of the value without quoting it.
+func unfit(f *field, want feature.Type, v value, why string) fault {
 	if want != f.typ {
-		what += "an element "
+		why = "an element " + why
 	}
-	return fault{feature.ReasonWrongType, what + why}
+	return f.refuse(feature.ReasonWrongType, v, why)
+}
+
+// refuse names f and where in the record v begins.
+func (f *field) refuse(reason feature.Reason, v value, why string) fault {
+	return fault{reason, "field " + f.name + " at byte " + strconv.Itoa(v.start) + ": " + why}
 }
 
 // raw returns the text of v as the record has it.
@@ -73,12 +77,16 @@ func (d *Decoder) content(v value) []byte {
 }
 
 func (d *Decoder) setInt(c *feature.Column, i int, v value, f *field) fault {
+	text := d.raw(v)
 	if v.kind != valueNumber {
-		return wrongType(f, c.Type, v)
+		var problem fault
+		if text, problem = d.unquote(v, f, c.Type, c.Type.String()); text == nil {
+			return problem
+		}
 	}
-	n, ok := parseInt(d.raw(v))
+	n, ok := parseInt(text)
 	if !ok || c.Type.Kind == feature.KindInt32 && n != int64(int32(n)) {
-		return unfit(f, c.Type, "is not an integer that fits "+c.Type.String())
+		return unfit(f, c.Type, v, "is not an integer that fits "+c.Type.String())
 	}
 	c.SetInt(i, n)
 	return fault{}
@@ -141,10 +149,13 @@ func scale(n, limit uint64, exponent []byte) (uint64, bool) {
 }
 
 func (d *Decoder) setFloat(c *feature.Column, i int, v value, f *field) fault {
-	if v.kind != valueNumber {
-		return wrongType(f, c.Type, v)
-	}
 	text := d.raw(v)
+	if v.kind != valueNumber {
+		var problem fault
+		if text, problem = d.unquote(v, f, c.Type, c.Type.String()); text == nil {
+			return problem
+		}
+	}
 	bits := 64
 	if c.Type.Kind == feature.KindFloat32 {
 		bits = 32
@@ -155,7 +166,7 @@ func (d *Decoder) setFloat(c *feature.Column, i int, v value, f *field) fault {
 	// ParseFloat does not keep the text, unless it fails, and then copies it.
 	n, err := strconv.ParseFloat(unsafe.String(&text[0], len(text)), bits)
 	if err != nil {
-		return unfit(f, c.Type, "is a number beyond "+c.Type.String())
+		return unfit(f, c.Type, v, "is a number beyond "+c.Type.String())
 	}
 	c.SetFloat(i, n)
 	return fault{}
@@ -199,23 +210,27 @@ var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9,
 func (d *Decoder) timestamp(v value, f *field) (int64, fault) {
 	if f.unit == 0 {
 		if v.kind != valueText && v.kind != valueEscaped {
-			return 0, unfit(f, feature.Of(feature.KindTimestamp), "is "+v.kind.String()+", not RFC 3339 text")
+			return 0, unfit(f, feature.Of(feature.KindTimestamp), v, "is "+v.kind.String()+", not RFC 3339 text")
 		}
 		micros, ok := parseTime(d.content(v))
 		if !ok {
-			return 0, unfit(f, feature.Of(feature.KindTimestamp), "is not RFC 3339 text")
+			return 0, unfit(f, feature.Of(feature.KindTimestamp), v, "is not RFC 3339 text")
 		}
 		return micros, fault{}
 	}
+	text := d.raw(v)
 	if v.kind != valueNumber {
-		return 0, unfit(f, feature.Of(feature.KindTimestamp), "is "+v.kind.String()+", not an integer timestamp")
+		var problem fault
+		if text, problem = d.unquote(v, f, feature.Of(feature.KindTimestamp), "an integer timestamp"); text == nil {
+			return 0, problem
+		}
 	}
-	n, ok := parseInt(d.raw(v))
+	n, ok := parseInt(text)
 	if ok {
 		n, ok = epochMicros(n, f.unit)
 	}
 	if !ok {
-		return 0, unfit(f, feature.Of(feature.KindTimestamp), "is not an integer timestamp in range")
+		return 0, unfit(f, feature.Of(feature.KindTimestamp), v, "is not an integer timestamp in range")
 	}
 	return n, fault{}
 }
@@ -240,7 +255,7 @@ func (d *Decoder) setBytes(c *feature.Column, i int, v value, f *field, arena *f
 	text := d.content(v)
 	b, err := base64.StdEncoding.AppendDecode(arena.Tail(base64.StdEncoding.DecodedLen(len(text))), text)
 	if err != nil {
-		return unfit(f, c.Type, "is not base64")
+		return unfit(f, c.Type, v, "is not base64")
 	}
 	c.SetString(i, arena.Keep(b))
 	return fault{}
@@ -266,8 +281,7 @@ func (d *Decoder) setList(c *feature.Column, i int, v value, f *field, arena *fe
 		}
 	}
 	if n := c.Elems.Len() - start; c.Type.Length > 0 && n != int(c.Type.Length) {
-		return fault{feature.ReasonLength, "field " + f.name + ": has " + strconv.Itoa(n) +
-			" elements, not " + strconv.Itoa(int(c.Type.Length))}
+		return f.refuse(feature.ReasonLength, v, "has "+strconv.Itoa(n)+" elements, not "+strconv.Itoa(int(c.Type.Length)))
 	}
 	c.SetList(i, start)
 	return fault{}

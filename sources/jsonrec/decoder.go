@@ -48,6 +48,7 @@ type field struct {
 	node int           // in the tree
 
 	absence absence
+	quoted  bool // a number may stand in a string
 }
 
 // absence says what it means that a record does not have a field.
@@ -91,7 +92,7 @@ func NewLimited(src *feature.Source, fields []feature.Field, limits Limits) (*De
 		if err != nil {
 			return nil, fmt.Errorf("decode source %s: field %s: %w", src.Name, w.Name, err)
 		}
-		all[i], paths[i] = field{name: f.Name, typ: f.Type, unit: f.Unit}, path
+		all[i], paths[i] = field{name: f.Name, typ: f.Type, unit: f.Unit, quoted: f.Quoted}, path
 	}
 	d.build(all, paths)
 	if d.event != nil && d.event.typ != feature.Of(feature.KindTimestamp) {
@@ -205,7 +206,7 @@ func (d *Decoder) decode(dst *feature.Batch, row int, rec *sources.Record) fault
 		f := &d.fields[i]
 		v, reached := d.scan.find(f.node)
 		if !reached {
-			return d.unreachable(f)
+			return unreachable(f, v)
 		}
 		if v.kind <= valueNull {
 			if v.kind == valueNull || f.absence == absentNull {
@@ -224,9 +225,8 @@ func (d *Decoder) decode(dst *feature.Batch, row int, rec *sources.Record) fault
 	return fault{}
 }
 
-// find returns the value of node n. Not reached means that something on the
-// way is neither null nor absent nor an object, or an array whose element is
-// meant.
+// find returns the value of node n. Not reached, it is what lies on the way and
+// is neither null nor absent nor an object, or an array whose element is meant.
 func (s *scanner) find(n int) (v value, reached bool) {
 	if s.slots[n].round == s.round {
 		return s.slots[n].value, true
@@ -234,15 +234,19 @@ func (s *scanner) find(n int) (v value, reached bool) {
 	for n > 0 {
 		child := n
 		if n = s.tree.nodes[n].parent; n > 0 && s.slots[n].round == s.round {
-			kind := s.slots[n].kind
-			return value{}, kind == valueObject || kind == valueNull || kind == valueArray && s.tree.nodes[child].index != outside
+			v = s.slots[n].value
+			if v.kind == valueObject || v.kind == valueNull || v.kind == valueArray && s.tree.nodes[child].index != outside {
+				return value{}, true
+			}
+			return v, false
 		}
 	}
 	return value{}, true
 }
 
-func (d *Decoder) unreachable(f *field) fault {
-	return fault{feature.ReasonWrongType, "field " + f.name + ": its path leads through a value that is not an object"}
+// unreachable refuses a record for v, which lies on the way to f.
+func unreachable(f *field, v value) fault {
+	return f.refuse(feature.ReasonWrongType, v, "its path leads through "+v.kind.String()+", which is not an object")
 }
 
 // eventTime returns when the record in row happened: its event time field, or
@@ -257,7 +261,7 @@ func (d *Decoder) eventTime(dst *feature.Batch, row int, rec *sources.Record) (i
 	default:
 		v, reached := d.scan.find(d.event.node)
 		if !reached {
-			return 0, d.unreachable(d.event)
+			return 0, unreachable(d.event, v)
 		}
 		if v.kind > valueNull {
 			return d.timestamp(v, d.event)

@@ -25,8 +25,12 @@ func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":1,"b":{"c":"x\u00e9\ud83d\ude42"},"d":[1.5e-3,null,true]}`, `{"a":"b"} `, `{}`, `[]`, `{"a":-0.0E+5}`,
 		`{"a":{"a":{}},"a":[]}`, `{"d":[[1],[2.25]],"i":1,"i":-0.0,"x":123456789012345678}`, "\t{\"x\\\"y\" : false}\n", `{"t":"2023-11-14T22:13:20.5+01:00","e":"AP8="}`,
+		`{"q":"9007199254740993","p":"-1.5e3"}`, `{"q":7,"p":" 1"}`, `{"q":"\u0031","p":""}`, `{"p":"1e999"}`,
 	} {
 		f.Add([]byte(seed))
+	}
+	for _, rec := range trips(3) {
+		f.Add(rec.Value)
 	}
 	src := fuzzSource()
 	limits := jsonrec.Limits{MaxDepth: 64, MaxBytes: 1 << 20}
@@ -105,6 +109,47 @@ func FuzzFinished(f *testing.F) {
 	})
 }
 
+// FuzzQuoted: text in quotes is the value that it is without them, and refused
+// if it is no JSON number.
+func FuzzQuoted(f *testing.F) {
+	for _, seed := range []string{
+		"0", "-0", "12", "9223372036854775807", "-9223372036854775808", "9223372036854775808", "2147483648", "1e3", "1.0", "0.1", "1e400", "1E-2",
+		"", " 1", "1 ", "+1", "01", "1.", ".5", "-", "0x1f", "NaN", "Infinity", "null", "true", "[1]", "1_000", "1,2", "\"1\"", "１",
+	} {
+		f.Add(seed)
+	}
+	millis := feature.SourceField{Field: feature.Field{Type: feature.Of(feature.KindTimestamp)}, Unit: time.Millisecond}
+	list := feature.SourceField{Field: feature.Field{Type: feature.ListOf(feature.Of(feature.KindFloat32))}}
+	plain := []feature.SourceField{declared("", feature.KindInt32), declared("", feature.KindInt64), declared("", feature.KindFloat64), millis, list}
+	f.Fuzz(func(t *testing.T, text string) {
+		isNumber := json.Valid([]byte(text)) && strings.Trim(text, "-0123456789.eE+") == ""
+		quotes, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range plain {
+			field.Name = "n"
+			shape := `{"n":%s}`
+			if field.Type.IsList() {
+				shape = `{"n":[%s]}`
+			}
+			field.Quoted = true
+			src := sourceOf(field)
+			got := rendering.Outcomes(decodeAll(t, src, jsonrec.DefaultLimits(), fmt.Appendf(nil, shape, quotes)), 1)[0]
+			if !isNumber {
+				if !strings.HasPrefix(got, "reject wrong_type field n at byte ") || !strings.HasSuffix(got, "is a string that is not a number") {
+					t.Fatalf("%s %q: %s", field.Type, text, got)
+				}
+				continue
+			}
+			src.Fields[0].Quoted = false
+			if want := rendering.Outcomes(decodeAll(t, src, jsonrec.DefaultLimits(), fmt.Appendf(nil, shape, text)), 1)[0]; got != want {
+				t.Fatalf("%s %q: %s, without quotes %s", field.Type, text, got, want)
+			}
+		}
+	})
+}
+
 func isObject(text []byte) bool {
 	trimmed := bytes.TrimLeft(text, " \t\r\n")
 	return len(trimmed) > 0 && trimmed[0] == '{' && json.Valid(text) && utf8.Valid(text)
@@ -118,12 +163,14 @@ func fuzzSource() *feature.Source {
 		declared("e", feature.KindBytes), declared("t", feature.KindTimestamp), declared("j", feature.KindJSON))
 	unit := declared("u", feature.KindTimestamp)
 	unit.Unit = time.Millisecond
+	q, p := declared("q", feature.KindInt64), declared("p", feature.KindFloat64)
+	q.Quoted, p.Quoted = true, true
 	deep := declared("c", feature.KindString)
 	deep.Path = "b.c"
 	list := feature.SourceField{Field: feature.Field{Name: "d", Type: feature.ListOf(feature.ListOf(feature.Of(feature.KindFloat64)))}}
 	element := declared("f", feature.KindFloat64)
 	element.Path = "d.1.0"
-	src.Fields = append(src.Fields, unit, deep, list, element)
+	src.Fields = append(src.Fields, unit, q, p, deep, list, element)
 	return src
 }
 
@@ -137,6 +184,8 @@ type event struct {
 	S *string            `json:"s"`
 	E []byte             `json:"e"`
 	T *time.Time         `json:"t"`
+	Q *int64             `json:"q,string"`
+	P *float64           `json:"p,string"`
 	B struct{ C string } `json:"b"`
 	D [][]*float64       `json:"d"`
 }
@@ -172,6 +221,8 @@ func drawEvent(t *rapid.T) event {
 	ev.A = rapid.Ptr(rapid.Int64(), true).Draw(t, "a")
 	ev.I = rapid.Ptr(rapid.Int32(), true).Draw(t, "i")
 	ev.X = rapid.Ptr(rapid.Float64Range(-math.MaxFloat64, math.MaxFloat64), true).Draw(t, "x")
+	ev.Q = rapid.Ptr(rapid.Int64(), true).Draw(t, "q")
+	ev.P = rapid.Ptr(rapid.Float64Range(-math.MaxFloat64, math.MaxFloat64), true).Draw(t, "p")
 	ev.Y = rapid.Ptr(rapid.Float32Range(-math.MaxFloat32, math.MaxFloat32), true).Draw(t, "y")
 	ev.O = rapid.Ptr(rapid.Bool(), true).Draw(t, "o")
 	ev.S = rapid.Ptr(rapid.String(), true).Draw(t, "s")
@@ -199,6 +250,8 @@ func (ev event) shown() []string {
 		fmt.Sprintf("%x", ev.E),
 		pointer(ev.T, func(v time.Time) string { return v.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano) }),
 		"null", "null",
+		pointer(ev.Q, func(v int64) string { return strconv.FormatInt(v, 10) }),
+		pointer(ev.P, number),
 		strconv.Quote(ev.B.C),
 	}
 	lists := "["

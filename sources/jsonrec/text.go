@@ -4,7 +4,32 @@ import (
 	"bytes"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"millrace/feature"
 )
+
+// unquote returns the number in a string, checked like any other and valid
+// until the next call of content. Without one it returns why v is refused,
+// which should be of type want, or what for short.
+func (d *Decoder) unquote(v value, f *field, want feature.Type, what string) ([]byte, fault) {
+	if !f.quoted || v.kind != valueText && v.kind != valueEscaped {
+		return nil, unfit(f, want, v, "is "+v.kind.String()+", not "+what)
+	}
+	text := d.content(v)
+	if !isNumber(text) {
+		return nil, unfit(f, want, v, "is a string that is not a number")
+	}
+	return text, fault{}
+}
+
+// isNumber reports whether text is a JSON number and nothing else.
+func isNumber(text []byte) bool {
+	if len(text) == 0 {
+		return false
+	}
+	s := scanner{data: text}
+	return s.number(0) == len(text)
+}
 
 // appendUnescaped appends the content of a checked string without its escapes.
 // Half a surrogate pair becomes U+FFFD, as encoding/json has it.

@@ -35,7 +35,7 @@ type ScriptFormat interface {
 //	source                          begins another source
 //	envelope NAME
 //	on_tombstone delete|ignore|dead_letter
-//	field NAME TYPE [path=] [unit=] [length=] [header=] [key]
+//	field NAME TYPE [path=] [unit=] [length=] [header=] [key] [quoted]
 //	hidden …                        declared, but not decoded
 //	event_time NAME
 //	time MILLIS                     of the records that follow
@@ -184,6 +184,8 @@ func (s *Script) Declare(words []string, decode bool) {
 			f.Header = v
 		case "key":
 			f.Key = true
+		case "quoted":
+			f.Quoted = true
 		case "unit":
 			f.Unit, err = time.ParseDuration("1" + v)
 		case "length":

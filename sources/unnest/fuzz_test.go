@@ -21,6 +21,7 @@ func FuzzDecode(f *testing.F) {
 	for _, format := range formats {
 		decoders = append(decoders, newDecoder(f, format))
 		good = append(good, tenLines(f, format, 1)[0].Value)
+		f.Add(good[len(good)-1])
 	}
 	var b feature.Batch
 	f.Fuzz(func(t *testing.T, value []byte) {

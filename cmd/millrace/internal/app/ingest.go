@@ -53,6 +53,7 @@ func newPipeline(c *config.Config, p *definition.Project, source sources.Source,
 		Source: source, Routes: routes,
 		NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
 		Sink:       store, DeadLetter: letters, Epochs: sinks.NewEpochs(store),
+		Tiles: store, Sinces: sinks.NewSinces(store), TileBytes: int64(in.TileBytes), MaxFutureSkew: in.MaxFutureSkew.Std(),
 		CatalogVersion: p.Catalog.Version,
 		LatestVersion:  func(ctx context.Context) (int64, error) { return latestVersion(ctx, store) },
 		MaxRows:        in.MaxRows, MaxBytes: int64(in.MaxBytes), LaneBytes: int64(in.LaneBytes), TotalBytes: int64(in.TotalBytes),
@@ -150,12 +151,28 @@ func route(c *config.Config, p *definition.Project, d *decoders, src *feature.So
 		if err != nil {
 			return pipeline.Route{}, err
 		}
-		r.Views = append(r.Views, pipeline.RouteView{View: v, Shape: shapeOf[i], Finished: finished, NewTransformer: func() pipeline.Transformer {
+		view := pipeline.RouteView{View: v, Shape: shapeOf[i], Finished: finished, Windows: plans[i].Windows, NewTransformer: func() pipeline.Transformer {
 			w, _ := plans[i].NewWriter(fields, skew)
 			return w
-		}})
+		}}
+		r.WindowsVersion = max(r.WindowsVersion, addAggregates(&view))
+		r.Views = append(r.Views, view)
 	}
 	return r, nil
+}
+
+// addAggregates lists the states of a view's windows, and returns the catalog
+// version that brought the latest.
+func addAggregates(v *pipeline.RouteView) (latest int64) {
+	if v.Windows == nil {
+		return 0
+	}
+	for i := range v.Windows.Features {
+		f := &v.Windows.Features[i]
+		v.Aggregates = append(v.Aggregates, pipeline.Aggregate{Hash: f.Hash, Version: f.Since})
+		latest = max(latest, f.Since)
+	}
+	return latest
 }
 
 // routeShapes makes the shapes of a source's batches, and says which of them

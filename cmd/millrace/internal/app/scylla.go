@@ -26,7 +26,7 @@ func openScylla(ctx context.Context, c *config.Config, project string, create bo
 func scyllaSettings(c *config.Config, project string, log *slog.Logger) scylla.Settings {
 	return scylla.Settings{
 		Hosts: c.Store.Hosts, Port: c.Store.Port, Keyspace: Keyspace(c, project),
-		LocalDC: c.Store.DataCenter, Consistency: c.Store.Consistency, Replication: c.Store.Replication,
+		LocalDC: c.Store.DataCenter, Consistency: c.Store.Consistency, TileConsistency: c.Store.TileConsistency, Replication: c.Store.Replication,
 		Username: c.Store.User, Password: c.Store.Password.Reveal(), TLS: scylla.TLS{
 			Enabled: c.Store.TLS.Enabled, CA: c.Store.TLS.CA, Cert: c.Store.TLS.Cert, Key: c.Store.TLS.Key,
 			InsecureSkipVerify: c.Store.TLS.InsecureSkipVerify,

@@ -20,6 +20,8 @@ type Store interface {
 	sinks.LetterReader
 	sinks.LetterKeeper
 	sinks.Cells
+	sinks.TileSink
+	sinks.TileLoader
 	sinks.TileReader
 	sinks.Meta
 	Ping(ctx context.Context) error

@@ -54,21 +54,23 @@ type SASL struct {
 
 // Store says where features live.
 type Store struct {
-	Type        string         `yaml:"type"` // embedded | scylla
-	DataDir     string         `yaml:"data_dir"`
-	Hosts       []string       `yaml:"hosts"`
-	Port        int            `yaml:"port"`
-	Keyspace    string         `yaml:"keyspace"` // default millrace_<project>
-	DataCenter  string         `yaml:"data_center"`
-	Consistency string         `yaml:"consistency"`
-	Replication map[string]int `yaml:"replication"` // data center -> copies; empty: one copy, for a single node
-	User        string         `yaml:"user"`
-	Password    Secret         `yaml:"password"`
-	TLS         TLS            `yaml:"tls"`
-	Timeout     Duration       `yaml:"timeout"`
-	Connections int            `yaml:"connections"` // per host
-	MaxInFlight int            `yaml:"max_in_flight"`
-	LetterTTL   Duration       `yaml:"dead_letter_ttl"`
+	Type        string   `yaml:"type"` // embedded | scylla
+	DataDir     string   `yaml:"data_dir"`
+	Hosts       []string `yaml:"hosts"`
+	Port        int      `yaml:"port"`
+	Keyspace    string   `yaml:"keyspace"` // default millrace_<project>
+	DataCenter  string   `yaml:"data_center"`
+	Consistency string   `yaml:"consistency"`
+
+	TileConsistency string         `yaml:"tile_consistency"` // QUORUM, or LOCAL_QUORUM where one data center alone ingests
+	Replication     map[string]int `yaml:"replication"`      // data center -> copies; empty: one copy, for a single node
+	User            string         `yaml:"user"`
+	Password        Secret         `yaml:"password"`
+	TLS             TLS            `yaml:"tls"`
+	Timeout         Duration       `yaml:"timeout"`
+	Connections     int            `yaml:"connections"` // per host
+	MaxInFlight     int            `yaml:"max_in_flight"`
+	LetterTTL       Duration       `yaml:"dead_letter_ttl"`
 }
 
 // SchemaRegistry says where the schemas of Avro and Protobuf records are.
@@ -93,6 +95,7 @@ type Ingest struct {
 	Linger         Duration `yaml:"linger"`
 	LaneBytes      Size     `yaml:"lane_bytes"`
 	TotalBytes     Size     `yaml:"total_bytes"`
+	TileBytes      Size     `yaml:"tile_bytes"`
 	InFlight       int      `yaml:"in_flight"`
 	CommitInterval Duration `yaml:"commit_interval"`
 	DrainTimeout   Duration `yaml:"drain_timeout"`
@@ -129,13 +132,13 @@ func Default() Config {
 			ClientID: "millrace", SessionTimeout: Duration(45 * time.Second),
 		},
 		Store: Store{
-			Type: "scylla", DataDir: ".millrace", Port: 9042, Consistency: "LOCAL_QUORUM",
+			Type: "scylla", DataDir: ".millrace", Port: 9042, Consistency: "LOCAL_QUORUM", TileConsistency: "QUORUM",
 			Timeout: Duration(2 * time.Second), Connections: 2, MaxInFlight: 256,
 			LetterTTL: Duration(30 * 24 * time.Hour),
 		},
 		SchemaRegistry: SchemaRegistry{Timeout: Duration(10 * time.Second)},
 		Ingest: Ingest{
-			MaxRows: 2048, MaxBytes: 1 << 20, LaneBytes: 4 << 20, TotalBytes: 48 << 20, InFlight: 3,
+			MaxRows: 2048, MaxBytes: 1 << 20, LaneBytes: 4 << 20, TotalBytes: 48 << 20, TileBytes: 256 << 20, InFlight: 3,
 			CommitInterval: Duration(200 * time.Millisecond), DrainTimeout: Duration(4 * time.Second),
 			MaxFutureSkew: Duration(5 * time.Minute),
 		},

@@ -29,6 +29,7 @@ func (c *Config) validate() Problems {
 	}
 	oneOf("store.type", c.Store.Type, "embedded", "scylla")
 	oneOf("store.consistency", strings.ToUpper(c.Store.Consistency), "LOCAL_QUORUM", "QUORUM", "LOCAL_ONE", "ONE", "ALL")
+	oneOf("store.tile_consistency", strings.ToUpper(c.Store.TileConsistency), "QUORUM", "LOCAL_QUORUM")
 	oneOf("auth.type", c.Auth.Type, "none")
 	oneOf("telemetry.log_level", c.Telemetry.LogLevel, "debug", "info", "warn", "error")
 	oneOf("telemetry.log_format", c.Telemetry.LogFormat, "auto", "text", "json")
@@ -40,6 +41,7 @@ func (c *Config) validate() Problems {
 	atLeast("ingest.max_bytes", int64(c.Ingest.MaxBytes), 1)
 	atLeast("ingest.lane_bytes", int64(c.Ingest.LaneBytes), 64<<10)
 	atLeast("ingest.total_bytes", int64(c.Ingest.TotalBytes), int64(c.Ingest.LaneBytes))
+	atLeast("ingest.tile_bytes", int64(c.Ingest.TileBytes), 1<<20)
 	atLeast("ingest.in_flight", int64(c.Ingest.InFlight), 1)
 	atLeast("ingest.commit_interval", int64(c.Ingest.CommitInterval), 1)
 	atLeast("serve.max_entities", int64(c.Serve.MaxEntities), 1)

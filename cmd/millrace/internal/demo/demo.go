@@ -53,26 +53,35 @@ type Generator struct {
 	n    int64
 	last []byte // the latest event, for duplicates
 	key  []byte
+
+	format Format
 }
 
-// NewGenerator returns a Generator for a seed.
-func NewGenerator(seed uint64) *Generator {
-	return &Generator{rng: rand.New(rand.NewPCG(seed, 1))}
+// Format turns the JSON text of a trip into what is published.
+type Format func(event []byte) ([]byte, error)
+
+// NewGenerator returns a Generator for a seed. Without a format trips are JSON.
+func NewGenerator(seed uint64, format Format) *Generator {
+	if format == nil {
+		format = func(event []byte) ([]byte, error) { return event, nil }
+	}
+	return &Generator{rng: rand.New(rand.NewPCG(seed, 1)), format: format}
 }
 
-// Next returns the key and value of the next event at now.
-func (g *Generator) Next(now time.Time) (key, value []byte) {
+// Next returns the key and value of the next event at now. The malformed one is
+// no record of any format.
+func (g *Generator) Next(now time.Time) (key, value []byte, err error) {
 	g.n++
 	switch {
 	case g.n%1000 == 0:
-		return []byte("1001"), []byte(`{"trip_id": "t-broken", "driver": {"id": 10`)
+		return []byte("1001"), []byte(`{"trip_id": "t-broken", "driver": {"id": 10`), nil
 	case g.last != nil && g.rng.IntN(100) == 0:
-		return g.key, g.last
+		return g.key, g.last, nil
 	}
 	id := firstDriver + g.rng.Int64N(drivers)
 	g.key = strconv.AppendInt(nil, id, 10)
-	g.last = g.encode(g.trip(id, now))
-	return g.key, g.last
+	g.last, err = g.format(encode(g.trip(id, now)))
+	return g.key, g.last, err
 }
 
 func (g *Generator) trip(driver int64, now time.Time) Trip {
@@ -106,7 +115,7 @@ func (g *Generator) delay() time.Duration {
 	}
 }
 
-func (g *Generator) encode(t Trip) []byte {
+func encode(t Trip) []byte {
 	b, err := json.Marshal(t)
 	if err != nil { // a Trip of finite numbers and plain text always encodes
 		return []byte("{}")
@@ -117,20 +126,24 @@ func (g *Generator) encode(t Trip) []byte {
 // ticks is how often a second Run publishes.
 const ticks = 50
 
-// Run publishes rate events a second to Topic until ctx ends.
-func Run(ctx context.Context, client *kgo.Client, rate int, seed uint64) {
-	g := NewGenerator(seed)
+// Run publishes rate events a second to Topic until ctx ends, or one does not
+// fit the format.
+func Run(ctx context.Context, client *kgo.Client, rate int, seed uint64, format Format) error {
+	g := NewGenerator(seed, format)
 	tick := time.NewTicker(time.Second / ticks)
 	defer tick.Stop()
 	owed := 0.0
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case now := <-tick.C:
 			owed = math.Min(owed+float64(rate)/ticks, float64(rate))
 			for ; owed >= 1; owed-- {
-				key, value := g.Next(now)
+				key, value, err := g.Next(now)
+				if err != nil {
+					return fmt.Errorf("write a trip of the demo: %w", err)
+				}
 				client.Produce(ctx, &kgo.Record{Topic: Topic, Key: key, Value: value}, nil)
 			}
 		}

@@ -12,12 +12,12 @@ var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // TestTripsAreAsPromised counts what the demo says of itself.
 func TestTripsAreAsPromised(t *testing.T) {
 	const events = 100_000
-	g := NewGenerator(1)
+	g := NewGenerator(1, nil)
 	seen := make(map[string]bool)
 	var malformed, twice, late, unordered int
 	var last time.Time
 	for range events {
-		_, value := g.Next(now)
+		_, value, _ := g.Next(now)
 		var trip Trip
 		if json.Unmarshal(value, &trip) != nil {
 			malformed++
@@ -53,10 +53,10 @@ func TestTripsAreAsPromised(t *testing.T) {
 }
 
 func TestOneSeedOneStream(t *testing.T) {
-	a, b := NewGenerator(7), NewGenerator(7)
+	a, b := NewGenerator(7, nil), NewGenerator(7, nil)
 	for range 1000 {
-		_, x := a.Next(now)
-		_, y := b.Next(now)
+		_, x, _ := a.Next(now)
+		_, y, _ := b.Next(now)
 		if !bytes.Equal(x, y) {
 			t.Fatalf("%s\n%s", x, y)
 		}

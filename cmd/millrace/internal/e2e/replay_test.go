@@ -81,11 +81,10 @@ func (s *stack) applyAndRestart() {
 }
 
 // goOn records the definitions and starts ingestion and serving under them.
-func (s *stack) goOn() {
+func (s *stack) goOn() *process {
 	s.t.Helper()
 	if !s.real {
-		s.startIngest()
-		return
+		return s.startIngest()
 	}
 	s.mustRun("apply", "--definitions", "definitions")
 	for _, p := range s.procs {
@@ -94,7 +93,7 @@ func (s *stack) goOn() {
 		}
 	}
 	s.ready(s.start(s.admin, "serve"))
-	s.startIngest()
+	return s.startIngest()
 }
 
 func (s *stack) endIngest(p *process) {

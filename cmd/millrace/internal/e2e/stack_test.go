@@ -45,15 +45,16 @@ func buildAndRun(m *testing.M) int {
 // stack is a project with everything around it: a broker, a store, and the
 // processes of Millrace that a test starts.
 type stack struct {
-	t       *testing.T
-	project string
-	topic   string
-	dir     string
-	brokers []string
-	env     []string // of every process
-	real    bool     // Apache Kafka and Apache Cassandra instead of `dev`
-	http    string
-	admin   string
+	t        *testing.T
+	project  string
+	topic    string
+	suffixes []string // of topics, where a project has several; "" is topic itself
+	dir      string
+	brokers  []string
+	env      []string // of every process
+	real     bool     // Apache Kafka and Apache Cassandra instead of `dev`
+	http     string
+	admin    string
 
 	mu     sync.Mutex
 	procs  []*process
@@ -213,23 +214,43 @@ func (s *stack) kafka() (*kgo.Client, *kadm.Client) {
 	return s.client, s.adm
 }
 
-// createTopic makes the stack's topic.
+// topics are what producers write to.
+func (s *stack) topics() []string {
+	if len(s.suffixes) == 0 {
+		return []string{s.topic}
+	}
+	var all []string
+	for _, suffix := range s.suffixes {
+		all = append(all, s.topic+suffix)
+	}
+	return all
+}
+
+// createTopic makes the stack's topics.
 func (s *stack) createTopic(partitions int32, configs map[string]*string) {
 	s.t.Helper()
 	_, adm := s.kafka()
 	s.eventually(20*time.Second, "create topic", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		_, err := adm.CreateTopic(ctx, partitions, 1, configs, s.topic)
-		return err
+		made, err := adm.CreateTopics(ctx, partitions, 1, configs, s.topics()...)
+		if err != nil {
+			return err
+		}
+		return made.Error()
 	})
 }
 
 // produce sends one record and waits for the acknowledgement.
 func (s *stack) produce(partition int32, key, value string, headers ...kgo.RecordHeader) *kgo.Record {
 	s.t.Helper()
+	return s.send(&kgo.Record{Topic: s.topic, Partition: partition, Key: []byte(key), Value: []byte(value), Headers: headers})
+}
+
+// send sends a record and waits for the acknowledgement.
+func (s *stack) send(r *kgo.Record) *kgo.Record {
+	s.t.Helper()
 	client, _ := s.kafka()
-	r := &kgo.Record{Topic: s.topic, Partition: partition, Key: []byte(key), Value: []byte(value), Headers: headers}
 	if err := client.ProduceSync(context.Background(), r).FirstErr(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -337,22 +358,22 @@ func (s *stack) lag() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	ends, err := adm.ListEndOffsets(ctx, s.topic)
+	ends, err := adm.ListEndOffsets(ctx, s.topics()...)
 	if err != nil {
 		return 0, err
 	}
 	var lag int64
-	for _, e := range ends[s.topic] {
-		if e.Offset == 0 {
-			continue
+	ends.Each(func(e kadm.ListedOffset) {
+		if e.Offset <= 0 {
+			return
 		}
-		at, ok := committed.Lookup(s.topic, e.Partition)
+		at, ok := committed.Lookup(e.Topic, e.Partition)
 		if !ok {
-			return 0, fmt.Errorf("partition %d has no committed offset", e.Partition)
+			err = fmt.Errorf("partition %d of topic %s has no committed offset", e.Partition, e.Topic)
 		}
 		lag += e.Offset - at.At
-	}
-	return lag, nil
+	})
+	return lag, err
 }
 
 // waitCaughtUp waits until every record has its end.

@@ -1,0 +1,114 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+// windowAggregates are counted over windowNames, all of which hold every event
+// of the crash test: those are an hour old.
+var (
+	windowNames      = []string{"12h", "24h", "unlimited"}
+	windowAggregates = []string{"count", "sum", "min", "max", "avg", "last", "stddev_pop", "count_distinct"}
+)
+
+var windowDefinitions = func() string {
+	var b strings.Builder
+	b.WriteString("  - name: driver_windows\n    entity: driver\n    source: trips\n    features:\n")
+	for _, agg := range windowAggregates {
+		of := ""
+		if agg != "count" {
+			of = ", of: n"
+		}
+		fmt.Fprintf(&b, "      - {name: %s, agg: %s%s, windows: [%s]}\n", agg, agg, of, strings.Join(windowNames, ", "))
+	}
+	b.WriteString("      - {name: count_before, agg: count, window: 12h, offset: 12h}\n")
+	return b.String()
+}()
+
+// windowWants are the answers of a plain scan over a driver's events.
+func windowWants(events []event) map[string]float64 {
+	n := float64(len(events))
+	w := map[string]float64{"count": n, "count_distinct": n, "min": math.Inf(1), "max": math.Inf(-1), "last": float64(newest(events).serial)}
+	for i := range events {
+		v := float64(events[i].serial)
+		w["sum"] += v
+		w["min"], w["max"] = min(w["min"], v), max(w["max"], v)
+	}
+	w["avg"] = w["sum"] / n
+	for i := range events {
+		d := float64(events[i].serial) - w["avg"]
+		w["stddev_pop"] += d * d / n
+	}
+	w["stddev_pop"] = math.Sqrt(w["stddev_pop"])
+	return w
+}
+
+// compareWindows holds the windows of every driver against a plain scan.
+func (s *stack) compareWindows(want map[int64][]event) {
+	s.t.Helper()
+	features := []string{"driver_windows:count_before"}
+	for _, agg := range windowAggregates {
+		for _, w := range windowNames {
+			features = append(features, fmt.Sprintf("driver_windows:%s_%s", agg, w))
+		}
+	}
+	var drivers []int64
+	for d := range want {
+		drivers = append(drivers, d)
+	}
+	wrong := 0
+	for len(drivers) > 0 {
+		chunk := drivers[:min(lookupChunk, len(drivers))]
+		drivers = drivers[len(chunk):]
+		a, err := s.lookup(features, chunk...)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for i, d := range chunk {
+			wants := windowWants(want[d])
+			for k, f := range features {
+				name := strings.TrimPrefix(f, "driver_windows:")
+				agg := name[:strings.LastIndex(name, "_")]
+				w, got := wants[agg], math.NaN()
+				if name == "count_before" {
+					w = 0
+				}
+				_ = json.Unmarshal(a.Rows[i].Values[k], &got)
+				if math.Abs(got-w) > 1e-9*math.Abs(w) || math.IsNaN(got) {
+					if wrong++; wrong <= 5 {
+						s.t.Errorf("driver %d: %s is %s (%s), want %v", d, name, a.Rows[i].Values[k], a.Rows[i].Status[k], w)
+					}
+				}
+			}
+		}
+	}
+	if wrong > 0 {
+		s.t.Errorf("%d windows are wrong", wrong)
+	}
+}
+
+// TestReplayOfATopicChangesNoWindow reads the topic again from its start.
+func TestReplayOfATopicChangesNoWindow(t *testing.T) {
+	s := newStack(t, "rewind")
+	s.write(strings.Replace(tripDefinitions, "services:", windowDefinitions+"services:", 1))
+	p := s.up(2)
+	now := time.Now()
+	for i := range int64(40) {
+		s.produce(int32(i%2), "7", trip(7, i, now.Add(-time.Hour).Add(time.Duration(i)*time.Second)))
+	}
+	s.waitCaughtUp(20 * time.Second)
+	s.waitValue(5*time.Second, 7, "driver_windows:count_12h", "40")
+	s.endIngest(p)
+	s.resetGroup()
+	s.applyAndRestart()
+	s.produce(0, "7", trip(7, 40, now))
+	s.waitCaughtUp(30 * time.Second)
+	s.waitValue(5*time.Second, 7, "driver_windows:count_12h", "41")
+	s.waitValue(time.Second, 7, "driver_windows:sum_unlimited", "820")
+	s.waitValue(time.Second, 7, "driver_windows:last_24h", "40")
+}
