@@ -25,9 +25,9 @@ func TestTilesComeKeyByKey(t *testing.T) {
 		ranges := []sinks.TileRange{{View: "trip@1", HopSeconds: 1, To: seconds * 1e6}}
 		err := sinks.NewWindows(store, store).ReadTiles(context.Background(), "driver", []string{"0", "1", "2"}, ranges,
 			func(key, within int, start int64, _ int32, state []byte) {
-				got = append(got, fmt.Sprint(key, within, start/1e6, state))
+				got = append(got, fmt.Sprint(key, within, start/1e6, int(state[0])))
 			})
-		if want := []string{"0 0 0 [0]", "1 0 1 [1]", "2 0 2 [2]"}; err != nil || !slices.Equal(got, want) {
+		if want := []string{"0 0 0 0", "1 0 1 1", "2 0 2 2"}; err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
