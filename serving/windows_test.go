@@ -18,6 +18,7 @@ import (
 	"millrace/sinks"
 	"millrace/sinks/memory"
 	"millrace/transforms"
+	"millrace/transforms/window"
 )
 
 const counted = `
@@ -383,4 +384,39 @@ func scan(events []event, from, to int64) []string {
 		return []string{"0", "null", "null", "0", "null"}
 	}
 	return []string{fmt.Sprint(n), fmt.Sprint(sum), fmt.Sprint(most), fmt.Sprint(above), fmt.Sprint(last)}
+}
+
+// A tile that was written before an aggregate was there makes its windows
+// incomplete, and no others.
+func TestATileWithoutTheAggregateIsNotComplete(t *testing.T) {
+	store := servingtest.NewStore()
+	svc, _ := newCounted(t, store, store, nil)
+	older := new(window.Shape).NewTile(window.Fence{}).Snapshot(window.Fence{}, nil)
+	store.PutTile("trip@1", "1", time.Minute, noon.Add(-90*time.Minute), 0, older)
+	req := drivers(prepare(t, svc, "trip:count_1h", "trip:count_2h", "trip:sum_2h"), 1)
+	req.Complete = true
+	resp := lookup(t, svc, req)
+	defer resp.Release()
+	for i, want := range []serving.Completeness{serving.CompleteYes, serving.CompleteNo, serving.CompleteYes} {
+		if got := resp.Value(i, 0).Complete; got != want {
+			t.Errorf("output %d: %d, not %d", i, got, want)
+		}
+	}
+}
+
+// noTileReads is a store whose tiles alone cannot be read.
+type noTileReads struct{ *servingtest.Store }
+
+func (noTileReads) ReadTiles(context.Context, string, []string, []feature.TileRange, func(int, int, int64, int32, []byte)) error {
+	return errors.New("down")
+}
+
+func TestRowsWithoutTheirTilesAreNoAnswer(t *testing.T) {
+	store := noTileReads{servingtest.NewStore()}
+	svc, _ := newCounted(t, store, store, nil)
+	var resp serving.Response
+	err := svc.Lookup(context.Background(), drivers(prepare(t, svc, "trip:sum_1h", "trip:last"), 1), &resp)
+	if err == nil || err.Code != serving.CodeUnavailable {
+		t.Errorf("answered %v", err)
+	}
 }
