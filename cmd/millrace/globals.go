@@ -129,6 +129,8 @@ type metaStore interface {
 	sinks.DeadLetter
 	sinks.LetterReader
 	sinks.LetterKeeper
+	sinks.TileSink
+	sinks.TileLoader
 }
 
 // hasEmbedded reports whether the data folder holds a store.
