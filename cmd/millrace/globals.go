@@ -133,6 +133,8 @@ type metaStore interface {
 	sinks.DeadLetter
 	sinks.LetterReader
 	sinks.LetterKeeper
+	sinks.TileSink
+	sinks.TileLoader
 }
 
 // hasEmbedded reports whether the data folder holds a store.
