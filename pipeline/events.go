@@ -53,6 +53,8 @@ type BatchStats struct {
 	Write     time.Duration // dead letters, rows and tiles, retries included
 	Tiles     int           // written
 	Loaded    int           // tiles that the lane did not hold
+	Held      int           // tiles that the lane held when the batch was closed
+	HeldBytes int64
 }
 
 // ViewEnds counts the ends of one view's rows. Received, which is counted where

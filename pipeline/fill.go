@@ -35,6 +35,7 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 	}
 	if l.tiles != nil {
 		l.tiles.close(s, l.route.Views, s.stats.Next)
+		s.stats.Held, s.stats.HeldBytes = len(l.tiles.all), l.tiles.bytes
 	}
 	s.stats.Transform = l.p.s.Clock().Sub(began) - (s.stats.Decode - decoding)
 	return 0, true

@@ -135,7 +135,7 @@ func (w *windowsState) addTile(key, within int, start int64, source int32, state
 // tooMany ends the windows of a range: part of them would be a wrong answer.
 func (w *windowsState) tooMany(within int) {
 	of := w.of[within]
-	why := fmt.Sprintf("its windows are spread over more than %d tiles and partitions: write a longer hop, or rekey: true", transforms.MaxCells)
+	why := fmt.Sprintf("its windows are spread over more than %d tiles and partitions: write a longer hop, or key the topic by the entity", transforms.MaxCells)
 	w.readers[of.view].Refuse(of.hop, why)
 	w.failed(within, errors.New(why))
 }

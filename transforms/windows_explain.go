@@ -15,7 +15,6 @@ type ExplainedWindows struct {
 	Lateness string            `json:"allowed_lateness"`
 	Late     string            `json:"late"`
 	EventID  string            `json:"event_id,omitempty"`
-	Rekey    bool              `json:"rekey,omitempty"`
 }
 
 // ExplainedWindow is one windowed feature.
@@ -43,7 +42,7 @@ func explainWindows(p *Plan) *ExplainedWindows {
 	if ws == nil {
 		return nil
 	}
-	e := &ExplainedWindows{Lateness: Duration(ws.Lateness), Late: "drop", EventID: ws.EventID, Rekey: p.View.Rekey}
+	e := &ExplainedWindows{Lateness: Duration(ws.Lateness), Late: "drop", EventID: ws.EventID}
 	if p.View.Late == feature.LateDeadLetter {
 		e.Late = "dead_letter"
 	}

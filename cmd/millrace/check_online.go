@@ -14,6 +14,7 @@ import (
 	"millrace/feature"
 	"millrace/feature/definition"
 	"millrace/feature/history"
+	"millrace/transforms"
 )
 
 // online holds definitions against what is there: topics, the registry's
@@ -70,6 +71,7 @@ func (o *online) topics(ctx context.Context) {
 		o.fault(err)
 		return
 	}
+	o.spread(there)
 	for _, s := range o.project.Catalog.Sources {
 		switch n, is := there[s.Topic]; {
 		case s.Topic == "":
@@ -166,4 +168,33 @@ func otherFields(a, b []feature.SourceField) []string {
 	}
 	maps.DeleteFunc(names, func(_ string, other bool) bool { return !other })
 	return slices.Sorted(maps.Keys(names))
+}
+
+// spread counts the cells that one read of an entity may touch: the tiles of a
+// hop in every partition, for serving refuses more than so many. Where join keys
+// come with the record's key, an entity has one partition; pushes are keyed so.
+func (o *online) spread(partitions map[string]int) {
+	for _, v := range o.project.Catalog.Views {
+		ws, src := o.project.Plans[v.Name].Windows, o.project.Catalog.Source(v.Source)
+		if ws == nil || src.Kind == feature.SourcePush || keyed(v, src) {
+			continue
+		}
+		for hop := range ws.Hops {
+			tiles, n := ws.Tiles(hop), partitions[src.Topic]
+			if tiles*n <= transforms.MaxCells {
+				continue
+			}
+			o.fault(o.project.ViewFault(v.Name, "features",
+				fmt.Sprintf("a read of view %s may merge %d tiles of hop %s from each of %d partitions of topic %s: %d, and reads of more than %d are refused",
+					v.Name, tiles, transforms.Duration(ws.Hops[hop].Span), n, src.Topic, tiles*n, transforms.MaxCells),
+				"write a longer hop or shorter windows; or have producers key the topic by the entity, and read the join keys from it with key: true"))
+		}
+	}
+}
+
+// keyed reports whether the join keys of a view are fields of the record's key.
+func keyed(v *feature.View, src *feature.Source) bool {
+	return !slices.ContainsFunc(v.Keys, func(k feature.JoinKeyExpr) bool {
+		return !slices.ContainsFunc(src.Fields, func(f feature.SourceField) bool { return f.Key && f.Name == k.Expr })
+	})
 }

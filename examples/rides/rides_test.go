@@ -22,8 +22,8 @@ func TestDefinitionsCompile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := len(p.Catalog.Service("eta_v1").Features); got != 8 {
-		t.Errorf("eta_v1 serves %d features, want 8", got)
+	if got := len(p.Catalog.Service("eta_v1").Features); got != 10 {
+		t.Errorf("eta_v1 serves %d features, want 10", got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -295,7 +296,7 @@ func (r *reader) decodeStruct(n ast.Node, v reflect.Value, path string) {
 			r.fault(p.Key, join(path, key), key+" is written twice", "remove one of the two")
 		case f.Tag.Get("later") != "":
 			r.fault(p.Key, join(path, key), fmt.Sprintf("%s: %s are not available in this version", key, strings.TrimSuffix(f.Tag.Get("later"), ",")),
-				"leave it out; the changelog says when they come")
+				cmp.Or(f.Tag.Get("instead"), "leave it out; the changelog says when they come"))
 		default:
 			r.decode(p.Value, v.FieldByIndex(f.Index), join(path, key))
 			r.checkEnum(f, p.Value, v.FieldByIndex(f.Index), join(path, key))

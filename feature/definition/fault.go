@@ -2,9 +2,12 @@ package definition
 
 import "strings"
 
-// remember takes down where a source and its keys are written, for what is
-// found out about it later.
-func (b *builder) remember(f loadedFile, name, path string) {
+// place is a source or a view.
+type place struct{ kind, name string }
+
+// remember takes down where a source or view and its keys are written, for what
+// is found out about it later.
+func (b *builder) remember(f loadedFile, of place, path string) {
 	at := make(map[string]Error)
 	for p, n := range f.nodes {
 		rest, below := strings.CutPrefix(p, path)
@@ -15,16 +18,25 @@ func (b *builder) remember(f loadedFile, name, path string) {
 		at[strings.TrimPrefix(rest, ".")] = Error{File: f.file, Line: line, Column: column, Path: p, Source: f.line(line)}
 	}
 	if b.project.places == nil {
-		b.project.places = make(map[string]map[string]Error)
+		b.project.places = make(map[place]map[string]Error)
 	}
-	b.project.places[name] = at
+	b.project.places[of] = at
 }
 
 // SourceFault makes an error at a key of a source, "kafka.topic" for example,
 // or at the nearest key above it that is written. It is for what the files
 // alone do not show.
 func (p *Project) SourceFault(source, key, message, hint string) *Error {
-	at := p.places[source]
+	return p.faultAt(place{"source", source}, key, message, hint)
+}
+
+// ViewFault is SourceFault for a view.
+func (p *Project) ViewFault(view, key, message, hint string) *Error {
+	return p.faultAt(place{"view", view}, key, message, hint)
+}
+
+func (p *Project) faultAt(of place, key, message, hint string) *Error {
+	at := p.places[of]
 	e, ok := at[key]
 	for !ok && key != "" {
 		key = parent(key)

@@ -16,7 +16,7 @@ type Project struct {
 	OnDemand map[string]*transforms.OnDemandPlan // by on-demand view
 	Files    []File
 
-	places map[string]map[string]Error // by source and key
+	places map[place]map[string]Error // by source or view, and key
 }
 
 // Load checks and compiles files, which are read together; their order does

@@ -8,8 +8,8 @@ import (
 
 // The structs below are the YAML as it is written. Tags: yaml is the key;
 // need is "yes" for keys that must be there; later names what a key belongs to
-// that this version does not have, and makes it an error by name; enum lists
-// the allowed values. Every value remembers its node, for positions.
+// that this version does not have, and makes it an error by name, with instead
+// as the next step; enum lists the allowed values. Every value remembers its node, for positions.
 
 type fileDef struct {
 	Project       string        `yaml:"project"`
@@ -114,7 +114,7 @@ type viewDef struct {
 	Unnest          *unnestDef        `yaml:"unnest"`
 	AllowedLateness time.Duration     `yaml:"allowed_lateness"`
 	Late            string            `yaml:"late" enum:"drop,dead_letter"`
-	Rekey           bool              `yaml:"rekey"`
+	Rekey           ast.Node          `yaml:"rekey" later:"rekeyed views" instead:"key the topic by the entity, or leave it out: a read then merges the tiles of every partition, which check --online counts"`
 }
 
 type unnestDef struct {

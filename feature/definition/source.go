@@ -33,7 +33,7 @@ func (b *builder) source(f loadedFile, d *sourceDef, path string) {
 	about := b.doubt(f, d, s, hidden, path)
 	b.eventTime(f, s, about, path)
 	b.eventID(f, s, about, path)
-	b.remember(f, d.Name, path)
+	b.remember(f, place{"source", d.Name}, path)
 	b.project.Catalog.Sources = append(b.project.Catalog.Sources, s)
 }
 

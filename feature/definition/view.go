@@ -48,6 +48,7 @@ func (b *builder) view(f loadedFile, d *viewDef, path string) {
 		}
 	}
 	b.viewDoubts[v.Name] = unsure
+	b.remember(f, place{"view", d.Name}, path)
 }
 
 func (b *builder) viewTimes(f loadedFile, d *viewDef, path string) {

@@ -97,14 +97,14 @@ func (b *builder) oneWindow(f loadedFile, text string, a *feature.Aggregate, pat
 
 // windowKeys takes the keys of a view that are for windowed features.
 func (b *builder) windowKeys(f loadedFile, d *viewDef, v *feature.View, path string) {
-	v.AllowedLateness, v.Rekey = d.AllowedLateness, d.Rekey
+	v.AllowedLateness = d.AllowedLateness
 	if d.Late == "dead_letter" {
 		v.Late = feature.LateDeadLetter
 	}
 	if slices.ContainsFunc(v.Features, func(x feature.Feature) bool { return x.Aggregate != nil }) || f.doubtful(path+".features") {
 		return
 	}
-	for _, key := range []string{"allowed_lateness", "late", "rekey"} {
+	for _, key := range []string{"allowed_lateness", "late"} {
 		if f.nodes[path+"."+key] != nil {
 			f.at(path+"."+key, -1, fmt.Sprintf("%s is for views with windowed features, and view %s has none", key, d.Name), "remove it, or add a feature with agg:")
 		}
@@ -118,14 +118,4 @@ func (b *builder) windowsOnly(f loadedFile, p *transforms.Plan, path string) {
 		f.at(path+".source", 0, fmt.Sprintf("view %s has windowed features alone, and source %s carries finished rows, which windows leave as they are", p.View.Name, p.Source.Name),
 			"remove transform_on_write: false from the source, or feed the view from another one")
 	}
-}
-
-// Windowed names the first view with windowed features, "" when there is none.
-func Windowed(p *Project) string {
-	for _, v := range p.Catalog.Views {
-		if plan := p.Plans[v.Name]; plan != nil && plan.Windows != nil {
-			return v.Name
-		}
-	}
-	return ""
 }

@@ -173,7 +173,6 @@ func TestWhatAChangeOfWindowsMeans(t *testing.T) {
 		{"the window", []string{"window: 24h", "window: 12h"}, "changing what n counts", true},
 		{"lateness", []string{"where: km > 0", "where: km > 0\n    allowed_lateness: 2d"}, "changing allowed_lateness", true},
 		{"event id", []string{"    event_id: id\n", ""}, "changing event_id", true},
-		{"rekey", []string{"where: km > 0", "where: km > 0\n    rekey: true"}, "changing rekey", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, changes, err := history.Next(first, project(t, append(slices.Clone(windows), c.replace...)...))
@@ -191,11 +190,6 @@ func TestWhatAChangeOfWindowsMeans(t *testing.T) {
 				t.Errorf("changes %q, error %v", texts.String(), err)
 			}
 		})
-	}
-	store := new(memory.Store)
-	_, _, err = history.Apply(context.Background(), store, sinks.NewSchemas(store), project(t, windows...), "ann", now)
-	if err == nil || !strings.Contains(err.Error(), "not available in this version") {
-		t.Errorf("windows are applied, though nothing runs them: %v", err)
 	}
 }
 

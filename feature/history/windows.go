@@ -45,7 +45,6 @@ func describeWindows(s *ViewState, v *feature.View, p *transforms.Plan) {
 		return
 	}
 	s.Shape["event_id"] = p.Windows.EventID
-	s.Shape["rekey"] = strconv.FormatBool(v.Rekey)
 	// The default follows from the windows: what it leaves out lies before all of
 	// them, so that it may grow with them.
 	s.Shape["allowed_lateness"] = ""

@@ -9,6 +9,7 @@ import (
 // Topic is the instruments of one topic that is read.
 type Topic struct {
 	records, bytes, rows, expired, paused, stopped prometheus.Counter
+	written, loaded                                prometheus.Counter // tiles
 	decode, transform, write                       prometheus.Observer
 	rejected, retries                              *prometheus.CounterVec
 }
@@ -18,6 +19,7 @@ func (i *instruments) topic(name string) *Topic {
 	return &Topic{
 		records: i.records.WithLabelValues(name), bytes: i.bytes.WithLabelValues(name), rows: i.rowsDecoded.WithLabelValues(name),
 		expired: i.expired.WithLabelValues(name), paused: i.lanePaused.WithLabelValues(name), stopped: i.laneStopped.WithLabelValues(name),
+		written: i.tilesWritten.WithLabelValues(name), loaded: i.tilesLoaded.WithLabelValues(name),
 		decode: i.decodeDuration.WithLabelValues(name), transform: i.transformDuration.WithLabelValues(name), write: i.writeTimes.WithLabelValues(name),
 		rejected: i.decodeRejected.MustCurryWith(only), retries: i.retries.MustCurryWith(only),
 	}
@@ -28,6 +30,12 @@ func (t *Topic) Batch(records int, bytes int64, rows int) {
 	t.records.Add(float64(records))
 	t.bytes.Add(float64(bytes))
 	t.rows.Add(float64(rows))
+}
+
+// Tiles counts the tiles of a finished micro-batch.
+func (t *Topic) Tiles(written, loaded int) {
+	t.written.Add(float64(written))
+	t.loaded.Add(float64(loaded))
 }
 
 // Took observes how long the steps of a micro-batch took.
@@ -53,7 +61,7 @@ func (t *Topic) Paused() { t.paused.Inc() }
 func (t *Topic) Stopped() { t.stopped.Inc() }
 
 // Lane is the gauges of one assigned partition.
-type Lane struct{ lagRecords, lagSeconds, buffered prometheus.Gauge }
+type Lane struct{ lagRecords, lagSeconds, buffered, tiles, tileBytes prometheus.Gauge }
 
 // Lag tells how far the lane is behind: in records, and by the age of the
 // oldest record of the batch just finished.
@@ -65,9 +73,15 @@ func (l *Lane) Lag(records int64, age time.Duration) {
 // Buffered tells how many bytes of records the lane holds.
 func (l *Lane) Buffered(bytes int64) { l.buffered.Set(float64(bytes)) }
 
+// Holds tells how many tiles the lane holds decoded, and their bytes.
+func (l *Lane) Holds(tiles int, bytes int64) {
+	l.tiles.Set(float64(tiles))
+	l.tileBytes.Set(float64(bytes))
+}
+
 // View is the instruments of one view.
 type View struct {
-	received, absent, stored, filtered, deadLettered, superseded prometheus.Counter
+	received, absent, stored, filtered, deadLettered, superseded, late prometheus.Counter
 
 	freshness, age prometheus.Observer
 	rejected       *prometheus.CounterVec
@@ -81,6 +95,7 @@ func (i *instruments) view(name string) *View {
 		filtered:     i.rows.WithLabelValues(name, EndFiltered),
 		deadLettered: i.rows.WithLabelValues(name, EndDeadLettered),
 		superseded:   i.superseded.WithLabelValues(name),
+		late:         i.late.WithLabelValues(name),
 		freshness:    i.freshness.WithLabelValues(name),
 		age:          i.eventAge.WithLabelValues(name),
 		rejected:     i.rejected.MustCurryWith(prometheus.Labels{labelView: name}),
@@ -101,6 +116,9 @@ func (v *View) Ends(stored, superseded, filtered, deadLettered int) {
 	v.filtered.Add(float64(filtered))
 	v.deadLettered.Add(float64(deadLettered))
 }
+
+// Late counts rows that were too old for windows; they have an end as well.
+func (v *View) Late(rows int) { v.late.Add(float64(rows)) }
 
 // Rejected counts one dead-lettered row by what was wrong with it.
 func (v *View) Rejected(stage, reason string) { v.rejected.WithLabelValues(stage, reason).Inc() }

@@ -55,8 +55,10 @@ type instruments struct {
 	decodeRejected, retries                       *prometheus.CounterVec
 	decodeDuration, transformDuration, writeTimes *prometheus.HistogramVec
 	lagRecords, lagSeconds, buffered              *prometheus.GaugeVec
+	laneTiles, laneTileBytes                      *prometheus.GaugeVec
+	tilesWritten, tilesLoaded                     *prometheus.CounterVec
 
-	rows, received, superseded, absent, rejected *prometheus.CounterVec
+	rows, received, superseded, absent, late, rejected *prometheus.CounterVec
 
 	freshness, eventAge *prometheus.HistogramVec
 
@@ -89,6 +91,8 @@ func (i *instruments) addSource() {
 	i.lagSeconds = gauges("source", "lag_seconds", "Age of the oldest record of the last batch when the batch was finished.", labelTopic, labelPartition)
 	i.buffered = gauges("lane", "buffered_bytes", "Bytes of records that a lane holds.", labelTopic, labelPartition)
 	i.lanePaused = counters("lane", "paused_total", "Times that a full lane paused its partition.", labelTopic)
+	i.laneTiles = gauges("lane", "tiles", "Tiles that a lane holds decoded.", labelTopic, labelPartition)
+	i.laneTileBytes = gauges("lane", "tile_bytes", "Bytes of these tiles.", labelTopic, labelPartition)
 	i.laneStopped = counters("lane", "stopped_total", "Lanes that stopped and need a person.", labelTopic)
 	i.rowsDecoded = counters("decode", "rows_total", "Rows decoded.", labelTopic)
 	i.decodeRejected = counters("decode", "rejected_total", "Records and rows that could not be decoded.", labelTopic, labelReason)
@@ -98,10 +102,13 @@ func (i *instruments) addSource() {
 
 func (i *instruments) addSink() {
 	i.writeTimes = histograms("sink", "write_duration_seconds", "Storing one micro-batch and its dead letters, retries included.", labelTopic)
+	i.tilesWritten = counters("", "tiles_written_total", "Tiles of windows written.", labelTopic)
+	i.tilesLoaded = counters("", "tiles_loaded_total", "Tiles read from the store because their lane did not hold them.", labelTopic)
 	i.retries = counters("sink", "retries_total", "Operations tried again.", labelTopic, labelOperation)
 	i.rows = counters("", "rows_total", "Rows by their end; their sum is rows received.", labelView, labelEnd)
 	i.received = counters("", "rows_received_total", "Rows decoded for a view, and records for it that could not be.", labelView)
 	i.absent = counters("", "columns_absent_total", "Stored columns that finished rows left out because they are newer; null.", labelView)
+	i.late = counters("", "late_rows_total", "Rows too old for windows to count, whatever their end.", labelView)
 	i.superseded = counters("", "rows_superseded_total", "Stored rows that a newer one of the same key and batch replaced.", labelView)
 	i.rejected = counters("", "rows_rejected_total", "Dead-lettered rows by what was wrong.", labelView, labelStage, labelReason)
 	i.freshness = spread("feature", "freshness_seconds", "Event time to durable.", freshnessBuckets(), labelView)
@@ -132,8 +139,8 @@ func (i *instruments) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		i.records, i.bytes, i.rowsDecoded, i.expired, i.lanePaused, i.laneStopped,
 		i.decodeRejected, i.retries, i.decodeDuration, i.transformDuration, i.writeTimes,
-		i.lagRecords, i.lagSeconds, i.buffered,
-		i.rows, i.received, i.superseded, i.absent, i.rejected, i.freshness, i.eventAge,
+		i.lagRecords, i.lagSeconds, i.buffered, i.laneTiles, i.laneTileBytes, i.tilesWritten, i.tilesLoaded,
+		i.rows, i.received, i.superseded, i.absent, i.late, i.rejected, i.freshness, i.eventAge,
 		i.commits, i.commitFailures, i.lastCommit,
 		i.requests, i.values, i.requestDuration, i.storeReads, i.tileReads, i.entities, i.tiles, i.unencodable,
 		i.storeConcurrency, i.catalogVersion, i.buildInfo,

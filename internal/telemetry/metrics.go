@@ -81,6 +81,8 @@ func (m *Metrics) Lane(topic string, partition int32) *Lane {
 			lagRecords: m.i.lagRecords.WithLabelValues(labels...),
 			lagSeconds: m.i.lagSeconds.WithLabelValues(labels...),
 			buffered:   m.i.buffered.WithLabelValues(labels...),
+			tiles:      m.i.laneTiles.WithLabelValues(labels...),
+			tileBytes:  m.i.laneTileBytes.WithLabelValues(labels...),
 		}
 	})
 }
@@ -90,9 +92,9 @@ func (m *Metrics) Lane(topic string, partition int32) *Lane {
 func (m *Metrics) ForgetLane(topic string, partition int32) {
 	labels := []string{topic, strconv.Itoa(int(partition))}
 	m.lanes.forget(laneID{topic, partition}, func() {
-		m.i.lagRecords.DeleteLabelValues(labels...)
-		m.i.lagSeconds.DeleteLabelValues(labels...)
-		m.i.buffered.DeleteLabelValues(labels...)
+		for _, g := range []*prometheus.GaugeVec{m.i.lagRecords, m.i.lagSeconds, m.i.buffered, m.i.laneTiles, m.i.laneTileBytes} {
+			g.DeleteLabelValues(labels...)
+		}
 	})
 }
 

@@ -25,6 +25,7 @@ func touchAll(m *telemetry.Metrics) {
 	m.Unencodable(1)
 	t := m.Topic("trips")
 	t.Batch(10, 1000, 12)
+	t.Tiles(4, 3)
 	t.Took(time.Millisecond, time.Millisecond, time.Millisecond)
 	t.Rejected("malformed")
 	t.Retried("write")
@@ -34,9 +35,11 @@ func touchAll(m *telemetry.Metrics) {
 	l := m.Lane("trips", 3)
 	l.Lag(5, time.Second)
 	l.Buffered(100)
+	l.Holds(7, 700)
 	v := m.View("driver_trips")
 	v.Received(12, 5)
 	v.Ends(8, 2, 3, 1)
+	v.Late(6)
 	v.Rejected("decode", "malformed")
 	v.Fresh(time.Millisecond)
 	v.Arrived(time.Second)
@@ -59,7 +62,7 @@ var exceptions = []string{"millrace_build_info", "millrace_catalog_version", "mi
 
 var (
 	name  = regexp.MustCompile(`^millrace(_[a-z]+)+$`)
-	units = []string{"_seconds", "_bytes", "_records", "_rows"}
+	units = []string{"_seconds", "_bytes", "_records", "_rows", "_tiles"}
 	// labels is the closed set: none of them can hold a key, a value or an offset.
 	labels = []string{
 		"code", "end", "endpoint", "go_version", "operation", "partition",
@@ -97,8 +100,8 @@ func TestMetricNamesFollowTheConvention(t *testing.T) {
 	m := telemetry.NewMetrics("v1")
 	touchAll(m)
 	families := ours(t, m)
-	if len(families) != 35 {
-		t.Errorf("%d metrics gathered, want 35: touchAll has to touch each new one", len(families))
+	if len(families) != 42 {
+		t.Errorf("%d metrics gathered, want 42: touchAll has to touch each new one", len(families))
 	}
 	for _, f := range families {
 		if why := fault(f); why != "" {
@@ -175,6 +178,11 @@ func TestMetricsHoldWhatTheyAreTold(t *testing.T) {
 		{"millrace_source_lag_records", []string{"3", "trips"}, 5},
 		{"millrace_source_lag_seconds", []string{"3", "trips"}, 1},
 		{"millrace_lane_buffered_bytes", []string{"3", "trips"}, 100},
+		{"millrace_lane_tiles", []string{"3", "trips"}, 7},
+		{"millrace_lane_tile_bytes", []string{"3", "trips"}, 700},
+		{"millrace_tiles_written_total", []string{"trips"}, 8},
+		{"millrace_tiles_loaded_total", []string{"trips"}, 6},
+		{"millrace_late_rows_total", []string{"driver_trips"}, 12},
 		{"millrace_lane_paused_total", []string{"trips"}, 2},
 		{"millrace_lane_stopped_total", []string{"trips"}, 2},
 		{"millrace_decode_rows_total", []string{"trips"}, 24},

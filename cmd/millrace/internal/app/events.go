@@ -32,14 +32,18 @@ func metricEvents(m *telemetry.Metrics) pipeline.Events {
 func countBatch(m *telemetry.Metrics, b *pipeline.BatchStats, now time.Time) {
 	t := m.Topic(b.Partition.Topic)
 	t.Batch(b.Records, b.Bytes, b.Rows)
+	t.Tiles(b.Tiles, b.Loaded)
 	t.Took(b.Decode, b.Transform, b.Write)
 	undecoded(t, b.Rejects)
-	m.Lane(b.Partition.Topic, b.Partition.Number).Lag(max(0, b.LogEnd-b.Next), now.Sub(time.UnixMilli(b.OldestMs)))
+	lane := m.Lane(b.Partition.Topic, b.Partition.Number)
+	lane.Lag(max(0, b.LogEnd-b.Next), now.Sub(time.UnixMilli(b.OldestMs)))
+	lane.Holds(b.Held, b.HeldBytes)
 	nowMicros := now.UnixMicro()
 	for i := range b.Views {
 		ends := &b.Views[i]
 		v := m.View(ends.View)
 		undecoded(t, ends.Rejects)
+		v.Late(ends.Late)
 		v.Received(ends.Received, ends.Absent)
 		v.Ends(ends.Stored, ends.Superseded, ends.Filtered, ends.DeadLettered)
 		for r := range ends.Rejects {

@@ -3,10 +3,12 @@
 package e2e_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,6 +43,9 @@ func TestTour(t *testing.T) {
 		}
 		t.Logf("%s\n%s", block, tail(out, 300))
 		switch {
+		case strings.Contains(block, "driver_activity?"):
+			s.movesOn(out)
+			expect(t, out, `"hop_s":900,"complete":`)
 		case strings.Contains(block, "/v1/lookup"):
 			expect(t, out, `"driver_trips:last_fare":`)
 			expect(t, out, `"quote:expected_fare":`)
@@ -50,6 +55,7 @@ func TestTour(t *testing.T) {
 		case strings.Contains(block, "explain"):
 			expect(t, out, "computed at read")
 			expect(t, out, "arrives with the request")
+			expect(t, out, "counted at write and merged at read")
 		case wantsFault:
 			expect(t, out, "did you mean nullif?")
 			expect(t, out, `unknown type "flot64"`)
@@ -59,6 +65,30 @@ func TestTour(t *testing.T) {
 	if p.err != nil {
 		t.Errorf("Ctrl-C ended it with %v", p.err)
 	}
+}
+
+var tripsOfADay = regexp.MustCompile(`"driver_activity:trips_24h":([0-9]+)`)
+
+// movesOn waits until a window holds more than the tour was shown first.
+func (s *stack) movesOn(shown string) {
+	s.t.Helper()
+	count := func(text string) int {
+		n := 0
+		if m := tripsOfADay.FindStringSubmatch(text); m != nil {
+			n, _ = strconv.Atoi(m[1])
+		}
+		return n
+	}
+	if count(shown) == 0 {
+		s.t.Errorf("the tour shows no window:\n%s", tail(shown, 600))
+	}
+	s.eventually(10*time.Second, "a window moves", func() error {
+		now, err := s.shell("curl -s 'http://" + s.http + "/v1/lookup/driver_activity?driver_id=1001'")
+		if err == nil && count(now) <= count(shown) {
+			err = fmt.Errorf("it is %d", count(now))
+		}
+		return err
+	})
 }
 
 func expect(t *testing.T, out, want string) {
