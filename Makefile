@@ -16,8 +16,9 @@ SCRIPTS := .ci/run $(wildcard tools/*.sh deploy/local/*.sh)
 GENERATED := docs/definitions.schema.json
 # Packages with tests that need real servers.
 REAL = $(shell grep -rlE '^//go:build .*\breal\b' --include='*_test.go' . | xargs -n1 dirname | sort -u)
-# Packages with tests that count allocations, which the race detector disturbs.
-ALLOCS = $(shell grep -rlE '^func Test[A-Za-z]*Alloc' --include='*_test.go' . | xargs -n1 dirname | sort -u)
+# Packages with tests that the race detector disturbs: those that count
+# allocations, and those whose sabotage is a race.
+UNRACED = $(shell grep -rlE '^func Test[A-Za-z]*(Alloc|WithoutRace)' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
 .PHONY: help
 help: ## List the targets
@@ -34,7 +35,7 @@ run: build ## Everything in one process, with live demo events (ARGS='--demo-rat
 .PHONY: test
 test: $(TOOLS)/gotestsum ## All tests that need no server, with the race detector
 	$(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- -race -timeout 5m $(ARGS) ./...
-	$(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- -run Alloc -timeout 5m $(ALLOCS)
+	$(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- -run 'Alloc|WithoutRace' -timeout 5m $(UNRACED)
 
 .PHONY: test-real
 test-real: $(TOOLS)/gotestsum ## The end-to-end suite on Apache Kafka, Apache Cassandra and Apicurio Registry, or on MILLRACE_TEST_KAFKA, _CQL and _REGISTRY
@@ -43,7 +44,7 @@ test-real: $(TOOLS)/gotestsum ## The end-to-end suite on Apache Kafka, Apache Ca
 
 .PHONY: soak
 soak: $(TOOLS)/gotestsum ## Many seeds and long runs, for hours (SEEDS=20)
-	MILLRACE_MUTATIONS=10000000 RAPID_CHECKS=10000 MILLRACE_CRASH_SEEDS=$(SEEDS) MILLRACE_CRASH_EVENTS=100000 $(TOOLS)/gotestsum --format standard-verbose -- -p 1 -count 1 -timeout 12h $(ARGS) ./...
+	MILLRACE_MUTATIONS=10000000 MILLRACE_SIM_SEEDS=20000 RAPID_CHECKS=10000 MILLRACE_CRASH_SEEDS=$(SEEDS) MILLRACE_CRASH_EVENTS=100000 $(TOOLS)/gotestsum --format standard-verbose -- -p 1 -count 1 -timeout 12h $(ARGS) ./...
 	MILLRACE_CRASH_SEEDS=$(SEEDS) MILLRACE_CRASH_EVENTS=100000 CASSANDRA_SYNC=batch deploy/local/with.sh \
 	  $(TOOLS)/gotestsum --format standard-verbose -- -tags real -p 1 -count 1 -timeout 12h $(ARGS) $(REAL)
 

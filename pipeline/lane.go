@@ -94,7 +94,7 @@ func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
 		l.transformers = append(l.transformers, v.NewTransformer())
 	}
 	l.finishers = make([]finisher, len(r.Views))
-	if r.windowed() {
+	if r.Windowed() {
 		l.tiles = newTiles(a.Number, p.tileShare)
 	}
 	for range p.s.InFlight {

@@ -85,7 +85,8 @@ type Route struct {
 	WindowsVersion int64
 }
 
-func (r *Route) windowed() bool {
+// Windowed reports whether a view of r has windows.
+func (r *Route) Windowed() bool {
 	return slices.ContainsFunc(r.Views, func(v RouteView) bool { return v.Windows != nil })
 }
 

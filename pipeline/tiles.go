@@ -145,12 +145,17 @@ func (t *tiles) take(ws *transforms.Windows) error {
 	return nil
 }
 
-// update counts what was touched.
-func (t *tiles) update(ws *transforms.Windows, rows *feature.Rows) {
+// update counts what was touched. numbers, of rows that are no lane's, are what
+// the fence knows them by.
+func (t *tiles) update(ws *transforms.Windows, rows *feature.Rows, numbers []int64) {
 	hop := -1
 	for _, x := range t.touched {
 		o := &rows.Origins[x.row]
-		if x.tile.state.Fence.Covers(t.topic, o.Offset) {
+		number, partition := o.Offset, t.source
+		if numbers != nil {
+			number, partition = numbers[x.row], rows.Partition
+		}
+		if x.tile.state.Fence.Covers(t.topic, number) {
 			continue
 		}
 		if x.tile.hop != hop {
@@ -160,7 +165,7 @@ func (t *tiles) update(ws *transforms.Windows, rows *feature.Rows) {
 		if ws.EventID != "" && rows.Windows.HasID.Get(x.row) && !x.tile.state.Count(rows.Windows.EventIDs[x.row]) {
 			continue
 		}
-		at := window.PositionOf(o, t.source)
+		at := window.PositionOf(o, partition)
 		x.tile.state.Update(&t.input, x.row, &at)
 		if !x.tile.dirty {
 			x.tile.dirty = true

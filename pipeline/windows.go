@@ -45,7 +45,7 @@ func (l *lane) count(s *slot, view, first int) bool {
 			return false
 		}
 	}
-	l.tiles.update(v.Windows, &l.rows)
+	l.tiles.update(v.Windows, &l.rows, nil)
 	return true
 }
 

@@ -10,6 +10,10 @@ import (
 	"millrace/feature"
 )
 
+// ReplaySource is the source partition of tiles that replays of dead letters
+// count in.
+const ReplaySource = -1
+
 // TileID names one tile.
 type TileID struct {
 	Entity     string
@@ -17,7 +21,7 @@ type TileID struct {
 	View       string // stored name, view@generation
 	HopSeconds int32  // 0 when windows have no end
 	Start      int64  // event time in microseconds
-	Source     int32  // source partition; -1 is replay, -2 and below are loads
+	Source     int32  // source partition; ReplaySource is replay, -2 and below are loads
 }
 
 // Compare orders ids by entity and key, then as stores list tiles.

@@ -106,13 +106,17 @@ func lastApplied(ctx context.Context, c config.Config, project string) (*history
 	return history.Latest(ctx, meta) //nolint:wrapcheck // says already what
 }
 
-// projectName finds the project: the configuration's, or the definitions'.
+// projectName finds the project: the configuration's, the definitions', or that
+// of the process that has the data folder, as a demo does.
 func projectName(c *config.Config) (string, error) {
 	if c.Project != "" {
 		return c.Project, nil
 	}
 	files, err := definition.ReadDir(c.Definitions)
 	if err != nil {
+		if run, rerr := admin.ReadRun(c.Store.DataDir); rerr == nil && run.Project != "" {
+			return run.Project, nil
+		}
 		return "", fmt.Errorf("find the project's name: %w; set project: in %s", err, config.FileName)
 	}
 	name := definition.NameOf(files)
@@ -129,6 +133,8 @@ type metaStore interface {
 	sinks.DeadLetter
 	sinks.LetterReader
 	sinks.LetterKeeper
+	sinks.TileSink
+	sinks.TileLoader
 }
 
 // hasEmbedded reports whether the data folder holds a store.

@@ -19,6 +19,19 @@ type item struct {
 	reject *feature.Reject // of the letter itself
 	fresh  []sinks.Letter  // refusals by views, of a letter that belonged to none
 	noView bool
+
+	// Of a letter without a view: whether anything of it was decoded, and what
+	// was not. Where nothing was, it stays what it is.
+	decoded bool
+	opaque  []sinks.Letter
+}
+
+// batch is letters that are applied at once.
+type batch struct {
+	items   []item
+	counter *pipeline.Counter // nil when no window counts them
+	next    int64             // number behind all of them
+	still   func(ctx context.Context) error
 }
 
 // applier takes letters in under one catalog version.
@@ -63,33 +76,37 @@ func newApplier(s *Settings, source string, c *Catalog) *applier {
 	return a
 }
 
-// apply brings items to their ends. The order makes it safe to be killed
-// anywhere: rows and new letters are durable before the marks that say so.
-func (a *applier) apply(ctx context.Context, items []item, result *Result) error {
+// apply brings letters to their ends. The order makes it safe to be killed
+// anywhere: rows, tiles and new letters are durable before the marks that say
+// so.
+func (a *applier) apply(ctx context.Context, b *batch, result *Result) error {
 	a.buffer.Reset()
-	groups, err := a.group(ctx, items)
+	groups, err := a.group(ctx, b.items)
 	if err != nil {
 		return err
 	}
 	for i := range groups {
-		if err := a.run(ctx, items, &groups[i]); err != nil {
+		if err := a.run(ctx, b, &groups[i]); err != nil {
 			return err
 		}
+	}
+	for i := range b.items {
+		b.items[i].settle()
 	}
 	if !a.s.DryRun {
-		if err := a.store(ctx, items); err != nil {
+		if err := a.store(ctx, b); err != nil {
 			return err
 		}
 	}
-	count(items, result)
+	count(b.items, result)
 	return nil
 }
 
-func (a *applier) store(ctx context.Context, items []item) error {
+func (a *applier) store(ctx context.Context, b *batch) error {
 	var fresh []sinks.Letter
 	var freshMarks, marks []sinks.LetterMark
-	for i := range items {
-		it := &items[i]
+	for i := range b.items {
+		it := &b.items[i]
 		if it.noView {
 			continue
 		}
@@ -113,8 +130,8 @@ func (a *applier) store(ctx context.Context, items []item) error {
 	if len(marks) == 0 {
 		return nil
 	}
-	if err := a.s.Store.Sync(ctx); err != nil {
-		return err //nolint:wrapcheck // says what failed; Run adds where
+	if err := a.storeTiles(ctx, b); err != nil {
+		return err
 	}
 	// New letters first: once their record's letter is done, nothing else would
 	// say that they were tried already.
@@ -124,6 +141,22 @@ func (a *applier) store(ctx context.Context, items []item) error {
 		}
 	}
 	return a.s.Store.MarkLetters(ctx, marks) //nolint:wrapcheck // says what failed; Run adds where
+}
+
+// storeTiles stores what windows counted and makes everything durable.
+func (a *applier) storeTiles(ctx context.Context, b *batch) error {
+	if b.counter == nil {
+		return a.s.Store.Sync(ctx) //nolint:wrapcheck // says what failed; Run adds where
+	}
+	if tiles := b.counter.Tiles(b.next); len(tiles) > 0 {
+		if err := a.s.Store.WriteTiles(ctx, tiles); err != nil {
+			return err //nolint:wrapcheck // says what failed; Run adds where
+		}
+	}
+	if err := a.s.Store.Sync(ctx); err != nil {
+		return err //nolint:wrapcheck // says what failed; Run adds where
+	}
+	return b.still(ctx)
 }
 
 // mark says what became of a letter; without a reject it is done.

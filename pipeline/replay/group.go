@@ -82,8 +82,8 @@ func record(l *sinks.Letter) sources.Record {
 
 // run decodes and transforms the letters of one group and notes what became of
 // each.
-func (a *applier) run(ctx context.Context, items []item, g *group) error {
-	p := a.parts(g.maker)
+func (a *applier) run(ctx context.Context, b *batch, g *group) error {
+	items, p := b.items, a.parts(g.maker)
 	records := make([]sources.Record, len(g.members))
 	for i, m := range g.members {
 		records[i] = record(items[m].letter)
@@ -94,7 +94,11 @@ func (a *applier) run(ctx context.Context, items []item, g *group) error {
 	}
 	yields := make([]bool, len(records)) // whether a record decoded into a row at least
 	for i := range a.batch.Origins {
-		yields[a.batch.Origins[i].Record] = true
+		o := &a.batch.Origins[i]
+		yields[o.Record] = true
+		if it := &items[g.members[o.Record]]; concerns(it.letter, o.Element) {
+			it.decoded = true
+		}
 	}
 	v := *a.route.Views[g.view].View
 	v.Revision = g.revision
@@ -112,8 +116,35 @@ func (a *applier) run(ctx context.Context, items []item, g *group) error {
 		r := &a.rows.Rejects[i]
 		a.refuse(&items[g.members[r.Origin.Record]], &v, r, false, false)
 	}
+	ws := a.route.Views[g.view].Windows
+	if ws != nil && b.counter != nil {
+		if err := a.count(ctx, b, g, first); err != nil {
+			return err
+		}
+	}
 	a.keep(items, g, first)
+	if ws != nil && ws.Only { // its rows were encoded for their keys and faults
+		a.buffer.Rows, a.buffer.Origins = a.buffer.Rows[:first], a.buffer.Origins[:first]
+	}
 	return nil
+}
+
+// count has the view's windows count the rows that letters are about: those
+// that the buffer has from first on, as the encoder refused none of them.
+func (a *applier) count(ctx context.Context, b *batch, g *group, first int) error {
+	keys, numbers := make([]string, len(a.rows.Origins)), make([]int64, len(a.rows.Origins))
+	at := first
+	for i := range a.rows.Origins {
+		o := &a.rows.Origins[i]
+		if at == len(a.buffer.Rows) || a.buffer.Origins[at] != *o {
+			continue
+		}
+		if it := &b.items[g.members[o.Record]]; concerns(it.letter, o.Element) {
+			keys[i], numbers[i] = a.buffer.Rows[at].Key, it.number
+		}
+		at++
+	}
+	return b.counter.Count(ctx, a.s.Store, g.view, &a.rows, keys, numbers) //nolint:wrapcheck // says what failed; Run adds where
 }
 
 // keep leaves those of the new rows in the buffer that letters are about: of a
@@ -145,7 +176,7 @@ func (a *applier) refuse(it *item, v *feature.View, r *feature.Reject, own, whol
 	if !whole && !concerns(it.letter, r.Origin.Element) {
 		return
 	}
-	if it.letter.View != "" || own {
+	if it.letter.View != "" {
 		c := *r
 		c.Message = strings.Clone(r.Message)
 		it.reject = &c
@@ -157,5 +188,23 @@ func (a *applier) refuse(it *item, v *feature.View, r *feature.Reject, own, whol
 	l.View, l.Element, l.Revision = v.Name, r.Origin.Element, v.Revision
 	l.Stage, l.Reason, l.Message = r.Stage, r.Reason, strings.Clone(r.Message)
 	l.Attempts, l.ReplayNumber = 0, 0
-	it.fresh = append(it.fresh, l)
+	if own {
+		it.opaque = append(it.opaque, l)
+	} else {
+		it.fresh = append(it.fresh, l)
+	}
+}
+
+// settle decides what becomes of a letter without a view whose record could not
+// be decoded as a whole. Where a part was, that part has its end and would be
+// counted again if the letter stayed: the views keep letters of the others.
+func (it *item) settle() {
+	switch {
+	case len(it.opaque) == 0:
+	case it.decoded:
+		it.fresh = append(it.fresh, it.opaque...)
+	default:
+		l := &it.opaque[0]
+		it.reject = &feature.Reject{Stage: l.Stage, Reason: l.Reason, Message: l.Message}
+	}
 }

@@ -3,9 +3,13 @@
 // back, and a chunk of them is recorded, with its first number and its catalog
 // version, before anything of it is applied.
 //
+// Windows count its rows like those of a lane whose partition is
+// sinks.ReplaySource and whose offsets are these numbers.
+//
 // Invariant: however often and wherever a replay is killed, the next one first
 // finishes the recorded chunk under that chunk's catalog version, and a letter
-// that has reached its end is never applied under a second number.
+// that has reached its end is never applied under a second number, nor counted
+// by one window twice.
 package replay
 
 import (
@@ -33,6 +37,8 @@ type Store interface {
 	sinks.DeadLetter
 	sinks.LetterReader
 	sinks.LetterKeeper
+	sinks.TileSink
+	sinks.TileLoader
 	sinks.Meta
 }
 
@@ -54,6 +60,8 @@ type Settings struct {
 	MaxAttempts int  // 0 is DefaultMaxAttempts
 	DryRun      bool // run the write half, store and record nothing
 	Progress    func(*Result)
+
+	chunk, batch int // letters of a chunk, and of what is applied at once
 }
 
 // Result counts what became of letters.
@@ -81,6 +89,9 @@ func Run(ctx context.Context, s Settings, f sinks.LetterFilter) (*Result, error)
 	}
 	if s.Progress == nil {
 		s.Progress = func(*Result) {}
+	}
+	if s.chunk == 0 {
+		s.chunk, s.batch = maxChunk, maxBatch
 	}
 	r := &run{s: s, result: &Result{Reasons: make(map[feature.Reason]int), DryRun: s.DryRun}, source: f.Source}
 	if err := r.all(ctx, f); err != nil {
@@ -133,7 +144,7 @@ func (r *run) chunks(ctx context.Context, f sinks.LetterFilter) error {
 	left, limited := f.Limit, f.Limit > 0
 	f.Limit = 0
 	for {
-		most := maxChunk
+		most := r.s.chunk
 		if limited {
 			most = min(most, left)
 		}
@@ -210,7 +221,11 @@ func (r *run) apply(ctx context.Context, c *chunk) error {
 		if err != nil {
 			return err
 		}
-		if err := r.applier.apply(ctx, items, r.result); err != nil {
+		b, err := r.batch(c, items, next)
+		if err != nil {
+			return err
+		}
+		if err := r.applier.apply(ctx, b, r.result); err != nil {
 			return err
 		}
 		at = next
@@ -219,12 +234,25 @@ func (r *run) apply(ctx context.Context, c *chunk) error {
 	return nil
 }
 
+// batch makes one of letters of c that end before place next.
+func (r *run) batch(c *chunk, items []item, next int) (*batch, error) {
+	b := &batch{items: items, next: c.First + int64(next), still: r.still}
+	if r.s.DryRun || r.applier.route == nil || !r.applier.route.Windowed() {
+		return b, nil
+	}
+	if r.state.Tiles > sinks.MaxEpoch {
+		return nil, fmt.Errorf("%d replays were interrupted, which is as often as windows can tell apart: give the source another name", sinks.MaxEpoch)
+	}
+	b.counter = pipeline.NewCounter(r.applier.route, sinks.ReplaySource, r.state.Tiles, c.First)
+	return b, nil
+}
+
 // load reads letters from place at of a chunk on, up to what is applied at
 // once. Those that are gone had their end, and so had those that carry this
 // chunk's number: they were refused again before an interruption.
 func (r *run) load(ctx context.Context, c *chunk, at int) (items []item, next int, err error) {
 	bytes, place := 0, at
-	err = r.s.Store.GetLetters(ctx, c.Letters[at:min(at+maxBatch, len(c.Letters))], func(l *sinks.Letter) bool {
+	err = r.s.Store.GetLetters(ctx, c.Letters[at:min(at+r.s.batch, len(c.Letters))], func(l *sinks.Letter) bool {
 		for c.Letters[place] != l.LetterID {
 			place++
 			r.result.Gone++
@@ -243,7 +271,7 @@ func (r *run) load(ctx context.Context, c *chunk, at int) (items []item, next in
 		return nil, 0, err //nolint:wrapcheck // says what failed; Run adds where
 	}
 	if bytes < maxBatchBytes {
-		end := min(at+maxBatch, len(c.Letters))
+		end := min(at+r.s.batch, len(c.Letters))
 		r.result.Gone += end - place
 		place = end
 	}

@@ -19,8 +19,9 @@ import (
 // at a time: two entries, or all chunks of a run at once, would leave moments
 // in which a late writer adds letters that another chunk has too.
 type state struct {
-	Next     int64  `json:"next"`  // the number that is given next
-	Epoch    int64  `json:"epoch"` // how often a replay began; whoever began before the latest is out
+	Next     int64  `json:"next"`            // the number that is given next
+	Epoch    int64  `json:"epoch"`           // how often a replay began; whoever began before the latest is out
+	Tiles    int64  `json:"tiles,omitempty"` // the epoch of sinks.TileStamp
 	RunFirst int64  `json:"run_first,omitempty"`
 	Chunk    *chunk `json:"chunk,omitempty"` // what is being applied
 }
@@ -48,6 +49,11 @@ func (r *run) begin(ctx context.Context) error {
 		}
 		r.text = text
 		s.Epoch++
+		if s.Chunk != nil {
+			// Whoever left it may still write tiles. Where there is no chunk nobody
+			// does, and epochs are few: beyond them stamps would lie in the future.
+			s.Tiles++
+		}
 		err = r.swap(ctx, s)
 		if !errors.Is(err, ErrTakenOver) {
 			return err
@@ -61,6 +67,21 @@ func (r *run) record(ctx context.Context, c *chunk, runFirst int64) error {
 	next.Next += int64(len(c.Letters))
 	next.RunFirst, next.Chunk = runFirst, c
 	return r.swap(ctx, next)
+}
+
+// still fails when another replay has begun. Letters whose windows counted them
+// are marked only after it: what was acknowledged before another one began is
+// what that one loads; what was written later loses against its tiles, and a
+// letter marked then would be counted by nobody.
+func (r *run) still(ctx context.Context) error {
+	text, err := r.s.Store.Get(ctx, sinks.MetaReplays, r.source)
+	if err != nil && !errors.Is(err, sinks.ErrNoEntry) {
+		return err //nolint:wrapcheck // says what failed; Run adds where
+	}
+	if !bytes.Equal(text, r.text) {
+		return ErrTakenOver
+	}
+	return nil
 }
 
 func (r *run) swap(ctx context.Context, next state) error {

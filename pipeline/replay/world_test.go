@@ -80,7 +80,7 @@ func catalog(t tester, version int64, text string) *Catalog {
 		return d
 	}}}}
 	for i, v := range views {
-		r.Views = append(r.Views, pipeline.RouteView{View: v, NewTransformer: func() pipeline.Transformer {
+		r.Views = append(r.Views, pipeline.RouteView{View: v, Windows: plans[i].Windows, NewTransformer: func() pipeline.Transformer {
 			w, err := plans[i].NewWriter(fields, transforms.DefaultMaxFutureSkew)
 			if err != nil {
 				t.Fatalf("writer: %v", err)
@@ -119,15 +119,26 @@ func ingest(t tester, store *memory.Store, c *Catalog, partition int32, records 
 		letter("", 0, &in.Rejects[i])
 	}
 	var b sinks.Buffer
+	counter := pipeline.NewCounter(route, partition, 1, 0)
 	for i := range route.Views {
 		var rows feature.Rows
+		first := len(b.Rows)
 		route.Views[i].NewTransformer().Apply(&in, 0, &rows)
 		rowcodec.NewEncoder().Encode(&b, &rows)
+		if route.Views[i].Windows != nil {
+			keys, offsets := make([]string, len(rows.Origins)), make([]int64, len(rows.Origins))
+			for j := range rows.Origins { // the encoder refuses none of these
+				keys[j], offsets[j] = b.Rows[first+j].Key, rows.Origins[j].Offset
+			}
+			if err := counter.Count(ctx, store, i, &rows, keys, offsets); err != nil {
+				t.Fatalf("count: %v", err)
+			}
+		}
 		for j := range rows.Rejects {
 			letter(route.Views[i].View.Name, route.Views[i].View.Revision, &rows.Rejects[j])
 		}
 	}
-	if err := errors.Join(store.Put(ctx, letters), store.Write(ctx, b.Rows)); err != nil {
+	if err := errors.Join(store.Put(ctx, letters), store.Write(ctx, b.Rows), store.WriteTiles(ctx, counter.Tiles(int64(len(records))))); err != nil {
 		t.Fatalf("store: %v", err)
 	}
 }
@@ -151,12 +162,20 @@ var errKilled = errors.New("killed")
 // and a witness of what a chunk's end must mean.
 type killer struct {
 	*memory.Store
-	left   int // calls; negative never kills
-	after  bool
-	faults []string
+	left    int // calls; negative never kills
+	after   bool
+	instead func() // what happens at that call, which then works, instead of its death
+	broken  sabotage
+	windows *transforms.Windows // of noFence
+	seen    []byte              // what it stored as the state of replays
+	faults  []string
 }
 
 func (k *killer) call(do func() error) error {
+	if k.left == 0 && k.instead != nil {
+		k.left = -1
+		k.instead()
+	}
 	if k.left == 0 {
 		if k.after {
 			k.after = false
@@ -201,13 +220,19 @@ func (k *killer) EachLetter(ctx context.Context, f sinks.LetterFilter, fn func(*
 }
 
 func (k *killer) Get(ctx context.Context, t sinks.MetaTable, id string) (v []byte, err error) {
+	if k.broken == noLook && k.seen != nil && t == sinks.MetaReplays {
+		return k.seen, nil
+	}
 	err = k.call(func() error { v, err = k.Store.Get(ctx, t, id); return err })
 	return v, err
 }
 
 func (k *killer) Swap(ctx context.Context, t sinks.MetaTable, id string, old, value []byte) (swapped bool, err error) {
-	k.witness(old, value)
 	err = k.call(func() error { swapped, err = k.Store.Swap(ctx, t, id, old, value); return err })
+	if swapped {
+		k.seen = value
+		k.witness(old, value)
+	}
 	return swapped, err
 }
 

@@ -169,3 +169,12 @@ func (s *Store) Sinces(ctx context.Context) ([]feature.Since, error) {
 	}
 	return slices.Clone(s.sinces), nil
 }
+
+// EachTile calls use with every tile.
+func (s *Store) EachTile(use func(view, key string, hopSeconds int32, start int64, source int32, state []byte)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for at, state := range s.tiles {
+		use(at.view, at.key, at.hop, at.start, at.source, state)
+	}
+}

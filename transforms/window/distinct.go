@@ -106,7 +106,7 @@ func (a *distinct) append(b []byte) []byte {
 
 func (a *distinct) decode(r *reader) {
 	if r.some() {
-		data := r.take(len(r.b))
+		data := r.take(r.left())
 		s := newHLL()
 		// The library checks every length before it allocates.
 		if len(data) < 2 || len(data) > maxHLLBytes || data[1] != hllPrecision || s.UnmarshalBinary(data) != nil {

@@ -9,19 +9,24 @@ import (
 
 // reader takes bytes apart. After the first thing that no writer wrote it is
 // bad, and gives zeros; whoever loops over a count that it gave asks has first,
-// so that a count in bad bytes allocates nothing.
+// so that a count in bad bytes allocates nothing. It moves by an index: readers
+// live in tiles, where a moving slice would cost a write barrier per number.
 type reader struct {
 	b   []byte
+	at  int
 	bad bool
 }
 
+// left is how many bytes are not read yet.
+func (r *reader) left() int { return len(r.b) - r.at }
+
 func (r *reader) take(n int) []byte {
-	if r.bad || n < 0 || n > len(r.b) {
-		r.bad, r.b = true, nil
+	if r.bad || n < 0 || n > r.left() {
+		r.bad, r.at = true, len(r.b)
 		return nil
 	}
-	t := r.b[:n:n]
-	r.b = r.b[n:]
+	t := r.b[r.at : r.at+n : r.at+n]
+	r.at += n
 	return t
 }
 
@@ -56,19 +61,19 @@ func (r *reader) u64() uint64 {
 func (r *reader) float() float64 { return math.Float64frombits(r.u64()) }
 
 func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
+	v, n := binary.Uvarint(r.b[r.at:])
 	if n <= 0 {
 		r.take(-1)
 		return 0
 	}
-	r.b = r.b[n:]
+	r.at += n
 	return v
 }
 
 // count reads a number of things of at least size bytes each, at most limit.
 func (r *reader) count(size, limit int) int {
 	n := r.uvarint()
-	if n > uint64(limit) || n > uint64(len(r.b)/size) {
+	if n > uint64(limit) || n > uint64(r.left()/size) {
 		r.take(-1)
 		return 0
 	}
@@ -97,7 +102,7 @@ func (r *reader) value(t feature.Type) value {
 		text := r.take(r.count(1, MaxValueBytes))
 		inner := reader{b: text}
 		inner.elements(t.Elem(), nil)
-		r.bad = r.bad || inner.bad || len(inner.b) > 0
+		r.bad = r.bad || inner.bad || inner.left() > 0
 		return value{text: string(text)}
 	default:
 		return value{bits: r.fixed(t)}

@@ -117,9 +117,9 @@ func (s State) decode(r *reader, b []byte) error {
 	if len(b) == 0 || b[0] != stateFormat {
 		return fmt.Errorf("%w: %s has a format that this version does not read", ErrFormat, s.spec.Kind)
 	}
-	*r = reader{b: b[1:]}
+	*r = reader{b: b, at: 1}
 	s.agg.decode(r)
-	if r.bad || len(r.b) > 0 {
+	if r.bad || r.left() > 0 {
 		s.agg.reset()
 		return fmt.Errorf("%w: the bytes of %s are damaged", ErrFormat, s.spec.Kind)
 	}

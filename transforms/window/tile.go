@@ -275,7 +275,7 @@ func (t *Tile) decode(b []byte) error {
 		t.since[i] = since
 		t.lacks.Clear(i)
 	}
-	if len(r.b) > 0 {
+	if r.left() > 0 {
 		return errDamaged
 	}
 	return nil

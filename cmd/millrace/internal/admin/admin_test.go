@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"millrace/sinks"
 	"millrace/sinks/memory"
@@ -143,6 +145,36 @@ func TestReplaysReachTheStore(t *testing.T) {
 	}
 	store.Fail(func(string) error { return errors.New("down") })
 	if c.Sync(ctx) == nil || c.MarkLetters(ctx, nil) == nil {
+		t.Error("a store that fails is not noticed")
+	}
+}
+
+// Tiles come back as they were written, those that are not there as nothing,
+// and more of them than fit one request are sent in several.
+func TestReplaysReachTiles(t *testing.T) {
+	store, c := pair(t)
+	ctx := context.Background()
+	id := func(start int64) sinks.TileID {
+		return sinks.TileID{Entity: "driver", Key: "é|1", View: "v@1", HopSeconds: 60, Start: start, Source: sinks.ReplaySource}
+	}
+	big := make([]byte, maxTilesBytes/2+1)
+	big[0] = 0xff
+	var tiles []sinks.Tile
+	for i := range int64(3) {
+		tiles = append(tiles, sinks.Tile{TileID: id(i), Stamp: 7 + i, State: big, Expire: time.Hour})
+	}
+	if err := c.WriteTiles(ctx, tiles); err != nil {
+		t.Fatal(err)
+	}
+	if got := store.Tiles(); len(got) != 3 || got[2].Stamp != 9 || got[2].Expire != time.Hour || got[2].TileID != id(2) {
+		t.Errorf("%d tiles", len(got))
+	}
+	var set sinks.TileSet
+	if err := c.ReadTiles(ctx, []sinks.TileID{id(5), id(1)}, &set); err != nil || set.States[0] != nil || !bytes.Equal(set.States[1], big) {
+		t.Errorf("read: %v, %d and %d bytes", err, len(set.States[0]), len(set.States[1]))
+	}
+	store.Fail(func(string) error { return errors.New("down") })
+	if c.WriteTiles(ctx, tiles[:1]) == nil || c.ReadTiles(ctx, []sinks.TileID{id(1)}, &set) == nil {
 		t.Error("a store that fails is not noticed")
 	}
 }

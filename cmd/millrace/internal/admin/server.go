@@ -36,6 +36,8 @@ type Store interface {
 	sinks.DeadLetter
 	sinks.LetterReader
 	sinks.LetterKeeper
+	sinks.TileSink
+	sinks.TileLoader
 }
 
 // Handle adds the store's routes to mux. They carry no authentication, so the

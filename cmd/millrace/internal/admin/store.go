@@ -18,9 +18,22 @@ const maxStoreBytes = 64 << 20
 func handleStore(mux *http.ServeMux, store Store) {
 	handle(mux, "POST /v1/store/write", store.Write)
 	handle(mux, "POST /v1/store/sync", func(ctx context.Context, _ struct{}) error { return store.Sync(ctx) })
+	handle(mux, "POST /v1/store/tiles", store.WriteTiles)
 	handle(mux, "POST /v1/store/put", store.Put)
 	handle(mux, "POST /v1/store/mark", store.MarkLetters)
 	handle(mux, "POST /v1/store/drop", store.DropLetters)
+	mux.HandleFunc("POST /v1/store/states", func(w http.ResponseWriter, r *http.Request) {
+		var ids []sinks.TileID
+		if !readBody(w, r, &ids) {
+			return
+		}
+		var set sinks.TileSet
+		if err := store.ReadTiles(r.Context(), ids, &set); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		writeJSON(w, set.States)
+	})
 	mux.HandleFunc("POST /v1/store/letters", func(w http.ResponseWriter, r *http.Request) {
 		var ids []sinks.LetterID
 		if !readBody(w, r, &ids) {
@@ -59,6 +72,47 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) bool {
 // Write implements sinks.Sink.
 func (c *Client) Write(ctx context.Context, rows []sinks.Row) error {
 	return c.send(ctx, "write", rows)
+}
+
+// maxTilesBytes bounds the states of one request, with room for their text.
+const maxTilesBytes = 16 << 20
+
+// WriteTiles implements sinks.TileSink.
+func (c *Client) WriteTiles(ctx context.Context, tiles []sinks.Tile) error {
+	first, bytes := 0, 0
+	for i := range tiles {
+		size := len(tiles[i].State) + len(tiles[i].Key)
+		if bytes += size; bytes > maxTilesBytes && i > first {
+			if err := c.send(ctx, "tiles", tiles[first:i]); err != nil {
+				return err
+			}
+			first, bytes = i, size
+		}
+	}
+	return c.send(ctx, "tiles", tiles[first:])
+}
+
+// ReadTiles implements sinks.TileLoader.
+func (c *Client) ReadTiles(ctx context.Context, ids []sinks.TileID, dst *sinks.TileSet) error {
+	resp, err := c.post(ctx, "states", ids)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // nothing is written to it
+	var states [][]byte
+	if err := json.NewDecoder(resp.Body).Decode(&states); err != nil {
+		return fmt.Errorf("read tiles from the running process: %w", err)
+	}
+	if len(states) != len(ids) {
+		return fmt.Errorf("read tiles from the running process: asked for %d, it sent %d", len(ids), len(states))
+	}
+	dst.Reset(len(ids))
+	for i, state := range states {
+		if state != nil {
+			dst.Put(i, state)
+		}
+	}
+	return nil
 }
 
 // Sync implements sinks.Sink.

@@ -16,16 +16,24 @@ import (
 // Store is everything a project keeps, whichever store keeps it.
 type Store interface {
 	sinks.Sink
-	sinks.DeadLetter
-	sinks.LetterReader
-	sinks.LetterKeeper
+	letterStore
 	sinks.Cells
-	sinks.TileSink
-	sinks.TileLoader
-	sinks.TileReader
+	tileStore
 	sinks.Meta
 	Ping(ctx context.Context) error
 	Close() error
+}
+
+type letterStore interface {
+	sinks.DeadLetter
+	sinks.LetterReader
+	sinks.LetterKeeper
+}
+
+type tileStore interface {
+	sinks.TileSink
+	sinks.TileLoader
+	sinks.TileReader
 }
 
 // Keyspace names the tables of a project.
