@@ -16,6 +16,9 @@ var (
 	windowAggregates = []string{"count", "sum", "min", "max", "avg", "last", "stddev_pop", "count_distinct"}
 )
 
+// windowChunk is how many drivers are read at once: each has some hundred tiles.
+const windowChunk = 50
+
 var windowDefinitions = func() string {
 	var b strings.Builder
 	b.WriteString("  - name: driver_windows\n    entity: driver\n    source: trips\n    features:\n")
@@ -63,12 +66,13 @@ func (s *stack) compareWindows(want map[int64][]event) {
 	}
 	wrong := 0
 	for len(drivers) > 0 {
-		chunk := drivers[:min(lookupChunk, len(drivers))]
+		chunk := drivers[:min(windowChunk, len(drivers))]
 		drivers = drivers[len(chunk):]
-		a, err := s.lookup(features, chunk...)
-		if err != nil {
-			s.t.Fatal(err)
-		}
+		var a *answer
+		s.eventually(30*time.Second, "look windows up", func() (err error) { // the machine still recovers from the chaos
+			a, err = s.lookup(features, chunk...)
+			return err
+		})
 		for i, d := range chunk {
 			wants := windowWants(want[d])
 			for k, f := range features {
