@@ -69,15 +69,16 @@ func TestExplainOnDemand(t *testing.T) {
 
 func TestExplainOfAProject(t *testing.T) {
 	out, err := command(t, "explain", "--definitions", ridesFolder)
-	const want = `VIEW            ENTITY  SOURCE               AT WRITE  AT READ  ROW
-driver_trips    driver  trips                4         1        61 bytes and more
-driver_profile  driver  driver_profile_push  1         0        45 bytes
+	const want = `VIEW             ENTITY  SOURCE               AT WRITE  AT READ  ROW
+driver_trips     driver  trips                4         1        61 bytes and more
+driver_activity  driver  trips                0         6        36 bytes
+driver_profile   driver  driver_profile_push  1         0        45 bytes
 
 ON DEMAND  ENTITY  FEATURES  VIEWS         REQUEST DATA
 quote      driver  2         driver_trips  pickup_km, coupon
 
 SERVICE  FEATURES  STORE READS  VIEWS
-eta_v1   8         2            driver_trips, driver_profile, quote
+eta_v1   10        2            driver_trips, driver_activity, driver_profile, quote
 `
 	if err != nil || out != want {
 		t.Errorf("%v\n%s", err, out)

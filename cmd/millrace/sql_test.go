@@ -47,7 +47,7 @@ func TestSQLOfEventsThatMayFail(t *testing.T) {
 
 func TestSQLOfWhatIsNoView(t *testing.T) {
 	for name, want := range map[string]string{
-		"nobody": "project rides has no such view; it has driver_trips, driver_profile",
+		"nobody": "project rides has no such view; it has driver_trips, driver_activity, driver_profile",
 		"quote":  "it is an on-demand view, which joins views and request data; write its views instead",
 	} {
 		if _, err := command(t, "sql", name, "--definitions", ridesFolder); err == nil || !strings.Contains(err.Error(), want) {

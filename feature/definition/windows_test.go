@@ -111,7 +111,6 @@ var mistakesInWindows = []mistake{
 		"source: trips, features: [{name: n, agg: count, window: 1h}]", "source: trips, late: drop, features: [{name: n, expr: fare}]",
 		"23:52", "is for views with windowed features",
 	},
-	{"rekey", "late: dead_letter", "rekey: true", "14:5", "rekeyed views are not available in this version\nkey the topic by the entity"},
 	{"unknown policy", "late: dead_letter", "late: dead", "14:11", "is not one of drop, dead_letter"},
 	{"finished rows for windows alone", "event_id: id", "transform_on_write: false", "23:39", "has windowed features alone"},
 }
@@ -136,6 +135,15 @@ func TestMistakesInWindows(t *testing.T) {
 				t.Errorf("no next step in\n%v", err)
 			}
 		})
+	}
+}
+
+func TestRekeyIsRefusedByName(t *testing.T) {
+	_, err := load(strings.Replace(windowsBase, "late: dead_letter", "rekey: true", 1))
+	var all definition.Errors
+	if !errors.As(err, &all) || len(all) != 1 || all[0].Line != 14 || !strings.Contains(err.Error(), "rekeyed views are not available in this version") ||
+		!strings.Contains(all[0].Hint, "key the topic by the entity") {
+		t.Errorf("%v", err)
 	}
 }
 
