@@ -118,7 +118,6 @@ var mistakesInSources = []mistake{
 	{"not YAML", "project: rides", "project: [", "1:10", "not YAML"},
 }
 
-//nolint:dupl // a table of cases, like others
 var mistakesInViews = []mistake{
 	{"bad duration", "ttl: 1w2d", "ttl: soon", "20:10", "write 90s, 15m, 24h, 7d"},
 	{"unknown entity", "entity: driver\n", "entity: drivr\n", "17:13", "did you mean driver?"},

@@ -74,7 +74,6 @@ func TestWindowsBecomeFeatures(t *testing.T) {
 	}
 }
 
-//nolint:dupl // a table of cases, like others
 var mistakesInWindows = []mistake{
 	{"shorter than its hop", "window: 24h, hop: 15m", "window: 5m, hop: 15m", "18:61", "a window of 5m is shorter than its hop of 15m"},
 	{"hop that does not divide a day", "hop: 15m", "hop: 7m", "18:62", "does not divide a day"},
