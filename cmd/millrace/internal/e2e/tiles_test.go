@@ -1,12 +1,16 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // windowAggregates are counted over windowNames, all of which hold every event
@@ -36,12 +40,15 @@ var windowDefinitions = func() string {
 // windowWants are the answers of a plain scan over a driver's events.
 func windowWants(events []event) map[string]float64 {
 	n := float64(len(events))
-	w := map[string]float64{"count": n, "count_distinct": n, "min": math.Inf(1), "max": math.Inf(-1), "last": float64(newest(events).serial)}
+	w := map[string]float64{"count": n, "min": math.Inf(1), "max": math.Inf(-1), "last": float64(newest(events).serial)}
+	serials := make(map[int64]bool)
 	for i := range events {
 		v := float64(events[i].serial)
+		serials[events[i].serial] = true
 		w["sum"] += v
 		w["min"], w["max"] = min(w["min"], v), max(w["max"], v)
 	}
+	w["count_distinct"] = float64(len(serials))
 	w["avg"] = w["sum"] / n
 	for i := range events {
 		d := float64(events[i].serial) - w["avg"]
@@ -51,9 +58,53 @@ func windowWants(events []event) map[string]float64 {
 	return w
 }
 
-// compareWindows holds the windows of every driver against a plain scan.
-func (s *stack) compareWindows(want map[int64][]event) {
+// scanLog reads every event of the topic, by driver: what windows count is what
+// the log holds, and a producer that tries again may have written one twice.
+func (s *stack) scanLog() map[int64][]event {
 	s.t.Helper()
+	_, adm := s.kafka()
+	ends, err := adm.ListEndOffsets(s.t.Context(), s.topic)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	left := int64(0)
+	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics(s.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	all, seen := make(map[int64][]event), make(map[int64]bool)
+	for left > 0 {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			s.t.Fatalf("%d records are not read: %v", left, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			var v struct {
+				Driver int64 `json:"driver_id"`
+				N, At  int64
+			}
+			if err := json.Unmarshal(r.Value, &v); err != nil {
+				s.t.Error(err)
+			}
+			all[v.Driver] = append(all[v.Driver], event{v.At, r.Timestamp.UnixMilli(), r.Offset, r.Partition, v.N})
+			left--
+			if seen[v.N] {
+				s.t.Logf("the log holds event %d more than once: partition %d, offset %d", v.N, r.Partition, r.Offset)
+			}
+			seen[v.N] = true
+		})
+	}
+	return all
+}
+
+// compareWindows holds the windows of every driver against a plain scan.
+func (s *stack) compareWindows() {
+	s.t.Helper()
+	want := s.scanLog()
 	features := []string{"driver_windows:count_before"}
 	for _, agg := range windowAggregates {
 		for _, w := range windowNames {
