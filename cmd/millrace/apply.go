@@ -63,27 +63,16 @@ func newHistory(g *globals) *cobra.Command {
 		Short: "List the catalog versions that were applied",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := g.load()
-			if err != nil {
-				return err
-			}
-			project, err := projectName(&cfg)
-			if err != nil {
-				return err
-			}
-			meta, done, err := openMeta(cmd.Context(), &cfg, project, false)
-			if err != nil {
-				return err
-			}
-			defer done()
-			all, err := history.List(cmd.Context(), meta)
-			if err != nil {
-				return err //nolint:wrapcheck // says already what and where
-			}
-			for _, a := range all {
-				fmt.Fprintf(cmd.OutOrStdout(), "%d\t%s\t%s\t%d views\n", a.Version, a.AppliedAt.Format(time.RFC3339), a.By, len(a.Views))
-			}
-			return nil
+			return withStore(cmd, g, func(ctx context.Context, _ *config.Config, meta metaStore) error {
+				all, err := history.List(ctx, meta)
+				if err != nil {
+					return err //nolint:wrapcheck // says already what and where
+				}
+				for _, a := range all {
+					fmt.Fprintf(cmd.OutOrStdout(), "%d\t%s\t%s\t%d views\n", a.Version, a.AppliedAt.Format(time.RFC3339), a.By, len(a.Views))
+				}
+				return nil
+			})
 		},
 	}
 	g.addDefinitions(c)

@@ -47,24 +47,6 @@ func (f *letterFlags) build() sinks.LetterFilter {
 	return f.filter
 }
 
-// withStore opens the project's store, or reaches the process that holds it.
-func withStore(cmd *cobra.Command, g *globals, do func(context.Context, *config.Config, metaStore) error) error {
-	cfg, err := g.load()
-	if err != nil {
-		return err
-	}
-	project, err := projectName(&cfg)
-	if err != nil {
-		return err
-	}
-	store, done, err := openMeta(cmd.Context(), &cfg, project, false)
-	if err != nil {
-		return err
-	}
-	defer done()
-	return do(cmd.Context(), &cfg, store)
-}
-
 func newDeadletterList(g *globals) *cobra.Command {
 	var f letterFlags
 	var counts bool

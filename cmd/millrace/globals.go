@@ -137,6 +137,24 @@ type metaStore interface {
 	sinks.TileLoader
 }
 
+// withStore opens the project's store, or reaches the process that holds it.
+func withStore(cmd *cobra.Command, g *globals, do func(context.Context, *config.Config, metaStore) error) error {
+	cfg, err := g.load()
+	if err != nil {
+		return err
+	}
+	project, err := projectName(&cfg)
+	if err != nil {
+		return err
+	}
+	store, done, err := openMeta(cmd.Context(), &cfg, project, false)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return do(cmd.Context(), &cfg, store)
+}
+
 // hasEmbedded reports whether the data folder holds a store.
 func hasEmbedded(c *config.Config) bool {
 	_, err := os.Stat(filepath.Join(c.Store.DataDir, "store"))

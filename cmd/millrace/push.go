@@ -115,10 +115,11 @@ func pushCatalog(cmd *cobra.Command, g *globals, c *config.Config, run admin.Run
 		}
 		return p.Catalog, nil
 	}
-	if c.Project == "" {
-		c.Project = run.Project
+	project, err := projectName(c)
+	if err != nil {
+		return nil, err
 	}
-	store, done, err := openMeta(cmd.Context(), c, c.Project, false)
+	store, done, err := openMeta(cmd.Context(), c, project, false)
 	if err != nil {
 		return nil, err
 	}

@@ -22,25 +22,14 @@ func newRecover(g *globals) *cobra.Command {
 			"min(committed, log end), or later with --at, never earlier. Records that the log lost are gone; what was stored of them stays.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := g.load()
-			if err != nil {
-				return err
-			}
-			project, err := projectName(&cfg)
-			if err != nil {
-				return err
-			}
-			meta, done, err := openMeta(cmd.Context(), &cfg, project, false)
-			if err != nil {
-				return err
-			}
-			defer done()
-			offset, err := recoverLane(cmd.Context(), &cfg, meta, args[0], partition, at)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "source %s, partition %d: goes on at offset %d within seconds\n", args[0], partition, offset)
-			return nil
+			return withStore(cmd, g, func(ctx context.Context, cfg *config.Config, meta metaStore) error {
+				offset, err := recoverLane(ctx, cfg, meta, args[0], partition, at)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "source %s, partition %d: goes on at offset %d within seconds\n", args[0], partition, offset)
+				return nil
+			})
 		},
 	}
 	g.addDefinitions(c)

@@ -232,7 +232,7 @@ func describe(v *feature.View, p *transforms.Plan) ViewState {
 			"entity": entityText(p.Entity), "source": p.Source.Name, "topic": p.Source.Topic,
 			"where": normal(v.Where), "on_null_key": strconv.Itoa(int(v.OnNullKey)), "event_time": eventTimeText(p.Source),
 			"envelope": string(p.Source.Envelope), "on_tombstone": strconv.Itoa(int(p.Source.OnTombstone)),
-			"format": string(p.Source.Format), "message": "",
+			"format": string(p.Source.Format), "message": "", "unnest": "",
 		},
 		Stored: make(map[string]string), Read: make(map[string]string),
 	}
@@ -243,8 +243,6 @@ func describe(v *feature.View, p *transforms.Plan) ViewState {
 		s.Shape["unnest"] = v.Unnest.Field
 		list, _ := p.Source.Field(v.Unnest.Field)
 		s.Shape["field "+list.Name] = fieldText(list)
-	} else {
-		s.Shape["unnest"] = ""
 	}
 	for _, k := range v.Keys {
 		s.Shape["keys."+k.JoinKey] = normal(k.Expr)

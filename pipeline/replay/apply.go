@@ -145,15 +145,14 @@ func (a *applier) store(ctx context.Context, b *batch) error {
 
 // storeTiles stores what windows counted and makes everything durable.
 func (a *applier) storeTiles(ctx context.Context, b *batch) error {
-	if b.counter == nil {
-		return a.s.Store.Sync(ctx) //nolint:wrapcheck // says what failed; Run adds where
-	}
-	if tiles := b.counter.Tiles(b.next); len(tiles) > 0 {
-		if err := a.s.Store.WriteTiles(ctx, tiles); err != nil {
-			return err //nolint:wrapcheck // says what failed; Run adds where
+	if b.counter != nil {
+		if tiles := b.counter.Tiles(b.next); len(tiles) > 0 {
+			if err := a.s.Store.WriteTiles(ctx, tiles); err != nil {
+				return err //nolint:wrapcheck // says what failed; Run adds where
+			}
 		}
 	}
-	if err := a.s.Store.Sync(ctx); err != nil {
+	if err := a.s.Store.Sync(ctx); err != nil || b.counter == nil {
 		return err //nolint:wrapcheck // says what failed; Run adds where
 	}
 	return b.still(ctx)

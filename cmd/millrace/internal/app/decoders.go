@@ -144,9 +144,7 @@ func (f *format) records(p unnest.Part) (sources.Decoder, error) {
 func (f *format) formats(p unnest.Part) envelope.Formats {
 	return envelope.Formats{
 		JSON: newJSON,
-		Key: func(src *feature.Source, fields []feature.Field) (sources.Decoder, error) {
-			return f.key(src, fields)
-		},
+		Key:  f.key,
 		Value: func(src *feature.Source, fields []feature.Field) (sources.Decoder, error) {
 			return f.value(unnest.Part{Source: src, Fields: fields, Raw: p.Raw})
 		},
