@@ -16,7 +16,7 @@ type Explanation struct {
 	Keys     []ExplainedFeature `json:"keys"`
 	Unnest   string             `json:"unnest,omitempty"` // what a row is made of, when it is not a record
 	Where    string             `json:"where,omitempty"`
-	Finished string             `json:"finished"` // an example of a finished row
+	Finished string             `json:"finished,omitempty"` // an example of a finished row; "" when the view takes none
 	Fields   []ExplainedField   `json:"fields"`
 	Write    []ExplainedFeature `json:"write"`
 	Stored   []ExplainedField   `json:"stored"`
@@ -45,7 +45,10 @@ type ExplainedFeature struct {
 
 // Explain describes a plan.
 func Explain(p *Plan) Explanation {
-	e := Explanation{View: p.View.Name, Entity: p.Entity.Name, Source: p.Source.Name, Revision: p.View.Revision, Where: p.View.Where, Finished: finishedExample(p)}
+	e := Explanation{View: p.View.Name, Entity: p.Entity.Name, Source: p.Source.Name, Revision: p.View.Revision, Where: p.View.Where}
+	if p.StoresRows() {
+		e.Finished = finishedExample(p)
+	}
 	if u := p.View.Unnest; u != nil {
 		e.Unnest = u.Field + " as " + u.As
 	}
@@ -109,7 +112,11 @@ func (e Explanation) String() string {
 	section(&b, "stored (what a finished row carries)", fieldLines(e.Stored))
 	e.Windows.sections(&b)
 	section(&b, "computed at read", featureLines(e.Read))
-	section(&b, "a finished row, for a record with the header transform_on_write: false", []string{e.Finished})
+	if e.Finished != "" {
+		section(&b, "a finished row, for a record with the header transform_on_write: false", []string{e.Finished})
+	} else {
+		section(&b, "stored of a row", []string{"nothing but its tiles; finished rows are refused (windows_only)"})
+	}
 	return b.String()
 }
 

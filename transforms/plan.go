@@ -52,6 +52,10 @@ func (p *Plan) Phase(name string) (feature.Phase, bool) {
 	return p.View.Features[i].At, true
 }
 
+// StoresRows reports whether rows of the view are stored by themselves: one with
+// windowed features alone has tiles and nothing else, and takes no finished row.
+func (p *Plan) StoresRows() bool { return p.Windows == nil || !p.Windows.Only }
+
 func (p *Plan) featureIndex(name string) int {
 	for i := range p.View.Features {
 		if p.View.Features[i].Name == name {

@@ -3,6 +3,7 @@ package transforms
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"millrace/feature"
@@ -112,6 +113,36 @@ func (w *Windows) Tiles(hop int) int {
 		}
 	}
 	return window.Window{Length: most - least, Hop: span}.Tiles()
+}
+
+// Cells is how many cells of a hop a read of all features touches at most, when
+// the source's topic has so many partitions: its tiles, once for each partition
+// that may hold events of one entity.
+func (p *Plan) Cells(hop, partitions int) int {
+	if p.OnePartition() {
+		partitions = min(partitions, 1)
+	}
+	return p.Windows.Tiles(hop) * partitions
+}
+
+// OnePartition reports whether all events of an entity are in one partition:
+// pushes are keyed by the entity, and records whose key the source declares are
+// when the view's join keys are that key, as it is and as a whole. A key that is
+// computed may be one for several record keys, and one that is a part of the
+// record's key has events wherever the other parts lead.
+func (p *Plan) OnePartition() bool {
+	if p.Source.Kind == feature.SourcePush {
+		return true
+	}
+	taken := make(map[string]bool)
+	for _, k := range p.View.Keys {
+		name := strings.TrimSpace(k.Expr)
+		if f, ok := p.Source.Field(name); !ok || !f.Key {
+			return false
+		}
+		taken[name] = true
+	}
+	return !slices.ContainsFunc(p.Source.Fields, func(f feature.SourceField) bool { return f.Key && !taken[f.Name] })
 }
 
 // TileBytes bounds the bytes of a tile of a hop.

@@ -30,11 +30,12 @@ type ExplainedWindow struct {
 
 // ExplainedHop is the tiles of one hop.
 type ExplainedHop struct {
-	Hop    string `json:"hop"`
-	States int    `json:"states"`     // aggregates that differ
-	Tiles  int    `json:"tiles"`      // that a read of all features reads, of each partition
-	Bytes  int    `json:"tile_bytes"` // at most
-	Kept   string `json:"kept"`       // after a tile's last event
+	Hop        string `json:"hop"`
+	States     int    `json:"states"`         // aggregates that differ
+	Tiles      int    `json:"tiles"`          // that a read of all features reads, of each partition
+	Partitions int    `json:"max_partitions"` // of the topic, so that tiles of all of them can be read; 0 is any number: an entity has one
+	Bytes      int    `json:"tile_bytes"`     // at most
+	Kept       string `json:"kept"`           // after a tile's last event
 }
 
 func explainWindows(p *Plan) *ExplainedWindows {
@@ -62,11 +63,21 @@ func explainWindows(p *Plan) *ExplainedWindows {
 	}
 	for i := range ws.Hops {
 		h := &ws.Hops[i]
-		e.Hops = append(e.Hops, ExplainedHop{
-			Hop: Duration(h.Span), States: len(h.Shape.Aggregates), Tiles: ws.Tiles(i), Bytes: ws.TileBytes(i), Kept: kept(ws.TTL(i)),
-		})
+		x := ExplainedHop{Hop: Duration(h.Span), States: len(h.Shape.Aggregates), Tiles: ws.Tiles(i), Bytes: ws.TileBytes(i), Kept: kept(ws.TTL(i))}
+		if !p.OnePartition() {
+			x.Partitions = MaxCells / x.Tiles
+		}
+		e.Hops = append(e.Hops, x)
 	}
 	return e
+}
+
+// reads says how many cells a read touches.
+func (h *ExplainedHop) reads() string {
+	if h.Partitions == 0 {
+		return fmt.Sprintf("a read takes up to %d, of the entity's one partition", h.Tiles)
+	}
+	return fmt.Sprintf("a read takes up to %d of each partition, and of %d partitions at most", h.Tiles, h.Partitions)
 }
 
 func kept(ttl time.Duration) string {
@@ -122,7 +133,7 @@ func (e *ExplainedWindows) sections(b *strings.Builder) {
 	section(b, "counted at write and merged at read; "+late, lines)
 	lines = nil
 	for _, h := range e.Hops {
-		lines = append(lines, fmt.Sprintf("%-20s %d states in at most %d bytes; a read takes up to %d of each partition; kept %s", h.Hop, h.States, h.Bytes, h.Tiles, h.Kept))
+		lines = append(lines, fmt.Sprintf("%-20s %d states in at most %d bytes; %s; kept %s", h.Hop, h.States, h.Bytes, h.reads(), h.Kept))
 	}
 	section(b, "tiles, by hop", lines)
 	if e.EventID != "" {

@@ -171,30 +171,26 @@ func otherFields(a, b []feature.SourceField) []string {
 }
 
 // spread counts the cells that one read of an entity may touch: the tiles of a
-// hop in every partition, for serving refuses more than so many. Where join keys
-// come with the record's key, an entity has one partition; pushes are keyed so.
+// hop in every partition that may have events of it. Serving refuses more than
+// so many.
 func (o *online) spread(partitions map[string]int) {
 	for _, v := range o.project.Catalog.Views {
-		ws, src := o.project.Plans[v.Name].Windows, o.project.Catalog.Source(v.Source)
-		if ws == nil || src.Kind == feature.SourcePush || keyed(v, src) {
+		plan := o.project.Plans[v.Name]
+		if plan.Windows == nil {
 			continue
 		}
-		for hop := range ws.Hops {
-			tiles, n := ws.Tiles(hop), partitions[src.Topic]
-			if tiles*n <= transforms.MaxCells {
+		n := partitions[plan.Source.Topic]
+		for hop := range plan.Windows.Hops {
+			cells := plan.Cells(hop, n)
+			if cells <= transforms.MaxCells {
 				continue
 			}
+			tiles := plan.Windows.Tiles(hop)
 			o.fault(o.project.ViewFault(v.Name, "features",
 				fmt.Sprintf("a read of view %s may merge %d tiles of hop %s from each of %d partitions of topic %s: %d, and reads of more than %d are refused",
-					v.Name, tiles, transforms.Duration(ws.Hops[hop].Span), n, src.Topic, tiles*n, transforms.MaxCells),
-				"write a longer hop or shorter windows; or have producers key the topic by the entity, and read the join keys from it with key: true"))
+					v.Name, tiles, transforms.Duration(plan.Windows.Hops[hop].Span), n, plan.Source.Topic, cells, transforms.MaxCells),
+				fmt.Sprintf("write a longer hop or shorter windows; or use a topic of at most %d partitions, or one keyed by the entity, "+
+					"whose join keys are fields with key: true; or rekey: true where the version has it", transforms.MaxCells/tiles)))
 		}
 	}
-}
-
-// keyed reports whether the join keys of a view are fields of the record's key.
-func keyed(v *feature.View, src *feature.Source) bool {
-	return !slices.ContainsFunc(v.Keys, func(k feature.JoinKeyExpr) bool {
-		return !slices.ContainsFunc(src.Fields, func(f feature.SourceField) bool { return f.Key && f.Name == k.Expr })
-	})
 }

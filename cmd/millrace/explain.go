@@ -56,7 +56,7 @@ type explanation struct {
 	Cost readCost `json:"read_cost"`
 }
 
-// rowSize is what a stored row takes.
+// rowSize is what a stored row takes; zero where none is stored.
 type rowSize struct {
 	FixedBytes int          `json:"fixed_bytes"` // of every row
 	Header     int          `json:"header_bytes"`
@@ -73,18 +73,26 @@ type columnSize struct {
 type readCost struct {
 	StoreReads int `json:"store_reads"` // views of one entity share it
 	FixedBytes int `json:"fixed_bytes"`
+	TileReads  int `json:"tile_reads,omitempty"` // one per hop, of all tiles that windows cover
 	Steps      int `json:"steps"`
 }
 
 func explain(p *transforms.Plan) explanation {
 	e := explanation{Explanation: transforms.Explain(p)}
+	if p.Windows != nil {
+		e.Cost.TileReads = len(p.Windows.Hops)
+	}
+	e.Cost.Steps = e.ReadSteps
+	if !p.StoresRows() {
+		return e
+	}
 	header, sizes := rowcodec.Sizes(p.Stored)
 	e.Row.Header, e.Row.FixedBytes = header, header
 	for i, s := range sizes {
 		e.Row.Columns = append(e.Row.Columns, columnSize{p.Stored.Columns[i].Name, s.Bytes, s.Variable})
 		e.Row.FixedBytes += s.Bytes
 	}
-	e.Cost = readCost{StoreReads: 1, FixedBytes: e.Row.FixedBytes, Steps: e.ReadSteps}
+	e.Cost.StoreReads, e.Cost.FixedBytes = 1, e.Row.FixedBytes
 	return e
 }
 
@@ -114,17 +122,37 @@ func explainView(w io.Writer, p *transforms.Plan, asJSON bool) error {
 		return writeJSON(w, e)
 	}
 	fmt.Fprint(w, e.String())
-	fmt.Fprintf(w, "\nbytes of a stored row\n  %-20s %d\n", "header and nulls", e.Row.Header)
-	for _, c := range e.Row.Columns {
-		more := ""
-		if c.Variable {
-			more = " + its value"
+	if p.StoresRows() {
+		fmt.Fprintf(w, "\nbytes of a stored row\n  %-20s %d\n", "header and nulls", e.Row.Header)
+		for _, c := range e.Row.Columns {
+			more := ""
+			if c.Variable {
+				more = " + its value"
+			}
+			fmt.Fprintf(w, "  %-20s %d%s\n", c.Name, c.Bytes, more)
 		}
-		fmt.Fprintf(w, "  %-20s %d%s\n", c.Name, c.Bytes, more)
 	}
-	fmt.Fprintf(w, "\ncost\n  a record             %s of the write half, one write of %s\n", steps(e.WriteSteps), e.Row.String())
-	_, err := fmt.Fprintf(w, "  a read               one store read per entity, shared with its other views; %s; %s of the read half\n", e.Row.String(), steps(e.ReadSteps))
+	writes, reads := e.costs(p)
+	fmt.Fprintf(w, "\ncost\n  a record             %s of the write half, %s\n", steps(e.WriteSteps), strings.Join(writes, " and "))
+	_, err := fmt.Fprintf(w, "  a read               %s; %s of the read half\n", strings.Join(reads, "; "), steps(e.ReadSteps))
 	return err //nolint:wrapcheck // the output is gone; nothing to add
+}
+
+// costs says what a record writes and what a read of an entity reads.
+func (e *explanation) costs(p *transforms.Plan) (writes, reads []string) {
+	if p.StoresRows() {
+		writes = append(writes, "one write of "+e.Row.String())
+		reads = append(reads, "one store read per entity, shared with its other views; "+e.Row.String())
+	}
+	switch n := e.Cost.TileReads; {
+	case n == 1:
+		writes = append(writes, "one write of a tile that a micro-batch shares")
+		reads = append(reads, "one query of tiles per entity")
+	case n > 1:
+		writes = append(writes, fmt.Sprintf("writes of %d tiles that a micro-batch shares", n))
+		reads = append(reads, fmt.Sprintf("%d queries of tiles per entity, one per hop", n))
+	}
+	return writes, reads
 }
 
 // atRead counts the features that a read computes, of columns or of tiles.
@@ -158,6 +186,7 @@ type listedView struct {
 	AtRead     int    `json:"features_at_read"`
 	FixedBytes int    `json:"fixed_bytes"` // of a stored row
 	Variable   bool   `json:"variable"`    // values add to them
+	Stores     bool   `json:"stores_rows"` // a view of windows alone has tiles instead
 }
 
 type listedService struct {
@@ -171,7 +200,7 @@ func explainProject(w io.Writer, p *definition.Project, asJSON bool) error {
 	e := projectExplanation{Project: p.Catalog.Project}
 	for _, v := range p.Catalog.Views {
 		x := explain(p.Plans[v.Name])
-		e.Views = append(e.Views, listedView{v.Name, v.Entity, v.Source, len(x.Write), atRead(p.Plans[v.Name], &x), x.Row.FixedBytes, x.Row.variable() != ""})
+		e.Views = append(e.Views, listedView{v.Name, v.Entity, v.Source, len(x.Write), atRead(p.Plans[v.Name], &x), x.Row.FixedBytes, x.Row.variable() != "", p.Plans[v.Name].StoresRows()})
 	}
 	for _, v := range p.Catalog.OnDemandViews {
 		e.OnDemandViews = append(e.OnDemandViews, listOnDemand(p.OnDemand[v.Name]))
@@ -185,11 +214,14 @@ func explainProject(w io.Writer, p *definition.Project, asJSON bool) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "VIEW\tENTITY\tSOURCE\tAT WRITE\tAT READ\tROW")
 	for _, v := range e.Views {
-		more := ""
-		if v.Variable {
-			more = " and more"
+		row := fmt.Sprintf("%d bytes", v.FixedBytes)
+		switch {
+		case !v.Stores:
+			row = "none, tiles"
+		case v.Variable:
+			row += " and more"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d bytes%s\n", v.Name, v.Entity, v.Source, v.AtWrite, v.AtRead, v.FixedBytes, more)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\n", v.Name, v.Entity, v.Source, v.AtWrite, v.AtRead, row)
 	}
 	if len(e.OnDemandViews) > 0 {
 		fmt.Fprintln(t, "\nON DEMAND\tENTITY\tFEATURES\tVIEWS\tREQUEST DATA")

@@ -25,6 +25,36 @@ func TestExplainSaysWhatAReadCosts(t *testing.T) {
 	}
 }
 
+// TestExplainOfWindows: a view of windows alone writes no row and takes no
+// finished one.
+func TestExplainOfWindows(t *testing.T) {
+	out, err := command(t, "explain", "driver_activity", "--definitions", ridesFolder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"\n  15m                  3 states in at most 32904 bytes",
+		"; a read takes up to 97 of each partition, and of 20 partitions at most; kept ",
+		"\nstored of a row\n  nothing but its tiles; finished rows are refused (windows_only)\n",
+		"of the write half, writes of 3 tiles that a micro-batch shares\n",
+		"  a read               3 queries of tiles per entity, one per hop; 5 steps of the read half\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it lacks %q:\n%s", want, out)
+		}
+	}
+	for _, not := range []string{"bytes of a stored row", "event_timestamp", "one store read", "36 bytes"} {
+		if strings.Contains(out, not) {
+			t.Errorf("it says %q:\n%s", not, out)
+		}
+	}
+	var e explanation
+	out, err = command(t, "explain", "driver_activity", "--json", "--definitions", ridesFolder)
+	if err != nil || json.Unmarshal([]byte(out), &e) != nil || e.Row.FixedBytes != 0 || e.Cost != (readCost{TileReads: 3, Steps: 5}) || e.Finished != "" {
+		t.Errorf("%v, explained as %+v", err, e)
+	}
+}
+
 func TestExplainAsJSON(t *testing.T) {
 	out, err := command(t, "explain", "driver_trips", "--json", "--definitions", ridesFolder)
 	if err != nil {
@@ -71,7 +101,7 @@ func TestExplainOfAProject(t *testing.T) {
 	out, err := command(t, "explain", "--definitions", ridesFolder)
 	const want = `VIEW             ENTITY  SOURCE               AT WRITE  AT READ  ROW
 driver_trips     driver  trips                4         1        61 bytes and more
-driver_activity  driver  trips                0         6        36 bytes
+driver_activity  driver  trips                0         6        none, tiles
 driver_profile   driver  driver_profile_push  1         0        45 bytes
 
 ON DEMAND  ENTITY  FEATURES  VIEWS         REQUEST DATA

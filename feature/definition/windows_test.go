@@ -162,3 +162,51 @@ func TestEveryAggregateMayBeWritten(t *testing.T) {
 		}
 	}
 }
+
+// TestBadWindowsAreRefused with the reason and with what to write instead.
+func TestBadWindowsAreRefused(t *testing.T) {
+	const from = "agg: sum, of: fare, window: 7d, offset: 7d"
+	for _, c := range []struct{ name, to, reason, suggestion string }{
+		{"a window shorter than its hop", "agg: sum, of: fare, window: 5m, hop: 15m", "a window of 5m is shorter than its hop of 15m", "write `hop: 5s`, or leave it out"},
+		{"a window of nothing", "agg: sum, of: fare, window: 0s", `window "0s" is not a duration`, "write 90s, 15m, 24h, 7d or unlimited"},
+		{"a sum of text", "agg: sum, of: status, window: 1h", "sum of string is not defined", "convert it, as in `of: cast(fare as double)`"},
+		{"an average of conditions", "agg: avg, of: fare > 1, window: 1h", "avg of bool is not defined", "use count with a `filter:`"},
+		{"a variance of times", "agg: var_pop, of: event_time(), window: 1h", "var_pop of timestamp is not defined", "use min or max, or seconds, as in `of: epoch(completed_at)`"},
+		{"the greatest of lists", "agg: max, of: '[fare]', window: 1h", "max of list<float64> is not defined", "use first, last or last_n"},
+		{"a quantile above 1", "agg: quantile, q: 1.01, of: fare, window: 1h", "quantile takes a `q` from 0 to 1, not 1.01", "the 95th percentile is `q: 0.95`"},
+		{"a quantile below 0", "agg: quantile, q: -0.1, of: fare, window: 1h", "quantile takes a `q` from 0 to 1, not -0.1", "the 95th percentile is `q: 0.95`"},
+		{"too many tiles", "agg: sum, of: fare, window: 7d, hop: 5m", "covers 2017 tiles of 5m, and 2000 are the most", "write hop: 3h, or move it to a view of its own"},
+		{"too many for any hop", "agg: sum, of: fare, window: 2001d", "covers 2002 tiles of 1d, and 2000 are the most", "write a shorter window, or window: unlimited"},
+		{"tiles that an offset skips count", "agg: sum, of: fare, window: 1h, hop: 1m, offset: 2d", "covers 2941 tiles of 1m", "write hop: 1h, or move it to a view of its own"},
+		{"a hop that does not divide a day", "agg: sum, of: fare, window: 7d, hop: 7h", "a hop of 7h does not divide a day in whole seconds", "the nearest that does is `hop: 6h`"},
+		{"a hop below a second", "agg: sum, of: fare, window: 1h, hop: 500ms", "a hop of 500ms does not divide a day in whole seconds", "the nearest that does is `hop: 1s`"},
+		{"a hop longer than a day", "agg: sum, of: fare, window: 7d, hop: 2d", "a hop of 2d does not divide a day in whole seconds", "the nearest that does is `hop: 1d`"},
+		{"unlimited with an offset", "agg: sum, of: fare, window: unlimited, offset: 1d", "a window without end has no offset", "leave out `offset: 1d`, or give the window a length"},
+		{"an offset into the future", "agg: sum, of: fare, window: 1h, offset: -1h", `offset "-1h" is not a duration`, "write 90s, 15m, 24h, 7d or 1d12h"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			base := windowsBase
+			if c.name == "tiles that an offset skips count" { // of the hop that trips_1h has
+				base = strings.Replace(base, "agg: quantile", "agg: quantile, hop: 1m", 1)
+			}
+			refused(t, strings.Replace(base, from, c.to, 1), c.reason, c.suggestion)
+		})
+	}
+	t.Run("finished rows for windows alone", func(t *testing.T) {
+		refused(t, strings.Replace(windowsBase, "event_id: id", "transform_on_write: false", 1),
+			"view w has windowed features alone, and source trips carries finished rows", "remove transform_on_write: false from the source, or feed the view from another one")
+	})
+}
+
+// refused wants one error, with a place, a reason and a next step.
+func refused(t *testing.T, text, reason, suggestion string) {
+	t.Helper()
+	_, err := load(text)
+	var all definition.Errors
+	if !errors.As(err, &all) || len(all) != 1 {
+		t.Fatalf("want one error, not %d:\n%v", len(all), err)
+	}
+	if e := all[0]; e.Line == 0 || e.Column == 0 || !strings.Contains(e.Message, reason) || !strings.Contains(e.Hint, suggestion) {
+		t.Errorf("want %q and %q, not %d:%d %q and %q", reason, suggestion, e.Line, e.Column, e.Message, e.Hint)
+	}
+}
