@@ -18,6 +18,8 @@ type SQLSettings struct {
 	// row that a lane would dead-letter for its expression.
 	Try  bool
 	Skew time.Duration // future skew allowed; 0 is DefaultMaxFutureSkew
+
+	Entities string // of Training: table of what is asked for; "" is DefaultEntities
 }
 
 // The columns that the query makes beside those of the definition.
@@ -38,10 +40,10 @@ const (
 // sizes are not applied. The session's TimeZone must be UTC.
 //
 // The error is that of an expression which DuckDB has no form for, or of a
-// windowed feature.
+// windowed feature, whose value depends on when it is read: see Training.
 func SQL(p *Plan, s SQLSettings) (string, error) {
 	if p.Windows != nil {
-		return "", fmt.Errorf("write %s as SQL: feature %s is an aggregate over a window, which this version does not write as SQL; move it to a view of its own to have the others",
+		return "", fmt.Errorf("write %s as SQL: feature %s is an aggregate over a window, which has a value for each time of a read and none for an event; ask for it at the times of a table of entities",
 			p.View, p.Windows.Features[0].Name)
 	}
 	q := newQuery(p, s)
@@ -67,7 +69,15 @@ func (q *query) check() error {
 		all = append(all, refuse("join key "+k.JoinKey, q.keys[i]))
 	}
 	for i, n := range q.nodes {
-		all = append(all, refuse("feature "+q.plan.View.Features[i].Name, n))
+		if n != nil {
+			all = append(all, refuse("feature "+q.plan.View.Features[i].Name, n))
+		}
+	}
+	for _, n := range q.ofs {
+		all = append(all, refuse("the of of an aggregate", n))
+	}
+	for _, n := range q.filters {
+		all = append(all, refuse("the filter of an aggregate", n))
 	}
 	return errors.Join(all...)
 }
@@ -83,9 +93,12 @@ type query struct {
 	settings SQLSettings
 	where    *expr.Node   // nil without one
 	keys     []*expr.Node // parallel to the view's keys
-	nodes    []*expr.Node // parallel to the view's features
+	nodes    []*expr.Node // parallel to the view's features; nil for aggregates
+	ofs      []*expr.Node // parallel to the arguments of windows
+	filters  []*expr.Node // parallel to their filters
 	steps    []int        // parallel too: the step of a feature at write; 0 is a field, or not known yet
 	last     int          // step
+	training bool         // the steps are part of a query of Training
 }
 
 func newQuery(p *Plan, s SQLSettings) *query {
@@ -105,6 +118,7 @@ func newQuery(p *Plan, s SQLSettings) *query {
 	for i := range p.View.Features {
 		q.nodes = append(q.nodes, parsed(p.View.Features[i].Expr))
 	}
+	q.parseWindows()
 	for i := range q.nodes {
 		q.last = max(q.last, q.step(i))
 	}
@@ -154,13 +168,11 @@ func (q *query) String() string {
 	if q.readsNow() {
 		b.WriteString("-- now() at read is the variable read_time: set variable read_time = timestamp '2026-01-31 12:00:00';\n")
 	}
-	b.WriteString("with ")
-	writeSelect(&b, stepName(0), q.events(), q.from(), nil)
-	for step := 1; step <= q.last; step++ {
-		writeSelect(&b, stepName(step), append([]string{"*"}, q.features(step)...), stepName(step-1), q.wheres(step))
-	}
-	writeSelect(&b, "millrace_rows", q.rows(), stepName(q.last), q.wheres(q.last+1))
-	fmt.Fprintf(&b, ")\nselect\n  %s\nfrom millrace_rows\n", strings.Join(q.answers(), ",\n  "))
+	w := withSQL{b: &b}
+	q.writeSteps(&w)
+	w.add("millrace_rows", q.rows(), q.stepName(q.last), q.wheres(q.last+1))
+	w.end()
+	fmt.Fprintf(&b, "select\n  %s\nfrom millrace_rows\n", strings.Join(q.answers(), ",\n  "))
 	if q.settings.Latest {
 		fmt.Fprintf(&b, "qualify row_number() over (\n  partition by %s\n  order by %s desc, %s desc, \"record_offset\" desc, %s\"record_partition\" desc\n) = 1\n",
 			strings.Join(q.keyNames(), ", "), sqlEventTime, sqlNow, q.elementOrder())
@@ -168,19 +180,45 @@ func (q *query) String() string {
 	return b.String()
 }
 
-func stepName(step int) string { return fmt.Sprintf("millrace_%d", step) }
-
-// writeSelect writes one named step of a with clause, without its closing
-// parenthesis.
-func writeSelect(b *strings.Builder, name string, columns []string, from string, wheres []string) {
-	if name != stepName(0) {
-		b.WriteString("),\n")
-	}
-	fmt.Fprintf(b, "%s as (\n  select\n    %s\n  from %s\n", name, strings.Join(columns, ",\n    "), from)
-	if len(wheres) > 0 {
-		fmt.Fprintf(b, "  where %s\n", strings.Join(wheres, "\n    and "))
+// writeSteps writes the steps, step 0 to the last.
+func (q *query) writeSteps(w *withSQL) {
+	w.add(q.stepName(0), q.events(), q.from(), nil)
+	for step := 1; step <= q.last; step++ {
+		w.add(q.stepName(step), append([]string{"*"}, q.features(step)...), q.stepName(step-1), q.wheres(step))
 	}
 }
+
+func (q *query) stepName(step int) string {
+	if q.training {
+		return expr.QuoteSQL(fmt.Sprintf("%s/%d", q.plan.View.Name, step))
+	}
+	return fmt.Sprintf("millrace_%d", step)
+}
+
+// withSQL writes the named steps of a with clause.
+type withSQL struct {
+	b     *strings.Builder
+	begun bool
+}
+
+// add writes one; tail is what follows its conditions, if anything does.
+func (w *withSQL) add(name string, columns []string, from string, wheres []string, tail ...string) {
+	if w.begun {
+		w.b.WriteString("),\n")
+	} else {
+		w.b.WriteString("with ")
+	}
+	w.begun = true
+	fmt.Fprintf(w.b, "%s as (\n  select\n    %s\n  from %s\n", name, strings.Join(columns, ",\n    "), from)
+	if len(wheres) > 0 {
+		fmt.Fprintf(w.b, "  where %s\n", strings.Join(wheres, "\n    and "))
+	}
+	for _, line := range tail {
+		w.b.WriteString("  " + line + "\n")
+	}
+}
+
+func (w *withSQL) end() { w.b.WriteString(")\n") }
 
 func (q *query) table() string { return expr.QuoteSQL(q.settings.Table) }
 
@@ -206,6 +244,9 @@ func (q *query) events() []string {
 		`cast(date_trunc('milliseconds', "record_time") as timestamp) as `+sqlNow)
 	if q.settings.Latest {
 		columns = append(columns, q.order()...)
+	}
+	if q.training {
+		columns = append(columns, `cast("record_time" as timestamp) as `+sqlRecorded)
 	}
 	return columns
 }
@@ -279,10 +320,13 @@ func (q *query) atWrite(n *expr.Node) string {
 	return text
 }
 
-func (q *query) atRead(n *expr.Node) string {
-	return n.SQL(expr.SQLNames{EventTime: eventTimeSQL, Now: sqlReadTime, Name: func(name string) string {
-		if i := q.plan.featureIndex(name); i >= 0 && q.plan.View.Features[i].At == feature.PhaseRead {
-			return "(" + q.atRead(q.nodes[i]) + ")"
+func (q *query) atRead(n *expr.Node) string { return q.readText(n, sqlReadTime) }
+
+// readText is the SQL of an expression at read. Windowed features are columns.
+func (q *query) readText(n *expr.Node, now string) string {
+	return n.SQL(expr.SQLNames{EventTime: eventTimeSQL, Now: now, Name: func(name string) string {
+		if i := q.plan.featureIndex(name); i >= 0 && q.plan.View.Features[i].At == feature.PhaseRead && q.nodes[i] != nil {
+			return "(" + q.readText(q.nodes[i], now) + ")"
 		}
 		return expr.QuoteSQL(name)
 	}})

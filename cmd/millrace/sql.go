@@ -1,26 +1,38 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"millrace/feature"
+	"millrace/feature/definition"
 	"millrace/transforms"
 )
 
 func newSQL(g *globals) *cobra.Command {
 	var s transforms.SQLSettings
 	c := &cobra.Command{
-		Use:   "sql VIEW",
-		Short: "Print a view as a DuckDB query over a table of raw events, for training data",
-		Long: `Print a view as a DuckDB query over a table of raw events, for training data.
+		Use:   "sql VIEW|SERVICE",
+		Short: "Print a view or service as a DuckDB query over tables of raw events, for training data",
+		Long: `Print a view or service as a DuckDB query over tables of raw events, for
+training data. The query is the definition's own text, so that what a model is
+trained on is what it is served.
 
-The query is the definition's own text, so that what a model is trained on is
-what it is served: one row per event that would be stored. The table has the
-source's fields by name and record_time, the log's time of the record; with
---latest also record_offset and record_partition.
+A view without windows is one row per event that would be stored, or with
+--latest one per entity. The table has the source's fields by name and
+record_time, the log's time of the record; with --latest also record_offset and
+record_partition.
 
-  duckdb events.db "$(millrace sql driver_trips)"`,
+  duckdb events.db "$(millrace sql driver_trips)"
+
+A service, a view with windows, an on-demand view, and any view with --entities
+is asked for at the times of a table: of join keys, request data and
+event_timestamp. The answer is that table with the features that a read at that
+time would have served, from what had been recorded by then.
+
+  duckdb events.db "$(millrace sql eta_v1 --entities labels)"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.load()
@@ -31,17 +43,10 @@ source's fields by name and record_time, the log's time of the record; with
 			if err != nil {
 				return err
 			}
-			if _, is := p.OnDemand[args[0]]; is {
-				return fmt.Errorf("write %s as SQL: it is an on-demand view, which joins views and request data; write its views instead", args[0])
-			}
-			plan, ok := p.Plans[args[0]]
-			if !ok {
-				return fmt.Errorf("write %s as SQL: project %s has no such view%s", args[0], p.Catalog.Project, viewList(p.Catalog))
-			}
 			s.Skew = cfg.Ingest.MaxFutureSkew.Std()
-			text, err := transforms.SQL(plan, s)
+			text, err := sqlOf(p, args[0], s)
 			if err != nil {
-				return err //nolint:wrapcheck // says which view and feature
+				return err
 			}
 			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
 			return err //nolint:wrapcheck // the output is gone; nothing to add
@@ -49,7 +54,41 @@ source's fields by name and record_time, the log's time of the record; with
 	}
 	g.addDefinitions(c)
 	c.Flags().StringVar(&s.Table, "table", "", "table of raw events (default: the source's name)")
+	c.Flags().StringVar(&s.Entities, "entities", "", "table of entities and times to ask for (default, where there are windows or several views: "+transforms.DefaultEntities+")")
 	c.Flags().BoolVar(&s.Latest, "latest", false, "only the row that the store would hold for each entity key")
 	c.Flags().BoolVar(&s.Try, "try", false, "null where an expression fails; without it such an event ends the query")
 	return c
+}
+
+// sqlOf writes what is asked for by name.
+func sqlOf(p *definition.Project, name string, s transforms.SQLSettings) (string, error) {
+	plan := p.Plans[name]
+	if plan != nil && plan.Windows == nil && s.Entities == "" {
+		return transforms.SQL(plan, s) //nolint:wrapcheck // says which view and feature
+	}
+	t := &transforms.Training{Name: name, Plans: p.Plans, OnDemand: p.OnDemand, Settings: s}
+	switch {
+	case plan != nil:
+		t.Short = true
+		t.Features = allOf(name, plan.View.Features)
+	case p.OnDemand[name] != nil:
+		t.Short = true
+		t.Features = allOf(name, p.OnDemand[name].View.Features)
+	case p.Catalog.Service(name) != nil:
+		t.Features = p.Catalog.Service(name).Features
+	default:
+		return "", fmt.Errorf("write %s as SQL: project %s has no such view or service%s", name, p.Catalog.Project, viewList(p.Catalog))
+	}
+	if s.Latest {
+		return "", errors.New("write " + name + " as SQL: --latest is for views without windows and without --entities, which say at what time each entity is asked for")
+	}
+	return t.SQL() //nolint:wrapcheck // says what it is about
+}
+
+func allOf(view string, features []feature.Feature) []feature.FeatureRef {
+	refs := make([]feature.FeatureRef, len(features))
+	for i := range features {
+		refs[i] = feature.FeatureRef{View: view, Feature: features[i].Name}
+	}
+	return refs
 }

@@ -84,7 +84,7 @@ func (s *Spec) Result() (feature.Type, error) {
 	case KindCountDistinct:
 		return feature.Of(feature.KindInt64), s.wantScalar("take one element, as in `of: tags[1]`")
 	case KindSum:
-		if s.isInteger() {
+		if s.IsInteger() {
 			return feature.Of(feature.KindInt64), nil
 		}
 		return feature.Of(feature.KindFloat64), s.wantNumber()
@@ -131,7 +131,8 @@ func (s *Spec) checkParameters() error {
 	return nil
 }
 
-func (s *Spec) isInteger() bool {
+// IsInteger reports whether whole numbers are aggregated.
+func (s *Spec) IsInteger() bool {
 	return s.Of.Depth == 0 && (s.Of.Kind == feature.KindInt32 || s.Of.Kind == feature.KindInt64)
 }
 
@@ -144,7 +145,7 @@ func (s *Spec) wantScalar(instead string) error {
 
 func (s *Spec) wantNumber() error {
 	switch {
-	case s.isInteger(), s.Of.Layout() == feature.LayoutFloat:
+	case s.IsInteger(), s.Of.Layout() == feature.LayoutFloat:
 		return nil
 	case s.Of.IsList():
 		return s.refuse("reduce the list first, as in `of: list_sum(fares)`")

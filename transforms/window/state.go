@@ -50,7 +50,7 @@ func newAggregate(s *Spec) aggregate {
 	case KindCountDistinct:
 		return &distinct{of: s.Of}
 	case KindSum, KindAvg:
-		if s.isInteger() {
+		if s.IsInteger() {
 			return &intSum{}
 		}
 		return &floatSum{}
