@@ -29,9 +29,11 @@ func (s *Spec) topCounters() int {
 // Rejected: space-saving, whose merge needs the smallest counter of each side
 // and overstates what it has not seen.
 type topK struct {
-	of     feature.Type
-	limit  int
-	counts map[value]uint64
+	of    feature.Type
+	limit int
+	// Counters are behind pointers, because counts[v] = n would replace the key,
+	// whose text is the map's own, by v, whose text may live in the batch.
+	counts map[value]*uint64
 	text   int    // bytes of the keys
 	lost   uint64 // by how much a count may be low
 }
@@ -41,42 +43,44 @@ func (a *topK) update(c *feature.Column, row int, _ *Position) {
 		return
 	}
 	v := read(c, row).plain(a.of)
-	if n, ok := a.counts[v]; ok {
-		a.counts[v] = n + 1
+	if n := a.counts[v]; n != nil {
+		*n++
 		return
 	}
 	a.add(v.own(), 1)
 	a.shrink()
 }
 
+// add counts v, whose text is its own, n times.
 func (a *topK) add(v value, n uint64) {
+	if old := a.counts[v]; old != nil {
+		*old += n
+		return
+	}
 	if a.counts == nil {
-		a.counts = make(map[value]uint64)
+		a.counts = make(map[value]*uint64)
 	}
-	old, ok := a.counts[v]
-	if !ok {
-		a.text += len(v.text)
-	}
-	a.counts[v] = old + n
+	a.text += len(v.text)
+	a.counts[v] = &n
 }
 
 func (a *topK) shrink() {
 	for len(a.counts) > a.limit || a.text > maxTopText {
 		ranked := make([]uint64, 0, len(a.counts))
 		for _, n := range a.counts {
-			ranked = append(ranked, n)
+			ranked = append(ranked, *n)
 		}
 		slices.Sort(ranked)
 		// At most half of limit keep something.
 		off := ranked[max(len(ranked)-1-a.limit/2, len(ranked)/2)]
 		a.lost += off
 		for v, n := range a.counts {
-			if n <= off {
+			if *n <= off {
 				delete(a.counts, v)
 				a.text -= len(v.text)
 				continue
 			}
-			a.counts[v] = n - off
+			*n -= off
 		}
 	}
 }
@@ -87,7 +91,7 @@ func (a *topK) merge(from aggregate) {
 		return
 	}
 	for v, n := range b.counts {
-		a.add(v, n)
+		a.add(v, *n)
 	}
 	a.lost += b.lost
 	a.shrink()
@@ -103,7 +107,7 @@ type ranked struct {
 func (a *topK) sorted() []ranked {
 	all := make([]ranked, 0, len(a.counts))
 	for v, n := range a.counts {
-		all = append(all, ranked{v, n})
+		all = append(all, ranked{v, *n})
 	}
 	slices.SortFunc(all, func(x, y ranked) int {
 		return cmp.Or(cmp.Compare(y.n, x.n), compare(a.of, x.v, y.v))
@@ -155,4 +159,4 @@ func (a *topK) reset() {
 	a.text, a.lost = 0, 0
 }
 
-func (a *topK) memory() int { return 64*len(a.counts) + a.text }
+func (a *topK) memory() int { return 80*len(a.counts) + a.text }
