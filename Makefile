@@ -10,6 +10,7 @@ SEEDS ?= 20
 SEED ?= 0
 PAIRS ?= 100000
 BATCH ?= -1
+SCENARIOS ?= 32
 ARGS ?=
 TOOLS := .tools
 SCRIPTS := .ci/run $(wildcard tools/*.sh deploy/local/*.sh)
@@ -53,9 +54,10 @@ fuzz: ## Every fuzz target for FUZZTIME
 	tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: oracle
-oracle: $(TOOLS)/golangci-lint ## The expression language against DuckDB (SEED=0 of the clock, PAIRS=100000, BATCH=7 alone); needs g++
+oracle: $(TOOLS)/golangci-lint ## Expressions, windows and the queries of `sql` against DuckDB (SEED=0 of the clock, PAIRS=100000, BATCH=7 alone, SCENARIOS=32); needs g++
 	cd oracle && ../$(TOOLS)/golangci-lint run -c ../.golangci.yml ./...
-	cd oracle && go test -count 1 . && go run . -seed $(SEED) -pairs $(PAIRS) -batch $(BATCH)
+	cd oracle && go test -count 1 -v -run 'Moment|Edges' . -args -seed $(SEED) -scenarios $(SCENARIOS) | grep -v '^=== '
+	cd oracle && go test -count 1 -skip 'Moment|Edges' . && go run . -seed $(SEED) -pairs $(PAIRS) -batch $(BATCH)
 
 .PHONY: bench
 bench: ## Whole-system figures on real servers, to bench/results
