@@ -200,8 +200,14 @@ func (d *askedOnDemand) step() string { return expr.QuoteSQL(d.name + "/computed
 // check names what cannot be written, and prepares what is asked of views.
 func (b *training) check() error {
 	var all []error
+	var sources []string
 	for _, name := range b.order {
 		all = append(all, b.queries[name].check())
+		place(&sources, b.queries[name].plan.Source.Name)
+	}
+	if b.of.Settings.Table != "" && len(sources) > 1 {
+		all = append(all, fmt.Errorf("write %s as SQL: --table names the events of one source, and these are of %s; make views of these names",
+			b.of.Name, strings.Join(sources, ", ")))
 	}
 	for _, v := range b.views {
 		reader, err := v.query.plan.NewReader(v.features)

@@ -201,7 +201,9 @@ func (q *query) states(f *Windowed, i, span int) []string {
 		of = ofName(f.of)
 	}
 	number := "cast(" + of + " as double)"
-	state := func(form, where string) string { return fmt.Sprintf("%s filter (where %s) as %s", form, where, stateName(i)) }
+	state := func(form, where string) string {
+		return fmt.Sprintf("%s filter (where %s) as %s", form, where, stateName(i))
+	}
 	switch f.Spec.Kind {
 	case window.KindCountDistinct:
 		return []string{state("count(distinct "+of+")", where)}

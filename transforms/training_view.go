@@ -160,8 +160,9 @@ func (v *askedView) answer(i int) string {
 // failed, is null and takes no default.
 func (v *askedView) computed(i int, otherwise string) string {
 	text := v.text(i)
-	broken := v.broken(i)
+	broken, none := v.broken(i), fmt.Sprintf("try(%s) is null", text)
 	if broken != "" {
+		none = broken + " or " + none
 		broken = " when " + broken + " then null"
 	}
 	if otherwise == "null" {
@@ -169,7 +170,7 @@ func (v *askedView) computed(i int, otherwise string) string {
 	}
 	late := ""
 	if v.query.plan.View.TTLMode == feature.TTLReport && v.reader.NeedsRow(i) { // an old value that is none is out of age, however it came
-		late = fmt.Sprintf(" when %s and try(%s) is null then %s", sqlOld, text, otherwise)
+		late = fmt.Sprintf(" when %s and (%s) then %s", sqlOld, none, otherwise)
 	}
 	return fmt.Sprintf("case when not %s then %s%s%s when try((%s) is null) then %s else try(%s) end", v.live(i), otherwise, late, broken, text, otherwise, text)
 }

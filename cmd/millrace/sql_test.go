@@ -46,12 +46,45 @@ func TestSQLOfEventsThatMayFail(t *testing.T) {
 }
 
 func TestSQLOfWhatIsNoView(t *testing.T) {
-	for name, want := range map[string]string{
-		"nobody": "project rides has no such view; it has driver_trips, driver_activity, driver_profile",
-		"quote":  "it is an on-demand view, which joins views and request data; write its views instead",
+	for args, want := range map[string]string{
+		"nobody":                   "project rides has no such view or service; it has driver_trips, driver_activity, driver_profile",
+		"driver_activity --latest": "--latest is for views without windows and without --entities",
+		"driver_trips --latest --entities labels": "--latest is for views without windows and without --entities",
+		"eta_v1 --table events":                   "--table names the events of one source, and these are of trips, driver_profile_push",
 	} {
-		if _, err := command(t, "sql", name, "--definitions", ridesFolder); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("sql %s: %v", name, err)
+		all := append([]string{"sql", "--definitions", ridesFolder}, strings.Fields(args)...)
+		if _, err := command(t, all...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("sql %s: %v", args, err)
+		}
+	}
+}
+
+// TestSQLAtMoments: what depends on the time of a read is asked for at the
+// times of a table. That it gives what is served is the oracle's to prove.
+func TestSQLAtMoments(t *testing.T) {
+	for args, wants := range map[string][]string{
+		"driver_activity": {
+			`from "entities"`, `r."millrace_recorded" <= a."millrace_at"`, `"millrace_event_time" >= "millrace_now" - interval 24 hours`,
+			`r."millrace_event_time" >= time_bucket(interval 1 minutes, a."millrace_at" - interval 1 hours) and ` +
+				`r."millrace_event_time" < time_bucket(interval 1 minutes, a."millrace_at") + interval 1 minutes`,
+			`row_number() over (partition by "millrace_key_0", time_bucket(interval 15 minutes, "millrace_event_time"), "record_partition", "millrace_event_id" order by "record_offset") = 1`,
+			`as "last_hour_share"`, "\norder by ",
+		},
+		"driver_trips --entities labels --table raw": {`from "labels"`, `from "raw"`, `interval 168 hours`, `as "idle_s"`},
+		"quote": {`cast("pickup_km" as double)`, `try("driver_trips/served"."fare_per_km" * "millrace_asked"."millrace_input_0") as "expected_fare"`, `"coupon"`},
+		"eta_v1": {
+			`"quote/computed"."expected_fare" as "quote:expected_fare"`, `"backup/served"."last_fare" as "backup:last_fare"`,
+			`r."millrace_key_0" = a."millrace_key_1"`, `"millrace_asked".* exclude`,
+		},
+	} {
+		out, err := command(t, append([]string{"sql", "--definitions", ridesFolder}, strings.Fields(args)...)...)
+		if err != nil {
+			t.Fatalf("sql %s: %v", args, err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(out, want) {
+				t.Errorf("sql %s lacks %q:\n%s", args, want, out)
+			}
 		}
 	}
 }

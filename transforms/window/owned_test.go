@@ -12,8 +12,13 @@ import (
 // must not take the first one's place in a map.
 func TestStatesOwnTheirText(t *testing.T) {
 	for _, s := range []Spec{
-		{Kind: KindMin, Of: strs}, {Kind: KindMax, Of: strs}, {Kind: KindFirst, Of: strs}, {Kind: KindLast, Of: strs},
-		{Kind: KindLastN, Of: strs, N: 4}, {Kind: KindLastN, Of: strs, N: 4, Distinct: true}, {Kind: KindTopK, Of: strs, K: 4},
+		{Kind: KindMin, Of: strs},
+		{Kind: KindMax, Of: strs},
+		{Kind: KindFirst, Of: strs},
+		{Kind: KindLast, Of: strs},
+		{Kind: KindLastN, Of: strs, N: 4},
+		{Kind: KindLastN, Of: strs, N: 4, Distinct: true},
+		{Kind: KindTopK, Of: strs, K: 4},
 		{Kind: KindCountDistinct, Of: strs},
 	} {
 		var arena feature.Arena
