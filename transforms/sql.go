@@ -43,8 +43,8 @@ const (
 // windowed feature, whose value depends on when it is read: see Training.
 func SQL(p *Plan, s SQLSettings) (string, error) {
 	if p.Windows != nil {
-		return "", fmt.Errorf("write %s as SQL: feature %s is an aggregate over a window, which has a value for each time of a read and none for an event; ask for it at the times of a table of entities",
-			p.View, p.Windows.Features[0].Name)
+		return "", fmt.Errorf("write %s as SQL: feature %s is an aggregate over a window, which has a value for each time of a read and none for an event; "+
+			"ask for it at the times of a table of entities", p.View, p.Windows.Features[0].Name)
 	}
 	q := newQuery(p, s)
 	if err := q.check(); err != nil {
@@ -74,7 +74,7 @@ func (q *query) check() error {
 		}
 	}
 	for _, n := range q.ofs {
-		all = append(all, refuse("the of of an aggregate", n))
+		all = append(all, refuse("what an aggregate is of", n))
 	}
 	for _, n := range q.filters {
 		all = append(all, refuse("the filter of an aggregate", n))

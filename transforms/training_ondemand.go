@@ -18,8 +18,7 @@ func (d *askedOnDemand) node(name string) *expr.Node {
 // writeOnDemand writes an on-demand view over what its views serve and what the
 // table of entities brings.
 func (b *training) writeOnDemand(w *withSQL, d *askedOnDemand) {
-	columns, from := []string{sqlAsked + "." + sqlRow}, sqlAsked
-	var used []string
+	columns, used := []string{sqlAsked + "." + sqlRow}, []string{}
 	for _, name := range d.features {
 		columns = append(columns, b.onDemandAnswer(d, name)+" as "+expr.QuoteSQL(name))
 		for _, in := range d.plan.InputsOf(name) {
@@ -28,10 +27,11 @@ func (b *training) writeOnDemand(w *withSQL, d *askedOnDemand) {
 			}
 		}
 	}
+	from := []string{sqlAsked}
 	for _, step := range used {
-		from += "\n  " + strings.TrimSuffix(joined(step), "\n")
+		from = append(from, strings.TrimSuffix(joined(step), "\n"))
 	}
-	w.add(d.step(), columns, from, nil)
+	w.add(d.step(), columns, strings.Join(from, "\n  "), nil)
 }
 
 // onDemandAnswer is a feature as it is served: a null that comes of an input
@@ -43,13 +43,13 @@ func (b *training) onDemandAnswer(d *askedOnDemand, name string) string {
 	if f.Default == nil {
 		return "try(" + text + ")"
 	}
-	null := fmt.Sprintf("try((%s) is null)", text)
+	null := []string{fmt.Sprintf("try((%s) is null)", text)}
 	for _, in := range d.plan.InputsOf(name) {
 		if in.Kind == InputFeature {
-			null += fmt.Sprintf(" and not %s.%s", b.view(in.Source, in.Source, d.keys).step("served"), failedName(in.Name))
+			null = append(null, fmt.Sprintf("not %s.%s", b.view(in.Source, in.Source, d.keys).step("served"), failedName(in.Name)))
 		}
 	}
-	return fmt.Sprintf("case when %s then %s else try(%s) end", null, expr.SQLValue(f.Default, 0), text)
+	return fmt.Sprintf("case when %s then %s else try(%s) end", strings.Join(null, " and "), expr.SQLValue(f.Default, 0), text)
 }
 
 func (b *training) onDemandText(d *askedOnDemand, n *expr.Node) string {

@@ -41,11 +41,11 @@ func (b *training) sameKey(v *askedView) string {
 // of it.
 func (b *training) writeView(w *withSQL, v *askedView) {
 	q := v.query
-	from := sqlAsked + " as a"
+	from := []string{sqlAsked + " as a"}
 	columns := []string{"a." + sqlRow, "a." + sqlAt, v.keyed() + " as " + sqlKeyed}
 	if q.plan.StoresRows() {
 		b.writeRow(w, v)
-		from += fmt.Sprintf("\n  left join %s as r using (%s)", v.step("row"), sqlRow)
+		from = append(from, fmt.Sprintf("left join %s as r using (%s)", v.step("row"), sqlRow))
 		columns = append(columns, "r."+sqlEventTime, fmt.Sprintf("(r.%s is not null) as %s", sqlEventTime, sqlFound), v.old()+" as "+sqlOld)
 		for _, c := range q.plan.Stored.Columns {
 			columns = append(columns, "r."+expr.QuoteSQL(c.Name))
@@ -53,9 +53,9 @@ func (b *training) writeView(w *withSQL, v *askedView) {
 	}
 	for hop := range v.hops() {
 		b.writeHop(w, v, hop)
-		from += fmt.Sprintf("\n  left join %s using (%s)", v.hopStep(hop, "windows"), sqlRow)
+		from = append(from, fmt.Sprintf("left join %s using (%s)", v.hopStep(hop, "windows"), sqlRow))
 	}
-	w.add(v.step("values"), append(columns, v.windowValues()...), from, nil)
+	w.add(v.step("values"), append(columns, v.windowValues()...), strings.Join(from, "\n  "), nil)
 	served := []string{sqlRow}
 	if q.plan.StoresRows() {
 		served = append(served, sqlEventTime)

@@ -199,8 +199,9 @@ type listedService struct {
 func explainProject(w io.Writer, p *definition.Project, asJSON bool) error {
 	e := projectExplanation{Project: p.Catalog.Project}
 	for _, v := range p.Catalog.Views {
-		x := explain(p.Plans[v.Name])
-		e.Views = append(e.Views, listedView{v.Name, v.Entity, v.Source, len(x.Write), atRead(p.Plans[v.Name], &x), x.Row.FixedBytes, x.Row.variable() != "", p.Plans[v.Name].StoresRows()})
+		plan := p.Plans[v.Name]
+		x := explain(plan)
+		e.Views = append(e.Views, listedView{v.Name, v.Entity, v.Source, len(x.Write), atRead(plan, &x), x.Row.FixedBytes, x.Row.variable() != "", plan.StoresRows()})
 	}
 	for _, v := range p.Catalog.OnDemandViews {
 		e.OnDemandViews = append(e.OnDemandViews, listOnDemand(p.OnDemand[v.Name]))

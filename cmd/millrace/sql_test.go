@@ -67,7 +67,8 @@ func TestSQLAtMoments(t *testing.T) {
 			`from "entities"`, `r."millrace_recorded" <= a."millrace_at"`, `"millrace_event_time" >= "millrace_now" - interval 24 hours`,
 			`r."millrace_event_time" >= time_bucket(interval 1 minutes, a."millrace_at" - interval 1 hours) and ` +
 				`r."millrace_event_time" < time_bucket(interval 1 minutes, a."millrace_at") + interval 1 minutes`,
-			`row_number() over (partition by "millrace_key_0", time_bucket(interval 15 minutes, "millrace_event_time"), "record_partition", "millrace_event_id" order by "record_offset") = 1`,
+			`row_number() over (partition by "millrace_key_0", time_bucket(interval 15 minutes, "millrace_event_time"), ` +
+				`"record_partition", "millrace_event_id" order by "record_offset") = 1`,
 			`as "last_hour_share"`, "\norder by ",
 		},
 		"driver_trips --entities labels --table raw": {`from "labels"`, `from "raw"`, `interval 168 hours`, `as "idle_s"`},
