@@ -35,6 +35,7 @@ var momentFields = []struct {
 	{"seen_at", "timestamp", func(s *scenario) any { return s.rng.Int64N(5) * 86_400_000_001 }},
 	{"code", "bytes", func(s *scenario) any { return string([]byte{0, 200, byte(s.rng.IntN(3))}) }},
 	{"tags", "list<string>", func(s *scenario) any { return []any{"x", nil, fmt.Sprint(s.rng.IntN(3))}[:s.rng.IntN(4)] }},
+	{"lines", "list<json>", (*scenario).drawLines},
 	{"trip_id", "string", nil},
 	{"completed_at", "timestamp", nil},
 }
@@ -46,6 +47,18 @@ var (
 	ofRanked  = []string{"quarter", "qty", "name", "flag", "seen_at", "code", "name || cast(qty as string)"} // no more values than top_k tells apart
 	ofAny     = append(ofScalars[:len(ofScalars):len(ofScalars)], "tags", "small")
 )
+
+// line is an element of lines.
+type line struct{ sku, n any }
+
+// drawLines draws the elements of a record, of which some are the same.
+func (s *scenario) drawLines() any {
+	lines := make([]line, s.rng.IntN(4))
+	for i := range lines {
+		lines[i] = line{pick(s.rng, []any{"x", "y", "z", nil}), pick(s.rng, []any{int64(1), int64(2), int64(30), nil})}
+	}
+	return lines
+}
 
 // ofKind are the values that an aggregate takes, and its parameters.
 var ofKind = map[string]struct {
@@ -100,12 +113,17 @@ func (s *scenario) drawProject() {
 entities:
   - {name: driver, join_keys: [{name: driver_id, type: int64}]}
   - {name: zone, join_keys: [{name: region, type: string}, {name: slot, type: int64}]}
+  - {name: article, join_keys: [{name: sku, type: string}]}
 sources:
   - name: trips
     kafka: {topic: trips}
     fields:
 `)
 	for _, f := range momentFields {
+		if f.name == "lines" {
+			b.WriteString("      - {name: lines, of: [{name: sku, type: string}, {name: n, type: int64}]}\n")
+			continue
+		}
 		fmt.Fprintf(&b, "      - {name: %s, type: %s}\n", f.name, f.typ)
 	}
 	b.WriteString(s.some("    event_id: trip_id\n", "    event_id: trip_id\n"))
@@ -141,6 +159,13 @@ sources:
 	for i := range 4 {
 		s.drawAggregate(&b, fmt.Sprint("z", i))
 	}
+	b.WriteString("  - name: items\n    entity: article\n    source: trips\n    unnest: {field: lines, as: item}\n    keys: {sku: item.sku}\n    on_null_key: filter\n")
+	s.drawPolicies(&b)
+	b.WriteString("    features:\n      - {name: last_n, expr: item.n}\n")
+	s.drawWindow(&b, "sold", "sum", ", of: item.n", s.some(", filter: item.n > 1"), "")
+	s.drawWindow(&b, "lines_n", "count", "", "", "")
+	s.drawWindow(&b, "recent", "last_n", ", of: item.n, n: 4", "", "")
+	s.drawWindow(&b, "newest", "last", ", of: item.n * 10", "", "")
 	b.WriteString(`on_demand_views:
   - name: quote
     sources: [act, ask]
@@ -151,7 +176,7 @@ sources:
       - {name: sure, expr: "coalesce(act.wild, 1)", default: 5}
 services:
   - name: all
-    features: [act, quote, zones, {view: act, as: other, keys: {driver_id: other_id}}, {view: quote, as: quote2, keys: {driver_id: other_id}, features: [after, since]}]
+    features: [act, quote, zones, items, {view: act, as: other, keys: {driver_id: other_id}}, {view: quote, as: quote2, keys: {driver_id: other_id}, features: [after, since]}]
 `)
 	s.text = b.String()
 }
@@ -282,6 +307,7 @@ func (s *scenario) drawAsked() {
 			s.asked = append(s.asked, askedRow{
 				micros: at, driver: null(int64(s.rng.IntN(5))), other: null(int64(s.rng.IntN(4))), pickup: null(float64(s.rng.IntN(9)) / 2),
 				region: null(pick(s.rng, []string{"a", "b", "é", "zz", "none"})), slot: null(int64(s.rng.IntN(3) - 1)),
+				sku: null(pick(s.rng, []string{"x", "y", "z"})),
 			})
 		}
 	}

@@ -86,7 +86,7 @@ type momentLane struct {
 func (l *momentLane) run(t *testing.T, log []momentEvent) {
 	t.Helper()
 	src := l.project.Catalog.Source("trips")
-	fields := transforms.Fields(src, []*transforms.Plan{l.plan})
+	fields := transforms.Shapes(src, []*transforms.Plan{l.plan})[0].Fields
 	w, err := l.plan.NewWriter(fields, transforms.DefaultMaxFutureSkew)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func (l *momentLane) run(t *testing.T, log []momentEvent) {
 	var out feature.Rows
 	for at := 0; at < len(log); {
 		n := min(1+l.rng.IntN(80), len(log)-at)
-		l.fill(&batch, fields, log[at:at+n])
+		l.fill(&batch, fields, log[at:at+n], l.plan.View.Unnest)
 		w.Apply(&batch, 0, &out)
 		l.write(t, &out, log[at+n-1].origin.Offset+1)
 		at += n
@@ -198,7 +198,7 @@ func (s *scenario) lookup(t *testing.T, store *memory.Store, at []int) [][]serve
 	}
 	for i, c := range read.Columns() {
 		set(&req.Columns[i], func(a askedRow) any {
-			return map[string]any{"driver_id": a.driver, "other_id": a.other, "region": a.region, "slot": a.slot}[c.Name]
+			return map[string]any{"driver_id": a.driver, "other_id": a.other, "region": a.region, "slot": a.slot, "sku": a.sku}[c.Name]
 		})
 	}
 	for i := range read.Context() {

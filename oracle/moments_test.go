@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,8 +85,7 @@ type momentEvent struct {
 type askedRow struct {
 	micros                int64
 	driver, other, pickup any // null or a value
-	region                any
-	slot                  any
+	region, slot, sku     any
 }
 
 // compare answers the service `all` both ways, and returns how many values
@@ -206,7 +206,7 @@ func (s *scenario) kindOf(ref feature.FeatureRef) (string, *transforms.Windowed)
 func (s *scenario) tripsTable() string {
 	src := s.project.Catalog.Source("trips")
 	batch := new(feature.Batch)
-	s.fill(batch, fieldsOf(src), s.events)
+	s.fill(batch, fieldsOf(src), s.events, nil)
 	var b strings.Builder
 	b.WriteString("create or replace table trips as select * from (values ")
 	for row := range s.events {
@@ -215,6 +215,10 @@ func (s *scenario) tripsTable() string {
 		}
 		b.WriteString("(")
 		for i := range batch.Columns {
+			if batch.Fields[i].Name == "lines" {
+				b.WriteString(linesSQL(s.events[row].values[i]) + ", ")
+				continue
+			}
 			b.WriteString(expr.SQLValue(&batch.Columns[i], row) + ", ")
 		}
 		o := &s.events[row].origin
@@ -228,41 +232,80 @@ func (s *scenario) tripsTable() string {
 	return b.String()
 }
 
-func (s *scenario) entitiesTable() string {
-	literal := func(v any) string {
-		switch x := v.(type) {
-		case nil:
-			return "null"
-		case string:
-			return quoteText(x)
-		}
-		return fmt.Sprint(v)
+func literal(v any) string {
+	switch x := v.(type) {
+	case nil:
+		return "null"
+	case string:
+		return quoteText(x)
 	}
-	rows := make([]string, len(s.asked))
-	for i, a := range s.asked {
-		rows[i] = fmt.Sprintf("(%d, make_timestamp(%d), %s, %s, %s, %s, %s)", i, a.micros, literal(a.driver), literal(a.other), literal(a.region), literal(a.slot), literal(a.pickup))
-	}
-	return "create or replace table entities as select * from (values " + strings.Join(rows, ", ") + ") t(label, event_timestamp, driver_id, other_id, region, slot, pickup_km)"
+	return fmt.Sprint(v)
 }
 
-// fill makes a batch of events with the fields asked for.
-func (s *scenario) fill(b *feature.Batch, fields []feature.Field, events []momentEvent) {
-	src := s.project.Catalog.Source("trips")
+// linesSQL is the elements of a record as a list of structs.
+func linesSQL(v any) string {
+	lines, _ := v.([]line)
+	structs := make([]string, len(lines))
+	for i, l := range lines {
+		structs[i] = fmt.Sprintf("{sku: %s, n: %s}", literal(l.sku), literal(l.n))
+	}
+	return "cast([" + strings.Join(structs, ", ") + "] as struct(sku varchar, n bigint)[])"
+}
+
+func (s *scenario) entitiesTable() string {
+	rows := make([]string, len(s.asked))
+	for i, a := range s.asked {
+		rows[i] = fmt.Sprintf("(%d, make_timestamp(%d), %s, %s, %s, %s, %s, %s)", i, a.micros,
+			literal(a.driver), literal(a.other), literal(a.region), literal(a.slot), literal(a.sku), literal(a.pickup))
+	}
+	return "create or replace table entities as select * from (values " + strings.Join(rows, ", ") + ") t(label, event_timestamp, driver_id, other_id, region, slot, sku, pickup_km)"
+}
+
+// fill makes a batch of events with the fields asked for: a row per record, or
+// per element.
+func (s *scenario) fill(b *feature.Batch, fields []feature.Field, events []momentEvent, u *feature.Unnest) {
 	partition := int32(0)
 	if len(events) > 0 {
 		partition = events[0].partition
 	}
 	b.Reset(fields, partition)
 	for i := range events {
-		row := b.AppendRow(events[i].origin)
-		for c, f := range fields {
-			for k := range src.Fields {
-				if src.Fields[k].Name == f.Name && events[i].values[k] != nil {
-					setCell(&b.Columns[c], row, events[i].values[k])
-				}
-			}
+		e := &events[i]
+		if u == nil {
+			s.fillRow(b, e, e.origin, line{})
+			continue
+		}
+		lines, _ := e.values[s.field(u.Field)].([]line)
+		for k, l := range lines {
+			o := e.origin
+			o.Element = int32(k)
+			s.fillRow(b, e, o, l)
 		}
 	}
+}
+
+func (s *scenario) fillRow(b *feature.Batch, e *momentEvent, o feature.Origin, l line) {
+	row := b.AppendRow(o)
+	for c, f := range b.Fields {
+		var v any
+		switch f.Name {
+		case "item.sku":
+			v = l.sku
+		case "item.n":
+			v = l.n
+		case "lines": // no expression names it
+		default:
+			v = e.values[s.field(f.Name)]
+		}
+		if v != nil {
+			setCell(&b.Columns[c], row, v)
+		}
+	}
+}
+
+// field is the place of a field among those of the source.
+func (s *scenario) field(name string) int {
+	return slices.IndexFunc(s.project.Catalog.Source("trips").Fields, func(f feature.SourceField) bool { return f.Name == name })
 }
 
 func fieldsOf(src *feature.Source) []feature.Field {
