@@ -61,7 +61,8 @@ func (a *topK) add(v value, n uint64) {
 		a.counts = make(map[value]*uint64)
 	}
 	a.text += len(v.text)
-	a.counts[v] = &n
+	fresh := n // on the heap, where n itself would be at every call
+	a.counts[v] = &fresh
 }
 
 func (a *topK) shrink() {
