@@ -67,7 +67,7 @@ func formula(cases []edgeCase) string {
 		rows[i] = fmt.Sprintf("(%d, %d::hugeint, %d::hugeint, %d::hugeint, %d::hugeint, %d::hugeint)", i, c.event, c.read, c.window*1e6, c.hop*1e6, c.offset*1e6)
 	}
 	return `with cases(i, e, t, "window", hop, "offset") as (values ` + strings.Join(rows, ", ") + `),
-floors as (select *, floor((t - "offset" - "window")::decimal(38, 9) / hop) as first, floor((t - "offset")::decimal(38, 9) / hop) as last from cases),
+floors as (select i, e, hop, floor((t - "offset" - "window")::decimal(38, 9) / hop) as first, floor((t - "offset")::decimal(38, 9) / hop) as last from cases),
 spans as (select i, e, cast(first as bigint) * hop as "from", (cast(last as bigint) + 1) * hop as "to" from floors)
 select cast("from" as bigint), cast("to" as bigint), e >= "from" and e < "to" from spans order by i`
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ var (
 	ofSpreads = []string{"quarter", "qty", "small", "twice"}
 	ofScalars = []string{"fare", "quarter", "qty", "big", "name", "word", "flag", "seen_at", "code", "upper(name)", "twice"}
 	ofRanked  = []string{"quarter", "qty", "name", "flag", "seen_at", "code", "name || cast(qty as string)"} // no more values than top_k tells apart
-	ofAny     = append(ofScalars[:len(ofScalars):len(ofScalars)], "tags", "small")
+	ofAny     = append(slices.Clip(ofScalars), "tags", "small")
 )
 
 // line is an element of lines.
@@ -269,10 +270,10 @@ func (s *scenario) drawValues(e *momentEvent, i int) {
 	e.origin.EventMicros = at
 	for _, f := range momentFields {
 		var v any
-		switch {
-		case f.name == "trip_id":
+		switch f.name {
+		case "trip_id":
 			v = fmt.Sprint("t", i)
-		case f.name == "completed_at":
+		case "completed_at":
 			v = at
 		default:
 			v = f.draw(s)

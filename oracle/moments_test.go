@@ -98,8 +98,8 @@ func (s *scenario) compare(t *testing.T, d *duck, seen map[string]int) int {
 	if err != nil {
 		t.Fatal(err, s.text)
 	}
-	for _, make := range []string{s.tripsTable(), s.entitiesTable()} {
-		if err := d.exec(t.Context(), make); err != nil {
+	for _, table := range []string{s.tripsTable(), s.entitiesTable()} {
+		if err := d.exec(t.Context(), table); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -208,7 +208,7 @@ func (s *scenario) tripsTable() string {
 	batch := new(feature.Batch)
 	s.fill(batch, fieldsOf(src), s.events, nil)
 	var b strings.Builder
-	b.WriteString("create or replace table trips as select * from (values ")
+	b.WriteString("create or replace table trips as from (values ")
 	for row := range s.events {
 		if row > 0 {
 			b.WriteString(", ")
@@ -258,7 +258,7 @@ func (s *scenario) entitiesTable() string {
 		rows[i] = fmt.Sprintf("(%d, make_timestamp(%d), %s, %s, %s, %s, %s, %s)", i, a.micros,
 			literal(a.driver), literal(a.other), literal(a.region), literal(a.slot), literal(a.sku), literal(a.pickup))
 	}
-	return "create or replace table entities as select * from (values " + strings.Join(rows, ", ") + ") t(label, event_timestamp, driver_id, other_id, region, slot, sku, pickup_km)"
+	return "create or replace table entities as from (values " + strings.Join(rows, ", ") + ") t(label, event_timestamp, driver_id, other_id, region, slot, sku, pickup_km)"
 }
 
 // fill makes a batch of events with the fields asked for: a row per record, or
