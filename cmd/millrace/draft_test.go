@@ -127,7 +127,7 @@ func TestOnlineChecksAskWhatIsThere(t *testing.T) {
 	online(true, "topic trips has 2 partitions", "trips.yaml:7:23: ", "correct the subject, or schema_registry.urls")
 	windows := "{name: n, agg: count, window: 24h, hop: 1m}"
 	c.define("mine.yaml", view(windows))
-	online(true, "mine.yaml:5:", "1441 tiles of hop 1m from each of 2 partitions of topic trips: 2882, and reads of more than 2000 are refused", 
+	online(true, "mine.yaml:5:", "1441 tiles of hop 1m from each of 2 partitions of topic trips: 2882, and reads of more than 2000 are refused",
 		"write a longer hop or shorter windows; or use a topic of fewer partitions (at most 1), or one keyed by the entity", "key: true; or rekey: true")
 	c.define("mine.yaml", view(strings.Replace(windows, "1m", "5m", 1)))
 	online(true, "topic trips has 2 partitions", "online: 1 errors") // the registry's

@@ -318,7 +318,7 @@ func agrees(s *Spec, got, want string, gotX, wantX float64) bool {
 		return got == want
 	}
 	tiny := 0.0
-	switch s.Kind { //nolint:exhaustive // the others are exact to the last
+	switch s.Kind {
 	case KindQuantile:
 		tiny = 1e-19 // thirty-five orders of magnitude below the greatest value
 	case KindVarPop:
