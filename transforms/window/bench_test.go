@@ -103,6 +103,17 @@ func BenchmarkTile(b *testing.B) {
 				}
 			}
 		})
+		b.Run(c.name+"/merge bytes of 48", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				sum.Reset(Fence{})
+				for range 48 {
+					if err := sum.MergeBytes(data, scratch); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
 	}
 }
 

@@ -152,10 +152,14 @@ func (a *floatSum) take(sum double, about float64) {
 
 func (a *floatSum) merge(from aggregate) {
 	if b, ok := from.(*floatSum); ok {
-		a.n += b.n
-		a.saw |= b.saw
-		a.take(a.sum.add(b.sum), a.sum.hi+b.sum.hi)
+		a.mergeSum(b)
 	}
+}
+
+func (a *floatSum) mergeSum(b *floatSum) {
+	a.n += b.n
+	a.saw |= b.saw
+	a.take(a.sum.add(b.sum), a.sum.hi+b.sum.hi)
 }
 
 func (a *floatSum) finalize(s *Spec, dst *feature.Column, row int) Outcome {
@@ -227,8 +231,13 @@ func (a *variance) step(x double) {
 }
 
 func (a *variance) merge(from aggregate) {
-	b, ok := from.(*variance)
-	if !ok || b.n == 0 {
+	if b, ok := from.(*variance); ok {
+		a.mergeVariance(b)
+	}
+}
+
+func (a *variance) mergeVariance(b *variance) {
+	if b.n == 0 {
 		return
 	}
 	if a.n == 0 {

@@ -2,7 +2,6 @@ package window
 
 import (
 	"errors"
-	"fmt"
 
 	"millrace/feature"
 )
@@ -115,13 +114,13 @@ func (s State) Decode(b []byte) error { return s.decode(new(reader), b) }
 func (s State) decode(r *reader, b []byte) error {
 	s.agg.reset()
 	if len(b) == 0 || b[0] != stateFormat {
-		return fmt.Errorf("%w: %s has a format that this version does not read", ErrFormat, s.spec.Kind)
+		return s.formatError()
 	}
 	*r = reader{b: b, at: 1}
 	s.agg.decode(r)
 	if r.bad || r.left() > 0 {
 		s.agg.reset()
-		return fmt.Errorf("%w: the bytes of %s are damaged", ErrFormat, s.spec.Kind)
+		return s.damagedError()
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"millrace/feature"
 )
@@ -238,25 +237,18 @@ func (t *Tile) Decode(b []byte, since Fence) error {
 
 func (t *Tile) decode(b []byte) error {
 	r := reader{b: b}
-	format, flags, states := r.u8(), r.u8(), int(r.u16())
-	if !r.bad && format != tileFormat {
-		return fmt.Errorf("%w: format %d is not one that this version reads (%d)", ErrFormat, format, tileFormat)
+	head, err := r.head()
+	if err != nil {
+		return err
 	}
-	t.Fence = r.fence()
-	ids := r.u32()
-	if flags > hasEventIDs || ids > MaxEventIDs || ids > 0 && flags == 0 {
-		r.take(-1)
-	}
-	if raw := r.take(8 * int(ids)); t.shape.EventIDs && !t.seen.decode(raw) {
-		r.take(-1)
-	}
-	if r.bad {
+	t.Fence = head.fence
+	if t.shape.EventIDs && !t.seen.decode(head.ids) {
 		return errDamaged
 	}
 	for i := range t.states {
 		t.lacks.Set(i)
 	}
-	for k := range states {
+	for k := range head.states {
 		hash, since := r.u64(), r.fence()
 		body := r.take(int(r.u32()))
 		if r.bad {
@@ -281,6 +273,32 @@ func (t *Tile) decode(b []byte) error {
 	return nil
 }
 
+// tileHead is what a tile's bytes begin with.
+type tileHead struct {
+	fence  Fence
+	ids    []byte
+	states int
+}
+
+func (r *reader) head() (tileHead, error) {
+	var h tileHead
+	format, flags := r.u8(), r.u8()
+	h.states = int(r.u16())
+	if !r.bad && format != tileFormat {
+		return h, fmt.Errorf("%w: format %d is not one that this version reads (%d)", ErrFormat, format, tileFormat)
+	}
+	h.fence = r.fence()
+	ids := r.u32()
+	if flags > hasEventIDs || ids > MaxEventIDs || ids > 0 && flags == 0 {
+		r.take(-1)
+	}
+	h.ids = r.take(8 * int(ids))
+	if r.bad {
+		return h, errDamaged
+	}
+	return h, nil
+}
+
 var errDamaged = fmt.Errorf("%w: its bytes are damaged", ErrFormat)
 
 // IsFormat reports whether err says that bytes are not a tile's.
@@ -292,5 +310,10 @@ func (s *Shape) find(hash uint64, k int) int {
 	if k < len(s.Aggregates) && s.Aggregates[k].Hash == hash {
 		return k
 	}
-	return slices.IndexFunc(s.Aggregates, func(a Aggregate) bool { return a.Hash == hash })
+	for i := range s.Aggregates {
+		if s.Aggregates[i].Hash == hash {
+			return i
+		}
+	}
+	return -1
 }
