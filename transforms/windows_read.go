@@ -49,7 +49,7 @@ type hopReader struct {
 	cuts     []int64       // where segments begin, ascending
 	segments []segment     // parallel to cuts; the last one is behind everything
 	at       int           // of the last tile
-	spare    *window.Tile
+	spare    *window.Spare
 	merged   *window.Tile
 	failed   string // why the windows of the row have no value
 }
@@ -170,7 +170,7 @@ func (w *WindowReader) Add(hop int, start int64, tile []byte) error {
 		s.tile = h.shape.NewTile(window.Fence{})
 	}
 	if h.spare == nil {
-		h.spare = h.shape.NewTile(window.Fence{})
+		h.spare = h.shape.NewSpare()
 	}
 	if !s.used {
 		s.tile.Reset(window.Fence{})

@@ -128,7 +128,7 @@ func (a *distinct) reset() { a.exact, a.sketch = a.exact[:0], nil }
 
 func (a *distinct) memory() int {
 	if a.sketch != nil {
-		return maxHLLBytes
+		return 48 + maxHLLBytes
 	}
-	return 8 * cap(a.exact)
+	return 48 + 8*cap(a.exact)
 }

@@ -13,24 +13,48 @@ import (
 // aggregate is good for nothing. Answers are those of decode and merge.
 type bytesMerger interface{ mergeBytes(b []byte) bool }
 
-// MergeBytes is Decode into spare and Merge of that, without building what
-// need not be built: a read merges thousands of tiles. spare has t's Shape and
-// is left as it comes. After an error t is good for nothing before Reset.
-func (t *Tile) MergeBytes(b []byte, spare *Tile) error {
+// Spare is the memory that merging bytes needs for what cannot be merged
+// directly. It belongs to one goroutine.
+type Spare struct {
+	states  []aggregate // parallel to the Shape's; nil where they merge bytes
+	missing feature.Bitmap
+	body    reader
+	ids     seen
+}
+
+// NewSpare returns what MergeBytes of s's tiles needs.
+func (s *Shape) NewSpare() *Spare {
+	x := &Spare{states: make([]aggregate, len(s.Aggregates))}
+	for i := range x.states {
+		if a := newAggregate(&s.Aggregates[i].Spec); !mergesBytes(a) {
+			x.states[i] = a
+		}
+	}
+	x.missing = x.missing.Resize(len(x.states))
+	return x
+}
+
+func mergesBytes(a aggregate) bool {
+	_, ok := a.(bytesMerger)
+	return ok
+}
+
+// MergeBytes is Decode and Merge of what it gives, without building what need
+// not be built: a read merges thousands of tiles. After an error t is good for
+// nothing before Reset.
+func (t *Tile) MergeBytes(b []byte, spare *Spare) error {
 	r := reader{b: b}
 	head, err := r.head()
 	if err != nil {
 		return err
 	}
 	if t.shape.EventIDs { // as Decode: ids are not merged, but they are looked at
-		spare.seen.reset()
-		if !spare.seen.decode(head.ids) {
+		spare.ids.reset()
+		if !spare.ids.decode(head.ids) {
 			return errDamaged
 		}
 	}
-	for i := range t.states {
-		spare.lacks.Set(i)
-	}
+	spare.missing.Fill(len(t.states))
 	for k := range head.states {
 		hash, body, ok := r.state()
 		if !ok {
@@ -40,11 +64,11 @@ func (t *Tile) MergeBytes(b []byte, spare *Tile) error {
 		if i < 0 {
 			continue
 		}
-		if !spare.lacks.Get(i) {
+		if !spare.missing.Get(i) {
 			return errDamaged // twice
 		}
-		spare.lacks.Clear(i)
-		if err := t.states[i].mergeBytes(body, spare, i); err != nil {
+		spare.missing.Clear(i)
+		if err := t.state(i).mergeBytes(body, spare, i); err != nil {
 			return err
 		}
 	}
@@ -52,8 +76,8 @@ func (t *Tile) MergeBytes(b []byte, spare *Tile) error {
 		return errDamaged
 	}
 	for i := range t.states {
-		if spare.lacks.Get(i) {
-			t.lacks.Set(i)
+		if spare.missing.Get(i) {
+			t.lack(i)
 		}
 	}
 	return nil
@@ -70,15 +94,17 @@ func (r *reader) state() (hash uint64, body []byte, ok bool) {
 }
 
 // mergeBytes adds the bytes of state i, by way of spare's where it must.
-func (s State) mergeBytes(b []byte, spare *Tile, i int) error {
+func (s State) mergeBytes(b []byte, spare *Spare, i int) error {
 	direct, ok := s.agg.(bytesMerger)
 	switch {
 	case !ok:
-		if err := spare.states[i].decode(&spare.body, b); err != nil {
-			return err
-		}
+		via := State{spec: s.spec, agg: spare.states[i]}
+		err := via.decode(&spare.body, b)
 		spare.body = reader{} // b is not kept
-		s.Merge(spare.states[i])
+		if err == nil {
+			s.Merge(via)
+		}
+		return err
 	case len(b) == 0 || b[0] != stateFormat:
 		return s.formatError()
 	case !direct.mergeBytes(b[1:]):

@@ -28,7 +28,7 @@ type aggregate interface {
 	append(b []byte) []byte
 	decode(r *reader) // into an empty one
 	reset()           // empty, keeping storage
-	memory() int      // bytes beyond the struct's own
+	memory() int      // bytes, about
 }
 
 // State is one aggregate's state.
@@ -125,11 +125,8 @@ func (s State) decode(r *reader, b []byte) error {
 	return nil
 }
 
-// stateOverhead is roughly what a state costs beside its variable parts.
-const stateOverhead = 96
-
 // MemoryBytes is about how much memory the state holds.
-func (s State) MemoryBytes() int { return stateOverhead + s.agg.memory() }
+func (s State) MemoryBytes() int { return s.agg.memory() }
 
 // maxStateBytes bounds what AppendState writes.
 func (s *Spec) maxStateBytes() int {

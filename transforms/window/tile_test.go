@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -186,7 +187,7 @@ func TestTileBytesStayWithinTheirBound(t *testing.T) {
 		for i := range specs {
 			c, at := events(t, specs[i].Of)
 			for row := range at {
-				update(tile.states[i], c, row, &at[row])
+				update(tile.state(i), c, row, &at[row])
 			}
 		}
 		b := tile.Snapshot(Fence{}, nil)
@@ -236,7 +237,7 @@ func FuzzTile(f *testing.F) {
 	f.Add(tile.Snapshot(Fence{3, 4}, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		x, direct := s.NewTile(Fence{}), s.NewTile(Fence{})
-		err, merged := x.Decode(b, Fence{}), direct.MergeBytes(b, s.NewTile(Fence{}))
+		err, merged := x.Decode(b, Fence{}), direct.MergeBytes(b, s.NewSpare())
 		if (err == nil) != (merged == nil) || merged != nil && !errors.Is(merged, ErrFormat) {
 			t.Fatalf("decoding gives %v, merging %v", err, merged)
 		}
@@ -248,7 +249,7 @@ func FuzzTile(f *testing.F) {
 		}
 		sameTile(t, x, direct)
 		for i := range specs {
-			answer(t, x.states[i])
+			answer(t, x.state(i))
 		}
 		sum := s.NewTile(Fence{})
 		sum.Merge(x)
@@ -267,9 +268,9 @@ func FuzzTile(f *testing.F) {
 func sameTile(t rapid.TB, want, got *Tile) {
 	t.Helper()
 	for i := range want.states {
-		a, b := want.states[i].AppendState(nil), got.states[i].AppendState(nil)
+		a, b := want.state(i).AppendState(nil), got.state(i).AppendState(nil)
 		if !bytes.Equal(a, b) || want.Lacks(i) != got.Lacks(i) {
-			t.Fatalf("%s: %x, lacks %v; merged from bytes %x, lacks %v", name(want.states[i].spec), a, want.Lacks(i), b, got.Lacks(i))
+			t.Fatalf("%s: %x, lacks %v; merged from bytes %x, lacks %v", name(want.state(i).spec), a, want.Lacks(i), b, got.Lacks(i))
 		}
 	}
 }
@@ -288,7 +289,7 @@ func TestMergingBytesIsMergingTiles(t *testing.T) {
 			case 1:
 				reads = shapeOf(false, Spec{Kind: KindCount}, *s, Spec{Kind: KindAvg, Of: float64s})
 			}
-			want, got, spare := reads.NewTile(Fence{}), reads.NewTile(Fence{}), reads.NewTile(Fence{})
+			want, got, spare := reads.NewTile(Fence{}), reads.NewTile(Fence{}), reads.NewSpare()
 			for range rapid.IntRange(0, 4).Draw(t, "tiles") {
 				c, at := events(t, s.Of)
 				tile := wrote.NewTile(Fence{})
@@ -329,11 +330,44 @@ func TestMergingBytesRefusesWhatDecodingRefuses(t *testing.T) {
 				b[rapid.IntRange(0, len(b)-1).Draw(t, "place")] ^= byte(rapid.IntRange(1, 255).Draw(t, "bits"))
 			}
 			shape := &Shape{Aggregates: []Aggregate{{Spec: *s}}}
-			decoded, merged := NewState(s).Decode(b), NewState(s).mergeBytes(b, shape.NewTile(Fence{}), 0)
+			decoded, merged := NewState(s).Decode(b), NewState(s).mergeBytes(b, shape.NewSpare(), 0)
 			if fmt.Sprint(decoded) != fmt.Sprint(merged) {
 				t.Fatalf("decoding gives %v, merging %v", decoded, merged)
 			}
 		}))
+	}
+}
+
+// What a tile says it takes is near what it takes, so that a lane's limit is
+// one of memory.
+func TestMemoryBytesIsNearTheTruth(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes memory")
+	}
+	c := numbers()
+	for name, specs := range map[string][]Spec{"six": benched[:6], "all": benched} {
+		s := shapeOf(true, specs...)
+		in := input(s, c)
+		tiles, said := make([]*Tile, 2000), 0
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range tiles {
+			tiles[i] = s.NewTile(Fence{1, 2})
+			for row := range 10 {
+				tiles[i].Update(in, row, &Position{Offset: int64(row)})
+				tiles[i].Count(uint64(row))
+			}
+			said += tiles[i].MemoryBytes()
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		took := int(after.HeapAlloc - before.HeapAlloc)
+		if said*100 < took*85 || said*100 > took*125 {
+			t.Errorf("%s: %d bytes each, and it says %d", name, took/len(tiles), said/len(tiles))
+		}
+		t.Logf("%s: %d bytes each, and it says %d", name, took/len(tiles), said/len(tiles))
+		runtime.KeepAlive(tiles)
 	}
 }
 

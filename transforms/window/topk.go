@@ -155,4 +155,4 @@ func (a *topK) reset() {
 	a.text, a.lost = 0, 0
 }
 
-func (a *topK) memory() int { return 64*len(a.counts) + a.text }
+func (a *topK) memory() int { return 48 + 64*len(a.counts) + a.text }
