@@ -51,14 +51,14 @@ func (v *variant) definitions() string {
 	if v.eventID {
 		text = strings.Replace(text, "    event_time: completed_at\n", "    event_time: completed_at\n    event_id: trip_id\n", 1)
 	}
-	return text + aggregated(v.aggregates)
+	return text + aggregated(v.aggregates, windowsOf)
 }
 
-// aggregated is the features of aggregates over three windows.
-func aggregated(aggregates []string) string {
+// aggregated is the features of aggregates over windows.
+func aggregated(aggregates []string, windows string) string {
 	var features strings.Builder
 	for i, a := range aggregates {
-		fmt.Fprintf(&features, "      - {name: w%d, agg: %s, %s}\n", i, a, windowsOf)
+		fmt.Fprintf(&features, "      - {name: w%d, agg: %s, %s}\n", i, a, windows)
 	}
 	return features.String()
 }

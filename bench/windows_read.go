@@ -21,14 +21,19 @@ const (
 	wideEntities = 50
 )
 
-// readSpans are the windows' spans and the hops that their lengths make.
-var readSpans = []struct{ length, hop time.Duration }{
-	{time.Hour, time.Minute}, {24 * time.Hour, 15 * time.Minute}, {7 * 24 * time.Hour, 3 * time.Hour},
-}
+// spanOf is a window's length and its hop.
+type spanOf struct{ length, hop time.Duration }
+
+const oneHop = "windows: [1h, 6h, 1d], hop: 15m"
+
+var (
+	threeHopSpans = []spanOf{{time.Hour, time.Minute}, {24 * time.Hour, 15 * time.Minute}, {7 * 24 * time.Hour, 3 * time.Hour}}
+	oneHopSpans   = []spanOf{{24 * time.Hour, 15 * time.Minute}} // of the greatest window: one read serves all
+)
 
 // readWindowsDefinitions has two views of one source: 18 windowed features and
 // 18 stored ones.
-func readWindowsDefinitions() string {
+func readWindowsDefinitions(windows string) string {
 	var kept strings.Builder
 	for i := range 18 {
 		fmt.Fprintf(&kept, "      - {name: f%d, expr: fare + %d}\n", i, i)
@@ -37,13 +42,15 @@ func readWindowsDefinitions() string {
 	view := func(name string) string {
 		return "  - name: " + name + "\n    entity: driver\n    source: trips\n    features:\n"
 	}
-	return head + "views:\n" + view("kept") + kept.String() + view("counted") + aggregated(fixed) +
+	return head + "views:\n" + view("kept") + kept.String() + view("counted") + aggregated(fixed, windows) +
 		"services:\n  - {name: stored, features: [kept]}\n  - {name: windowed, features: [counted]}\n"
 }
 
 // density is how often the entities of a reading have events.
 type density struct {
 	name       string
+	windows    string
+	spans      []spanOf // that are read
 	entities   int
 	partitions int32 // that each entity's events are spread over
 	times      []time.Duration
@@ -52,22 +59,24 @@ type density struct {
 // densities: an event in every tile of every window, so that a read meets as
 // many tiles as it can; and one an hour.
 func densities() []density {
-	full := []time.Duration{}
-	for _, s := range readSpans {
+	return []density{
+		{"an event an hour", windowsOf, threeHopSpans, hotEntities, 1, every(spanOf{7 * 24 * time.Hour, time.Hour})},
+		{"every tile", windowsOf, threeHopSpans, hotEntities, 1, every(threeHopSpans...)},
+		{"every tile, one hop", oneHop, oneHopSpans, hotEntities, 1, every(oneHopSpans...)},
+		{"every tile", windowsOf, threeHopSpans, wideEntities, readSpread, every(threeHopSpans...)},
+	}
+}
+
+// every is how long ago the hops of spans were.
+func every(spans ...spanOf) []time.Duration {
+	var all []time.Duration
+	for _, s := range spans {
 		for at := time.Duration(0); at < s.length; at += s.hop {
-			full = append(full, at)
+			all = append(all, at)
 		}
 	}
-	slices.Sort(full)
-	hourly := []time.Duration{}
-	for at := time.Duration(0); at < 7*24*time.Hour; at += time.Hour {
-		hourly = append(hourly, at)
-	}
-	return []density{
-		{"an event an hour", hotEntities, 1, hourly},
-		{"every tile", hotEntities, 1, slices.Compact(full)},
-		{"every tile", wideEntities, readSpread, slices.Compact(full)},
-	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // readWindows measures lookups of 10 entities × 18 windowed features over HTTP
@@ -80,14 +89,14 @@ func readWindows(ctx context.Context, s settings, r *report) error {
 			return fmt.Errorf("%s, %d partitions: %w", d.name, d.partitions, err)
 		}
 	}
-	t.notef("Count, sum, avg, min, max and stddev over windows of 1 h, 1 d and 7 d, their default hops 1 m, 15 m and 3 h. Measurements alternate over %d rounds; medians, "+
+	t.notef("Count, sum, avg, min, max and stddev over windows of 1 h, 1 d and 7 d, their default hops 1 m, 15 m and 3 h; with one hop, over 1 h, 6 h and 1 d with hops of 15 m. Measurements alternate over %d rounds; medians, "+
 		"ratios of the rounds: median (least–greatest). Raw selects are of the same cells, one query per entity for rows and one per entity and hop for tiles; they decode nothing and merge nothing.", s.rounds)
 	t.notef("Goal at one partition: windowed features add at most 2× the time of stored ones, a ratio of 3 or less.")
 	return nil
 }
 
 func readDensity(ctx context.Context, s settings, t *table, i int, d *density) error {
-	p, err := newProject(s, fmt.Sprintf("bench_tiles%d", i), readWindowsDefinitions())
+	p, err := newProject(s, fmt.Sprintf("bench_tiles%d", i), readWindowsDefinitions(d.windows))
 	if err != nil {
 		return err
 	}
@@ -147,7 +156,7 @@ func (d *density) measure(ctx context.Context, s settings, t *table, db *rawStor
 		service("stored"), service("windowed"),
 		func(rng *rand.Rand) error { return db.read(ctx, randomKeys(rng, d.entities, lookedUp), "kept@1") },
 		func(rng *rand.Rand) (err error) {
-			tiles, err = db.readTiles(ctx, randomKeys(rng, d.entities, lookedUp), "counted@1", time.Now())
+			tiles, err = db.readTiles(ctx, randomKeys(rng, d.entities, lookedUp), "counted@1", d.spans, time.Now())
 			return err
 		},
 	}
@@ -177,12 +186,12 @@ func (d *density) measure(ctx context.Context, s settings, t *table, db *rawStor
 
 // readTiles selects the tiles of some keys, a query per key and window, and
 // returns how many there were.
-func (r *rawStore) readTiles(ctx context.Context, keys []string, view string, now time.Time) (int, error) {
-	counts := make([]int, len(keys)*len(readSpans))
+func (r *rawStore) readTiles(ctx context.Context, keys []string, view string, spans []spanOf, now time.Time) (int, error) {
+	counts := make([]int, len(keys)*len(spans))
 	g := pool.New().WithContext(ctx).WithMaxGoroutines(16)
 	for i := range counts {
 		g.Go(func(ctx context.Context) error {
-			key, s := keys[i/len(readSpans)], readSpans[i%len(readSpans)]
+			key, s := keys[i/len(spans)], spans[i%len(spans)]
 			from, to := now.Add(-s.length).Truncate(s.hop).UnixMicro(), now.Truncate(s.hop).Add(s.hop).UnixMicro()
 			iter := r.session.Query("SELECT start, src, state FROM tiles WHERE entity = 'driver' AND key = ? AND feature_view = ? AND hop = ? AND start >= ? AND start < ?",
 				key, view, int(s.hop.Seconds()), from, to).WithContext(ctx).PageSize(1000).Iter()
