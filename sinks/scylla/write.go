@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -148,13 +149,30 @@ func oneView(rows []sinks.Row) bool {
 	return true
 }
 
+// sort puts cells of one entity key together, rows first. In what order keys
+// come does not matter, so that mostly hashes are compared.
 func (w *writer) sort() {
-	w.order = places(len(w.rows) + len(w.tiles))
-	slices.SortFunc(w.order, func(i, j int32) int {
-		entity, key := w.partition(int(i))
-		otherEntity, otherKey := w.partition(int(j))
-		return cmp.Or(cmp.Compare(key, otherKey), cmp.Compare(entity, otherEntity), cmp.Compare(i, j))
+	type hashed struct {
+		hash uint64
+		cell int32
+	}
+	seed, all := maphash.MakeSeed(), make([]hashed, len(w.rows)+len(w.tiles))
+	for i := range all {
+		_, key := w.partition(i)
+		all[i] = hashed{maphash.String(seed, key), int32(i)}
+	}
+	slices.SortFunc(all, func(a, b hashed) int {
+		if a.hash != b.hash {
+			return cmp.Compare(a.hash, b.hash)
+		}
+		entity, key := w.partition(int(a.cell))
+		otherEntity, otherKey := w.partition(int(b.cell))
+		return cmp.Or(cmp.Compare(key, otherKey), cmp.Compare(entity, otherEntity), cmp.Compare(a.cell, b.cell))
 	})
+	w.order = make([]int32, len(all))
+	for i := range all {
+		w.order[i] = all[i].cell
+	}
 }
 
 func places(n int) []int32 {
