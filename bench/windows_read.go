@@ -89,8 +89,10 @@ func readWindows(ctx context.Context, s settings, r *report) error {
 			return fmt.Errorf("%s, %d partitions: %w", d.name, d.partitions, err)
 		}
 	}
-	t.notef("Count, sum, avg, min, max and stddev over windows of 1 h, 1 d and 7 d, their default hops 1 m, 15 m and 3 h; with one hop, over 1 h, 6 h and 1 d with hops of 15 m. Measurements alternate over %d rounds; medians, "+
-		"ratios of the rounds: median (least–greatest). Raw selects are of the same cells, one query per entity for rows and one per entity and hop for tiles; they decode nothing and merge nothing.", s.rounds)
+	t.notef("Count, sum, avg, min, max and stddev over windows of 1 h, 1 d and 7 d, their default hops 1 m, 15 m and 3 h; " +
+		"with one hop, over 1 h, 6 h and 1 d with hops of 15 m.")
+	t.notef("Measurements alternate over %d rounds; medians, ratios of the rounds: median (least–greatest). Raw selects are of the same cells, "+
+		"one query per entity for rows and one per entity and hop for tiles; they decode nothing and merge nothing.", s.rounds)
 	t.notef("Goal at one partition: windowed features add at most 2× the time of stored ones, a ratio of 3 or less.")
 	return nil
 }
