@@ -22,10 +22,10 @@ const (
 	entities   = 100_000
 )
 
-// trip is the event of the ingest scenario, about 200 bytes.
-func trip(dst []byte, rng *rand.Rand, n int, at time.Time) []byte {
+// trip is the event of the ingest scenarios, about 200 bytes.
+func trip(dst []byte, n, driver int, rng *rand.Rand, at time.Time) []byte {
 	return fmt.Appendf(dst[:0], `{"trip_id":"t-%010d","driver":{"id":%d},"fare":%.2f,"km":%.1f,"status":"completed","city":"c-%03d","vehicle":"sedan","completed_at":"%s"}`,
-		n, rng.IntN(entities), 3+rng.Float64()*40, rng.ExpFloat64()*6, rng.IntN(500), at.UTC().Format("2006-01-02T15:04:05.000000Z"))
+		n, driver, 3+rng.Float64()*40, rng.ExpFloat64()*6, rng.IntN(500), at.UTC().Format("2006-01-02T15:04:05.000000Z"))
 }
 
 const ingestDefinitions = `
@@ -104,21 +104,46 @@ func (p *project) apply() error {
 
 // produce fills the project's topic with n events.
 func (p *project) produce(ctx context.Context, n int) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(p.s.kafka), kgo.ProducerLinger(5*time.Millisecond),
-		kgo.MaxBufferedRecords(50_000), kgo.DefaultProduceTopic(p.name))
+	if err := p.createTopic(ctx, partitions); err != nil {
+		return err
+	}
+	rng := rand.New(rand.NewPCG(p.s.seed, 1))
+	base := time.Now().Add(-time.Hour)
+	return p.send(ctx, n, func(i int, r *kgo.Record) {
+		r.Key = []byte(strconv.Itoa(i))
+		r.Value = trip(nil, i, rng.IntN(entities), rng, base.Add(time.Duration(i)*time.Microsecond))
+	})
+}
+
+// createTopic makes the project's topic.
+func (p *project) createTopic(ctx context.Context, partitions int32) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(p.s.kafka))
 	if err != nil {
-		return fmt.Errorf("make a producer: %w", err)
+		return fmt.Errorf("make an admin client: %w", err)
 	}
 	defer client.Close()
 	if _, err := kadm.NewClient(client).CreateTopic(ctx, partitions, 1, nil, p.name); err != nil {
 		return fmt.Errorf("create the topic: %w", err)
 	}
-	rng := rand.New(rand.NewPCG(p.s.seed, 1))
+	return nil
+}
+
+// send produces n records to the project's topic: by their keys, or to the
+// partition they say when options ask for that.
+func (p *project) send(ctx context.Context, n int, write func(i int, r *kgo.Record), options ...kgo.Opt) error {
+	client, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(p.s.kafka), kgo.ProducerLinger(5 * time.Millisecond),
+		kgo.MaxBufferedRecords(50_000), kgo.DefaultProduceTopic(p.name),
+	}, options...)...)
+	if err != nil {
+		return fmt.Errorf("make a producer: %w", err)
+	}
+	defer client.Close()
 	failed := make(chan error, 1)
-	base := time.Now().Add(-time.Hour)
 	for i := range n {
-		value := trip(nil, rng, i, base.Add(time.Duration(i)*time.Microsecond))
-		client.Produce(ctx, &kgo.Record{Key: []byte(strconv.Itoa(i)), Value: value}, func(_ *kgo.Record, err error) {
+		record := new(kgo.Record)
+		write(i, record)
+		client.Produce(ctx, record, func(_ *kgo.Record, err error) {
 			if err != nil {
 				select {
 				case failed <- err:

@@ -13,9 +13,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,8 +31,14 @@ type settings struct {
 	out       string
 	seed      uint64
 	events    int
+	burst     int
 	rounds    int
 	reads     time.Duration
+}
+
+var scenarios = map[string]func(context.Context, settings, *report) error{
+	"ingest": ingest, "read": read, "read-windows": readWindows,
+	"windows": windowsIngest, "windows-sketches": windowsSketches, "windows-event-id": windowsEventID,
 }
 
 func main() {
@@ -41,8 +49,9 @@ func main() {
 	flag.StringVar(&s.out, "out", "bench/results", "folder for the report")
 	flag.Uint64Var(&s.seed, "seed", 1, "seed of the events")
 	flag.IntVar(&s.events, "events", 300_000, "events per round of the ingest scenario")
+	flag.IntVar(&s.burst, "burst", 100_000, "events per round of the windows scenarios")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds; medians are reported")
-	flag.DurationVar(&s.reads, "reads", 4*time.Second, "time per measurement of the read scenario")
+	flag.DurationVar(&s.reads, "reads", 4*time.Second, "time per measurement of the read scenarios")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, s)
@@ -59,9 +68,9 @@ func run(ctx context.Context, s settings) error {
 	}
 	r := newReport(s)
 	for name := range strings.SplitSeq(s.scenarios, ",") {
-		scenario, ok := map[string]func(context.Context, settings, *report) error{"ingest": ingest, "read": read}[name]
+		scenario, ok := scenarios[name]
 		if !ok {
-			return fmt.Errorf("no scenario %q; there are ingest and read", name)
+			return fmt.Errorf("no scenario %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(scenarios)), ", "))
 		}
 		if err := scenario(ctx, s, r); err != nil {
 			return fmt.Errorf("scenario %s: %w", name, err)

@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -91,35 +90,31 @@ func read(ctx context.Context, s settings, r *report) error {
 }
 
 func (p *project) fillWide(ctx context.Context) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(p.s.kafka), kgo.DefaultProduceTopic(p.name))
-	if err != nil {
-		return fmt.Errorf("make a producer: %w", err)
-	}
-	defer client.Close()
-	if _, err := kadm.NewClient(client).CreateTopic(ctx, partitions, 1, nil, p.name); err != nil {
-		return fmt.Errorf("create the topic: %w", err)
+	if err := p.createTopic(ctx, partitions); err != nil {
+		return err
 	}
 	rng := rand.New(rand.NewPCG(p.s.seed, 2))
-	for d := range readEntities {
-		var b bytes.Buffer
-		fmt.Fprintf(&b, `{"driver_id":%d`, d)
-		for i := range readFeatures {
-			switch {
-			case i >= 35:
-				fmt.Fprintf(&b, `,"f%d":"text-%06d"`, i, rng.IntN(1e6))
-			case i >= 20:
-				fmt.Fprintf(&b, `,"f%d":%d`, i, rng.Int64N(1e12))
-			default:
-				fmt.Fprintf(&b, `,"f%d":%g`, i, rng.NormFloat64())
-			}
+	return p.send(ctx, readEntities, func(d int, r *kgo.Record) {
+		r.Key, r.Value = []byte(strconv.Itoa(d)), wide(rng, d)
+	})
+}
+
+// wide is the event of the read scenario.
+func wide(rng *rand.Rand, driver int) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `{"driver_id":%d`, driver)
+	for i := range readFeatures {
+		switch {
+		case i >= 35:
+			fmt.Fprintf(&b, `,"f%d":"text-%06d"`, i, rng.IntN(1e6))
+		case i >= 20:
+			fmt.Fprintf(&b, `,"f%d":%d`, i, rng.Int64N(1e12))
+		default:
+			fmt.Fprintf(&b, `,"f%d":%g`, i, rng.NormFloat64())
 		}
-		b.WriteByte('}')
-		client.Produce(ctx, &kgo.Record{Key: []byte(strconv.Itoa(d)), Value: b.Bytes()}, nil)
 	}
-	if err := client.Flush(ctx); err != nil {
-		return fmt.Errorf("produce: %w", err)
-	}
-	return nil
+	b.WriteByte('}')
+	return b.Bytes()
 }
 
 // serve starts `millrace serve` and waits until it is ready.
@@ -134,23 +129,35 @@ func (p *project) serve(ctx context.Context) (addr string, stop func(), err erro
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	}
+	if err := waitReady(ctx, admin); err != nil {
+		stop()
+		return "", nil, fmt.Errorf("start serve: %w", err)
+	}
+	return addr, stop, nil
+}
+
+// waitReady waits until the process with this admin address can work.
+func waitReady(ctx context.Context, admin string) error {
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/readyz", nil)
 		if err != nil {
-			return "", nil, fmt.Errorf("ask serve: %w", err)
+			return fmt.Errorf("ask whether it is ready: %w", err)
 		}
 		if resp, err := http.DefaultClient.Do(req); err == nil {
 			resp.Body.Close() //nolint:errcheck // nothing is written to it
 			if resp.StatusCode == http.StatusOK {
-				return addr, stop, nil
+				return nil
 			}
 		}
 		if time.Now().After(deadline) {
-			stop()
-			return "", nil, errors.New("serve was not ready in 30 s")
+			return errors.New("it was not ready in 30 s")
 		}
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			return ctx.Err() //nolint:wrapcheck // the caller says of what
+		case <-time.After(50 * time.Millisecond): // readiness is told only to those who ask
+		}
 	}
 }
 
@@ -168,14 +175,14 @@ func readTable(ctx context.Context, s settings, r *report, db *rawStore, addr st
 		"raw p50 ms", "raw p99 ms", "raw entities/s", "millrace p50 ms", "millrace p99 ms", "millrace entities/s")
 	for _, c := range []struct{ entities, inFlight int }{{1, 1}, {1, 16}, {10, 1}, {10, 4}, {100, 1}, {100, 4}} {
 		raw, err := hammer(ctx, s, c.inFlight, func(rng *rand.Rand) error {
-			return db.read(ctx, randomKeys(rng, c.entities), "wide_view@1")
+			return db.read(ctx, randomKeys(rng, readEntities, c.entities), "wide_view@1")
 		})
 		if err != nil {
 			return fmt.Errorf("raw select: %w", err)
 		}
 		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: c.inFlight}}
 		ours, err := hammer(ctx, s, c.inFlight, func(rng *rand.Rand) error {
-			return lookup(ctx, client, addr, randomKeys(rng, c.entities))
+			return lookup(ctx, client, addr, "wide", readFeatures, randomKeys(rng, readEntities, c.entities))
 		})
 		if err != nil {
 			return fmt.Errorf("lookup: %w", err)
@@ -189,17 +196,18 @@ func readTable(ctx context.Context, s settings, r *report, db *rawStore, addr st
 	return nil
 }
 
-func randomKeys(rng *rand.Rand, n int) []string {
-	first := rng.IntN(readEntities)
+// randomKeys is n different ones of so many entities.
+func randomKeys(rng *rand.Rand, of, n int) []string {
+	first := rng.IntN(of)
 	keys := make([]string, n)
 	for i := range keys {
-		keys[i] = strconv.Itoa((first + i*97) % readEntities)
+		keys[i] = strconv.Itoa((first + i*97) % of)
 	}
 	return keys
 }
 
-func lookup(ctx context.Context, client *http.Client, addr string, keys []string) error {
-	body := `{"service":"wide","entities":{"driver_id":[` + strings.Join(keys, ",") + `]}}`
+func lookup(ctx context.Context, client *http.Client, addr, service string, features int, keys []string) error {
+	body := `{"service":"` + service + `","entities":{"driver_id":[` + strings.Join(keys, ",") + `]}}`
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/v1/lookup", strings.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("make the request: %w", err)
@@ -210,7 +218,7 @@ func lookup(ctx context.Context, client *http.Client, addr string, keys []string
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
 	n, err := io.Copy(io.Discard, resp.Body)
-	if err == nil && (resp.StatusCode != http.StatusOK || n < int64(len(keys)*readFeatures)) {
+	if err == nil && (resp.StatusCode != http.StatusOK || n < int64(len(keys)*features)) {
 		err = fmt.Errorf("answered %d with %d bytes", resp.StatusCode, n)
 	}
 	return err

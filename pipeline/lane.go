@@ -229,9 +229,7 @@ func (l *lane) guard(f func()) {
 func (l *lane) store(s *slot) {
 	began := l.p.s.Clock()
 	ok := len(s.letters) == 0 || l.retry(l.life, "dead letter", func(ctx context.Context) error { return l.p.s.DeadLetter.Put(ctx, s.letters) })
-	ok = ok && (len(s.buffer.Rows) == 0 || l.retry(l.life, "write", func(ctx context.Context) error { return l.p.s.Sink.Write(ctx, s.buffer.Rows) }))
-	ok = ok && (len(s.tiles) == 0 || l.retry(l.life, "write tiles", func(ctx context.Context) error { return l.p.s.Tiles.WriteTiles(ctx, s.tiles) }))
-	if ok {
+	if ok && l.write(s) {
 		s.acknowledged()
 		s.stats.Tiles = len(s.tiles)
 		s.stats.Write = l.p.s.Clock().Sub(began)
@@ -246,6 +244,16 @@ func (l *lane) store(s *slot) {
 	// charged but the queue (hold relies on it).
 	l.release(n)
 	l.slots <- s
+}
+
+// write sends rows and tiles, together where the store makes one write of the
+// two. Their order does not matter: both are there before the batch counts.
+func (l *lane) write(s *slot) bool {
+	if l.p.s.Together != nil && len(s.buffer.Rows) > 0 && len(s.tiles) > 0 {
+		return l.retry(l.life, "write", func(ctx context.Context) error { return l.p.s.Together.WriteTogether(ctx, s.buffer.Rows, s.tiles) })
+	}
+	ok := len(s.buffer.Rows) == 0 || l.retry(l.life, "write", func(ctx context.Context) error { return l.p.s.Sink.Write(ctx, s.buffer.Rows) })
+	return ok && (len(s.tiles) == 0 || l.retry(l.life, "write tiles", func(ctx context.Context) error { return l.p.s.Tiles.WriteTiles(ctx, s.tiles) }))
 }
 
 // take moves what waits, up to a batch's limits, into s. It blocks until there

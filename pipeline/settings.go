@@ -104,8 +104,9 @@ type Settings struct {
 	NewEncoder     func() sinks.Encoder // one per lane
 	Sink           sinks.Sink
 	DeadLetter     sinks.DeadLetter
-	Tiles          Tiles  // needed with windows
-	Sinces         Sinces // needed with windows
+	Tiles          Tiles              // needed with windows
+	Together       sinks.TogetherSink // of Sink and Tiles, if they are one store that writes both at once; or nil
+	Sinces         Sinces             // needed with windows
 	Epochs         Epochs
 	CatalogVersion int64
 	LatestVersion  func(ctx context.Context) (int64, error) // newest applied catalog version

@@ -49,8 +49,13 @@ const (
 func (w *world) join() (*process, error) {
 	m := &process{w: w, ended: make(chan error, 1), at: make(map[sources.Partition]*place), told: make(map[sources.Partition]bool), resumes: make(map[sources.Partition]int64)}
 	m.store, m.group = &store{w: w, m: m}, simGroup{m: m, orders: make(chan func(sources.Handler))}
+	var together sinks.TogetherSink
+	if w.together {
+		together = m.store
+	}
 	p, err := New(Settings{
-		Source: &m.group, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: m.store, DeadLetter: m.store, Tiles: m.store, Sinces: sinks.NewSinces(w.meta), TileBytes: 3000,
+		Source: &m.group, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: m.store, DeadLetter: m.store,
+		Tiles: m.store, Together: together, Sinces: sinks.NewSinces(w.meta), TileBytes: 2000,
 		Epochs: sinks.NewEpochs(w.meta), CatalogVersion: 3, LatestVersion: func(context.Context) (int64, error) { return 3, nil },
 		Routes: []Route{{
 			Source: "trips", Topic: "trips",

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -79,6 +80,11 @@ func (s *store) WriteTiles(ctx context.Context, tiles []sinks.Tile) error {
 	}
 	s.settle(!s.w.volatile)
 	return err
+}
+
+// WriteTogether implements sinks.TogetherSink: each half may fail by itself.
+func (s *store) WriteTogether(ctx context.Context, rows []sinks.Row, tiles []sinks.Tile) error {
+	return errors.Join(s.WriteTiles(ctx, tiles), s.Write(ctx, rows))
 }
 
 // encodeNow is the mistake of encoding a tile when it is stored.

@@ -35,6 +35,7 @@ type world struct {
 
 	storeDown, brokerDown, decoderDown bool
 	volatile                           bool // rows survive a crash only after Sync
+	together                           bool // rows and tiles are written in one call
 }
 
 func newWorld(seed uint64, volatile bool) *world {
@@ -43,7 +44,7 @@ func newWorld(seed uint64, volatile bool) *world {
 		logs: make(map[sources.Partition][]sources.Record), commits: make(map[sources.Partition]sources.Mark),
 		verified: make(map[sources.Partition]int64), owner: make(map[sources.Partition]*process),
 		cells: make(map[string]sinks.Row), tiles: make(map[sinks.TileID]sinks.Tile), letters: make(map[sinks.LetterID]bool),
-		meta: new(memory.Store), volatile: volatile,
+		meta: new(memory.Store), volatile: volatile, together: seed%2 == 1,
 	}
 }
 

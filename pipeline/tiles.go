@@ -44,6 +44,7 @@ type tiles struct {
 	ids     []sinks.TileID
 	loaded  sinks.TileSet
 	input   window.Input
+	at      window.Position // here, because it would escape
 }
 
 // tileKey names a tile within a lane.
@@ -71,7 +72,7 @@ type touch struct {
 }
 
 // tileOverheadBytes is what a held tile costs beside its state and key.
-const tileOverheadBytes = 240
+const tileOverheadBytes = 176
 
 func newTiles(source int32, limit func() int64) *tiles {
 	return &tiles{source: source, limit: limit, all: make(map[tileKey]*hotTile)}
@@ -165,8 +166,8 @@ func (t *tiles) update(ws *transforms.Windows, rows *feature.Rows, numbers []int
 		if ws.EventID != "" && rows.Windows.HasID.Get(x.row) && !x.tile.state.Count(rows.Windows.EventIDs[x.row]) {
 			continue
 		}
-		at := window.PositionOf(o, partition)
-		x.tile.state.Update(&t.input, x.row, &at)
+		t.at = window.PositionOf(o, partition)
+		x.tile.state.Update(&t.input, x.row, &t.at)
 		if !x.tile.dirty {
 			x.tile.dirty = true
 			t.dirty = append(t.dirty, x.tile)

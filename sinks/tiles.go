@@ -60,6 +60,14 @@ type TileSink interface {
 	WriteTiles(ctx context.Context, tiles []Tile) error
 }
 
+// TogetherSink is a store that writes a row and the tiles of one entity key at
+// the price of one.
+type TogetherSink interface {
+	// WriteTogether is Write and WriteTiles in one call, in no order: after an
+	// error any of the cells may be written.
+	WriteTogether(ctx context.Context, rows []Row, tiles []Tile) error
+}
+
 // TileLoader gives a lane back the tiles it does not hold.
 type TileLoader interface {
 	// ReadTiles fills dst with the states of ids, many at once, of any

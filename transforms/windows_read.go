@@ -1,7 +1,6 @@
 package transforms
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -49,7 +48,8 @@ type hopReader struct {
 	spans    []window.Span // parallel to features: of the read
 	cuts     []int64       // where segments begin, ascending
 	segments []segment     // parallel to cuts; the last one is behind everything
-	decoded  *window.Tile
+	at       int           // of the last tile
+	spare    *window.Spare
 	merged   *window.Tile
 	failed   string // why the windows of the row have no value
 }
@@ -125,7 +125,7 @@ func (w *WindowReader) Reset(rows int, nowMicros int64) {
 	}
 	for i := range w.hops {
 		h := &w.hops[i]
-		h.cuts = h.cuts[:0]
+		h.cuts, h.at = h.cuts[:0], 0
 		var all window.Span
 		for k, f := range h.features {
 			s := w.features[f].Window.At(nowMicros)
@@ -161,31 +161,44 @@ func (h *hopReader) clear() {
 // have failed in this row.
 func (w *WindowReader) Add(hop int, start int64, tile []byte) error {
 	h := &w.hops[hop]
-	at, exact := slices.BinarySearchFunc(h.cuts, start, cmp.Compare[int64])
-	if !exact {
-		at--
-	}
-	if at < 0 || at == len(h.cuts)-1 {
+	at, ok := h.find(start)
+	if !ok {
 		return nil
 	}
 	s := &h.segments[at]
 	if s.tile == nil {
 		s.tile = h.shape.NewTile(window.Fence{})
 	}
-	if h.decoded == nil {
-		h.decoded = h.shape.NewTile(window.Fence{})
+	if h.spare == nil {
+		h.spare = h.shape.NewSpare()
 	}
 	if !s.used {
 		s.tile.Reset(window.Fence{})
 		s.used, s.newest = true, start
 	}
 	s.newest = max(s.newest, start)
-	if err := h.decoded.Decode(tile, window.Fence{}); err != nil {
+	if err := s.tile.MergeBytes(tile, h.spare); err != nil {
 		h.failed = "a tile of it could not be read"
 		return err //nolint:wrapcheck // says already what is wrong; the caller knows of which row
 	}
-	s.tile.Merge(h.decoded)
 	return nil
+}
+
+// find returns the segment that a tile lies in; false if no window reaches it.
+func (h *hopReader) find(start int64) (at int, ok bool) {
+	last := len(h.cuts) - 1
+	if at = h.at; at < last && h.cuts[at] <= start && start < h.cuts[at+1] {
+		return at, true // stores give them in order
+	}
+	at, exact := slices.BinarySearch(h.cuts, start)
+	if !exact {
+		at--
+	}
+	if at < 0 || at == last {
+		return 0, false
+	}
+	h.at = at
+	return at, true
 }
 
 // Refuse makes the features of range h fail in the current row, and says why.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -29,11 +30,18 @@ func merger() *pebble.Merger {
 	return &pebble.Merger{
 		Name: mergerName,
 		Merge: func(_, value []byte) (pebble.ValueMerger, error) {
-			g := &greatest{}
+			g, _ := spare.Get().(*greatest)
+			g.kept = g.kept[:0]
 			return g, g.see(value)
 		},
 	}
 }
+
+// spare holds mergers that are done: reading a window merges a cell per tile.
+var spare = sync.Pool{New: func() any { return new(greatest) }}
+
+// keptBytes is the largest cell whose memory is kept for the next one.
+const keptBytes = 64 << 10
 
 // greatest keeps the greatest operand it has seen. Choosing a maximum is
 // commutative, associative and idempotent, so the database may merge in any
@@ -46,7 +54,7 @@ func (g *greatest) see(value []byte) error {
 	if len(value) < headBytes {
 		return fmt.Errorf("merge %d bytes: %w", len(value), errOperand)
 	}
-	if g.kept == nil || compareCells(value, g.kept) > 0 {
+	if len(g.kept) == 0 || compareCells(value, g.kept) > 0 {
 		g.kept = append(g.kept[:0], value...)
 	}
 	return nil
@@ -58,8 +66,17 @@ func (g *greatest) MergeNewer(value []byte) error { return g.see(value) }
 // MergeOlder implements pebble.ValueMerger.
 func (g *greatest) MergeOlder(value []byte) error { return g.see(value) }
 
-// Finish implements pebble.ValueMerger.
-func (g *greatest) Finish(bool) ([]byte, io.Closer, error) { return g.kept, nil, nil }
+// Finish implements pebble.ValueMerger. The database closes what it is given
+// when the value is not used any more.
+func (g *greatest) Finish(bool) ([]byte, io.Closer, error) { return g.kept, g, nil }
+
+// Close gives g back.
+func (g *greatest) Close() error {
+	if cap(g.kept) <= keptBytes {
+		spare.Put(g)
+	}
+	return nil
+}
 
 // compareCells orders by stamp, then by row bytes as sinks.Row.Newer does; a
 // row that comes again keeps the later expiry.

@@ -3,6 +3,7 @@ package scylla
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net"
@@ -39,6 +40,7 @@ type fake struct {
 	mu      sync.Mutex
 	answer  func(request) message.Message
 	missing map[string]bool // tables that do not exist
+	centres []string        // that keep copies; none are dc1 alone
 	conns   []net.Conn      // ever accepted
 	port    int
 }
@@ -128,6 +130,8 @@ func (f *fake) reply(m message.Message) message.Message {
 		switch {
 		case r.statements[0] == listTables:
 			return f.tables(string(r.values[0][0]))
+		case r.statements[0] == selectReplication:
+			return f.replication()
 		case strings.Contains(r.statements[0], " system"):
 			return rows(nil) // the driver looks at schemas in its own time
 		}
@@ -199,6 +203,24 @@ func (f *fake) tables(keyspace string) message.Message {
 		}
 	}
 	return rows(names, "table_name")
+}
+
+// replication answers where copies of a keyspace are.
+func (f *fake) replication() message.Message {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := []string{"class", "org.apache.cassandra.locator.NetworkTopologyStrategy"}
+	for _, dc := range append(f.centres, "dc1")[:max(1, len(f.centres))] {
+		all = append(all, dc, "3")
+	}
+	encoded := binary.BigEndian.AppendUint32(nil, uint32(len(all)/2))
+	for _, text := range all {
+		encoded = append(binary.BigEndian.AppendUint32(encoded, uint32(len(text))), text...)
+	}
+	column := textColumn("replication")
+	column.Type = datatype.NewMap(datatype.Varchar, datatype.Varchar)
+	metadata := &message.RowsMetadata{ColumnCount: 1, Columns: []*message.ColumnMetadata{column}}
+	return &message.RowsResult{Metadata: metadata, Data: message.RowSet{message.Row{encoded}}}
 }
 
 // rows is a result of one text column.

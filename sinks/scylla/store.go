@@ -21,6 +21,8 @@ type Store struct {
 	meta    metaStatements
 	tiles   gocql.Consistency // of what lanes write and load
 	close   sync.Once
+
+	together bool // a row may be written with that, too
 }
 
 // ErrNotCreated is wrapped by Open when keyspaces or tables are missing.
@@ -48,7 +50,42 @@ func Open(ctx context.Context, settings Settings) (*Store, error) {
 		session.Close()
 		return nil, fmt.Errorf("open store %s: %w", set.Keyspace, err)
 	}
+	s.together, err = writesTogether(ctx, session, &set)
+	if err != nil {
+		session.Close()
+		return nil, fmt.Errorf("open store %s: %w", set.Keyspace, err)
+	}
 	return s, nil
+}
+
+const selectReplication = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?"
+
+// writesTogether reports whether rows may be written with the consistency of
+// tiles: it must wait for all that the rows' own would wait for, so that reads
+// of rows see them. Over several data centres a quorum is no local quorum.
+func writesTogether(ctx context.Context, session *gocql.Session, set *Settings) (bool, error) {
+	switch rows := strings.ToUpper(set.Consistency); rows {
+	case set.TileConsistency:
+		return true, nil
+	case "ONE", "LOCAL_ONE", "LOCAL_QUORUM", "QUORUM":
+	default:
+		return false, nil
+	}
+	var replication map[string]string
+	err := session.QueryWithContext(ctx, selectReplication, set.Keyspace).Scan(&replication)
+	if err != nil {
+		return false, fmt.Errorf("look for replication: %w", failure(ctx, err))
+	}
+	return oneDataCentre(replication), nil
+}
+
+// oneDataCentre reports whether all copies are surely in one data centre.
+func oneDataCentre(replication map[string]string) bool {
+	class := replication["class"]
+	if strings.HasSuffix(class, "SimpleStrategy") {
+		return replication["replication_factor"] == "1"
+	}
+	return strings.HasSuffix(class, "NetworkTopologyStrategy") && len(replication) == 2
 }
 
 // explainOpen recognises the database's own words for a missing keyspace.

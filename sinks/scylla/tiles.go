@@ -1,12 +1,9 @@
 package scylla
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
-
-	"github.com/gocql/gocql"
 
 	"millrace/sinks"
 )
@@ -21,63 +18,10 @@ const (
 // WriteTiles implements sinks.TileSink. The tiles of one entity key, of several
 // views and hops, go out together as one mutation.
 func (s *Store) WriteTiles(ctx context.Context, tiles []sinks.Tile) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("write tiles: %w", err)
-	}
-	w := tileWriter{store: s, tiles: tiles}
-	w.plan()
-	if err := s.parallel(ctx, len(w.requests), w.send); err != nil {
-		return fmt.Errorf("write tiles: %w", err)
-	}
-	return nil
-}
-
-// tileWriter is one call of WriteTiles. Its workers only read it.
-type tileWriter struct {
-	store    *Store
-	tiles    []sinks.Tile
-	order    []int32 // of tiles, by entity key
-	requests []span  // of order
-}
-
-func (w *tileWriter) tile(i int32) *sinks.Tile { return &w.tiles[w.order[i]] }
-
-func (w *tileWriter) plan() {
-	w.order = places(len(w.tiles))
-	slices.SortFunc(w.order, func(i, j int32) int {
-		a, b := &w.tiles[i], &w.tiles[j]
-		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Entity, b.Entity), cmp.Compare(i, j))
-	})
-	w.requests = cut(len(w.tiles), func(i int32) int { return len(w.tile(i).State) }, func(i, j int32) bool {
-		return samePartition(&w.tile(i).TileID, &w.tile(j).TileID)
-	})
-}
-
-func places(n int) []int32 {
-	all := make([]int32, n)
-	for i := range all {
-		all[i] = int32(i)
-	}
-	return all
+	return s.write(ctx, "write tiles", nil, tiles)
 }
 
 func samePartition(a, b *sinks.TileID) bool { return a.Key == b.Key && a.Entity == b.Entity }
-
-// send sends request i once.
-func (w *tileWriter) send(ctx context.Context, i int) error {
-	at := w.requests[i]
-	if at.to-at.from == 1 {
-		statement, args := bindTile(w.tile(at.from))
-		return exec(w.store.session.QueryWithContext(ctx, statement, args...).Consistency(w.store.tiles))
-	}
-	b := w.store.session.BatchWithContext(ctx, gocql.UnloggedBatch)
-	b.SetConsistency(w.store.tiles)
-	for i := at.from; i < at.to; i++ {
-		statement, args := bindTile(w.tile(i))
-		b.Entries = append(b.Entries, gocql.BatchEntry{Stmt: statement, Args: args, Idempotent: true})
-	}
-	return b.Exec()
-}
 
 func bindTile(t *sinks.Tile) (statement string, args []any) {
 	ttl := seconds(t.Expire)

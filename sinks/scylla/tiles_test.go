@@ -90,6 +90,73 @@ func TestTilesGoAtAQuorumWhateverRowsDo(t *testing.T) {
 	}
 }
 
+// A row and the tiles of one entity key are one mutation, at the consistency of
+// tiles; what has no company goes alone, as ever.
+func TestRowsAndTilesOfOneKeyGoOutTogether(t *testing.T) {
+	rows := []sinks.Row{
+		{Entity: "e", Key: "1", View: "a@1", Stamp: 5, Value: []byte("a1")},
+		{Entity: "e", Key: "2", View: "a@1", Stamp: 6, Value: []byte("a2")},
+	}
+	tiles := []sinks.Tile{someTile("1", "a@1", 0), someTile("3", "a@1", 0), someTile("1", "b@1", 60)}
+	sent := func(centres []string, change func(*Settings)) []string {
+		f, rec := newFake(t), &recorder{}
+		f.centres = centres
+		s := f.open(t, change)
+		f.answerWith(rec.answer)
+		if err := s.WriteTogether(t.Context(), rows, tiles); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range rec.seen {
+			parts := []string{r.consistency.String()}
+			for i, v := range r.values {
+				table, _, _ := strings.Cut(strings.TrimPrefix(r.statements[i], "INSERT INTO "), " ")
+				parts = append(parts, fmt.Sprintf("%s/%s/%s", table, v[1], v[2]))
+			}
+			got = append(got, strings.Join(parts, " "))
+		}
+		slices.Sort(got)
+		return got
+	}
+	one, quorum, local := primitive.ConsistencyLevelOne.String(), primitive.ConsistencyLevelQuorum.String(), primitive.ConsistencyLevelLocalQuorum.String()
+	apart := func(rows string) []string {
+		return []string{rows + " latest/1/a@1", rows + " latest/2/a@1", quorum + " tiles/1/a@1 tiles/1/b@1", quorum + " tiles/3/a@1"}
+	}
+	together := func(rows, both string) []string {
+		return []string{rows + " latest/2/a@1", both + " latest/1/a@1 tiles/1/a@1 tiles/1/b@1", both + " tiles/3/a@1"}
+	}
+	for _, c := range []struct {
+		name    string
+		centres []string
+		change  func(*Settings)
+		want    []string
+	}{
+		{"rows at ONE in one data centre", nil, func(*Settings) {}, together(one, quorum)},
+		{"rows at LOCAL_QUORUM in one data centre", []string{"dc2"}, func(s *Settings) { s.Consistency = "LOCAL_QUORUM" }, together(local, quorum)},
+		{"rows at ONE in two data centres", []string{"dc1", "dc2"}, func(*Settings) {}, apart(one)},
+		{"rows at LOCAL_QUORUM in two data centres", []string{"dc1", "dc2"}, func(s *Settings) { s.Consistency = "LOCAL_QUORUM" }, apart(local)},
+		{"both at QUORUM in two data centres", []string{"dc1", "dc2"}, func(s *Settings) { s.Consistency = "quorum" }, together(quorum, quorum)},
+		{"rows at ALL", nil, func(s *Settings) { s.Consistency = "ALL" }, apart(primitive.ConsistencyLevelAll.String())},
+	} {
+		got := sent(c.centres, c.change)
+		slices.Sort(c.want)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: sent\n%s\nwant\n%s", c.name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+		}
+	}
+}
+
+func TestSimpleReplicationIsOneDataCentreForOneCopyAlone(t *testing.T) {
+	simple := map[string]string{"class": "org.apache.cassandra.locator.SimpleStrategy", "replication_factor": "1"}
+	if !oneDataCentre(simple) {
+		t.Error("one copy is in two places")
+	}
+	simple["replication_factor"] = "3"
+	if oneDataCentre(simple) || oneDataCentre(nil) {
+		t.Error("copies that may be anywhere are taken for near ones")
+	}
+}
+
 func TestConsistencyOfTilesIsChecked(t *testing.T) {
 	for _, c := range []struct{ tiles, dc, want string }{
 		{"ONE", "", "consistency of tiles is ONE"},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -30,43 +31,95 @@ const (
 // Write implements sinks.Sink. The views of one entity key go out together as
 // one mutation; everything else goes out alone, many at once.
 func (s *Store) Write(ctx context.Context, rows []sinks.Row) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("write rows: %w", err)
+	return s.write(ctx, "write rows", rows, nil)
+}
+
+// WriteTogether implements sinks.TogetherSink: all cells of one entity key go
+// out as one mutation, where the two kinds may have one consistency.
+func (s *Store) WriteTogether(ctx context.Context, rows []sinks.Row, tiles []sinks.Tile) error {
+	if s.together {
+		return s.write(ctx, "write rows and tiles", rows, tiles)
 	}
-	w := writer{store: s, rows: rows}
+	if err := s.Write(ctx, rows); err != nil {
+		return err
+	}
+	return s.WriteTiles(ctx, tiles)
+}
+
+func (s *Store) write(ctx context.Context, what string, rows []sinks.Row, tiles []sinks.Tile) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	w := writer{store: s, rows: rows, tiles: tiles}
 	w.plan()
 	if err := s.parallel(ctx, len(w.requests), w.send); err != nil {
-		return fmt.Errorf("write rows: %w", err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
 }
 
-// writer is one call of Write. Its workers only read it.
+// writer is one call of Write, WriteTiles or WriteTogether. Its workers only
+// read it. Cells are numbered: rows, and behind them tiles.
 type writer struct {
 	store    *Store
 	rows     []sinks.Row
-	order    []int32 // of rows, by entity key; nil when every row stands alone
-	requests []span  // of order, or of rows
+	tiles    []sinks.Tile
+	order    []int32 // of cells, by entity key; nil when every cell stands alone
+	requests []span  // of order, or of cells
 }
 
 type span struct{ from, to int32 }
 
-func (w *writer) row(i int32) *sinks.Row {
+// cell is the one at a place of order.
+func (w *writer) cell(at int32) int {
 	if w.order == nil {
-		return &w.rows[i]
+		return int(at)
 	}
-	return &w.rows[w.order[i]]
+	return int(w.order[at])
+}
+
+// tile is the tile that a cell is, or nil for a row.
+func (w *writer) tile(cell int) *sinks.Tile {
+	if cell < len(w.rows) {
+		return nil
+	}
+	return &w.tiles[cell-len(w.rows)]
+}
+
+func (w *writer) partition(cell int) (entity, key string) {
+	if t := w.tile(cell); t != nil {
+		return t.Entity, t.Key
+	}
+	return w.rows[cell].Entity, w.rows[cell].Key
+}
+
+func (w *writer) bytes(cell int) int {
+	if t := w.tile(cell); t != nil {
+		return len(t.State)
+	}
+	return len(w.rows[cell].Value)
+}
+
+func (w *writer) bind(cell int) (statement string, args []any) {
+	if t := w.tile(cell); t != nil {
+		return bindTile(t)
+	}
+	return bind(&w.rows[cell])
 }
 
 // plan decides what goes out together. Rows name distinct cells, so rows of
 // one view are of distinct entity keys and stand alone.
 func (w *writer) plan() {
-	if !oneView(w.rows) {
+	if len(w.tiles) > 0 || !oneView(w.rows) {
 		w.sort()
 	}
-	w.requests = cut(len(w.rows), func(i int32) int { return len(w.row(i).Value) }, func(i, j int32) bool {
-		a, b := w.row(i), w.row(j)
-		return w.order != nil && a.Key == b.Key && a.Entity == b.Entity
+	w.requests = cut(len(w.rows)+len(w.tiles), func(at int32) int { return w.bytes(w.cell(at)) }, func(i, j int32) bool {
+		if w.order == nil {
+			return false
+		}
+		entity, key := w.partition(w.cell(i))
+		otherEntity, otherKey := w.partition(w.cell(j))
+		return key == otherKey && entity == otherEntity
 	})
 }
 
@@ -96,27 +149,58 @@ func oneView(rows []sinks.Row) bool {
 	return true
 }
 
+// sort puts cells of one entity key together, rows first. In what order keys
+// come does not matter, so that mostly hashes are compared.
 func (w *writer) sort() {
-	w.order = make([]int32, len(w.rows))
-	for i := range w.order {
-		w.order[i] = int32(i)
+	type hashed struct {
+		hash uint64
+		cell int32
 	}
-	slices.SortFunc(w.order, func(i, j int32) int {
-		a, b := &w.rows[i], &w.rows[j]
-		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Entity, b.Entity), cmp.Compare(i, j))
+	seed, all := maphash.MakeSeed(), make([]hashed, len(w.rows)+len(w.tiles))
+	for i := range all {
+		_, key := w.partition(i)
+		all[i] = hashed{maphash.String(seed, key), int32(i)}
+	}
+	slices.SortFunc(all, func(a, b hashed) int {
+		if a.hash != b.hash {
+			return cmp.Compare(a.hash, b.hash)
+		}
+		entity, key := w.partition(int(a.cell))
+		otherEntity, otherKey := w.partition(int(b.cell))
+		return cmp.Or(cmp.Compare(key, otherKey), cmp.Compare(entity, otherEntity), cmp.Compare(a.cell, b.cell))
 	})
+	w.order = make([]int32, len(all))
+	for i := range all {
+		w.order[i] = all[i].cell
+	}
+}
+
+func places(n int) []int32 {
+	all := make([]int32, n)
+	for i := range all {
+		all[i] = int32(i)
+	}
+	return all
 }
 
 // send sends request i once.
 func (w *writer) send(ctx context.Context, i int) error {
 	at := w.requests[i]
+	last := w.tile(w.cell(at.to - 1)) // rows come first
 	if at.to-at.from == 1 {
-		statement, args := bind(w.row(at.from))
-		return exec(w.store.session.QueryWithContext(ctx, statement, args...))
+		statement, args := w.bind(w.cell(at.from))
+		q := w.store.session.QueryWithContext(ctx, statement, args...)
+		if last != nil {
+			q = q.Consistency(w.store.tiles)
+		}
+		return exec(q)
 	}
 	b := w.store.session.BatchWithContext(ctx, gocql.UnloggedBatch)
+	if last != nil {
+		b.SetConsistency(w.store.tiles)
+	}
 	for i := at.from; i < at.to; i++ {
-		statement, args := bind(w.row(i))
+		statement, args := w.bind(w.cell(i))
 		b.Entries = append(b.Entries, gocql.BatchEntry{Stmt: statement, Args: args, Idempotent: true})
 	}
 	return b.Exec()

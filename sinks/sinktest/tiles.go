@@ -20,6 +20,7 @@ func tileContracts() []contract {
 		{"LaterEpochOutranksEveryOffset", epochsOutrank},
 		{"EveryPartOfATilesNameCounts", tilesApart},
 		{"RowsAndTilesAreApart", rowsAndTilesApart},
+		{"RowsAndTilesWrittenTogetherKeepTheirOrders", writtenTogether},
 		{"ManyTilesAreLoadedAtOnce", manyTiles},
 		{"LargestTiles", largestTiles},
 		{"TileSetIsReused", tileSetIsReused},
@@ -141,6 +142,36 @@ func rowsAndTilesApart(t *testing.T, s Store) {
 	writeTiles(t, s, tile)
 	expect(t, "the row", read(t, s, entity, "k", "v@1"), "row")
 	expect(t, "the tile", loadTiles(t, s, tile.TileID)[0], "tile")
+}
+
+// writtenTogether writes rows and tiles of common and of different keys in one
+// call: each cell is ordered by its own stamp, whatever goes with it.
+func writtenTogether(t *testing.T, s Store) {
+	both, ok := s.(sinks.TogetherSink)
+	if !ok {
+		t.Skip("the store has no such write")
+	}
+	entity := fresh("entity")
+	send := func(rows []sinks.Row, tiles ...sinks.Tile) {
+		t.Helper()
+		if err := both.WriteTogether(t.Context(), rows, tiles); err != nil {
+			t.Fatalf("WriteTogether of %d rows and %d tiles: %v", len(rows), len(tiles), err)
+		}
+	}
+	first, second, other := hourTile(entity, "k", 0, 0, 9, "first"), hourTile(entity, "k", 1, 0, 2, "second"), hourTile(entity, "alone", 0, 0, 1, "alone")
+	send([]sinks.Row{row(entity, "k", "v@1", 5, "new"), row(entity, "l", "v@1", 5, "l")}, first, second, other)
+	older := first
+	older.Stamp, older.State = 8, []byte("zzz")
+	newer := second
+	newer.Stamp, newer.State = 3, []byte("newer")
+	send([]sinks.Row{row(entity, "k", "v@1", 4, "old"), row(entity, "l", "v@1", 6, "later")}, older, newer)
+	send(nil)
+	expect(t, "the row with the greater stamp", read(t, s, entity, "k", "v@1"), "new")
+	expect(t, "the other key's row", read(t, s, entity, "l", "v@1"), "later")
+	states := loadTiles(t, s, first.TileID, second.TileID, other.TileID)
+	for i, want := range []string{"first", "newer", "alone"} {
+		expect(t, "a tile", states[i], want)
+	}
 }
 
 // manyTiles loads more tiles than any request takes, of many entity keys and of

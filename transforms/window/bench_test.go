@@ -103,6 +103,18 @@ func BenchmarkTile(b *testing.B) {
 				}
 			}
 		})
+		b.Run(c.name+"/merge bytes of 48", func(b *testing.B) {
+			spare := tile.shape.NewSpare()
+			b.ReportAllocs()
+			for b.Loop() {
+				sum.Reset(Fence{})
+				for range 48 {
+					if err := sum.MergeBytes(data, spare); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
 	}
 }
 

@@ -76,9 +76,29 @@ func (a *distinct) merge(from aggregate) {
 		_ = a.sketch.Merge(b.sketch) // fails for different precisions alone
 		return
 	}
+	if a.sketch == nil && len(a.exact)+len(b.exact) <= exactDistinct {
+		a.mergeExact(b.exact)
+		return
+	}
 	for _, h := range b.exact {
 		a.add(h)
 	}
+}
+
+// mergeExact merges two ascending lists from behind, in the place of the first.
+func (a *distinct) mergeExact(b []uint64) {
+	i, j := len(a.exact)-1, len(b)-1
+	a.exact = append(a.exact, b...)
+	for k := len(a.exact) - 1; j >= 0; k-- {
+		if i >= 0 && a.exact[i] > b[j] {
+			a.exact[k] = a.exact[i]
+			i--
+			continue
+		}
+		a.exact[k] = b[j]
+		j--
+	}
+	a.exact = slices.Compact(a.exact)
 }
 
 func (a *distinct) finalize(_ *Spec, dst *feature.Column, row int) Outcome {
@@ -128,7 +148,7 @@ func (a *distinct) reset() { a.exact, a.sketch = a.exact[:0], nil }
 
 func (a *distinct) memory() int {
 	if a.sketch != nil {
-		return maxHLLBytes
+		return 48 + maxHLLBytes
 	}
-	return 8 * cap(a.exact)
+	return 48 + 8*cap(a.exact)
 }

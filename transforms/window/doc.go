@@ -9,7 +9,7 @@
 //   - the lane keeps tiles decoded: Tile.Count tells a duplicate, Tile.Update
 //     counts a row, Tile.Snapshot writes bytes and fence together;
 //   - serving makes a Shape of the aggregates it wants (Decode passes over the
-//     others), merges the tiles of a window into one, and calls Finalize;
+//     others), merges the bytes of a window's tiles into one, and calls Finalize;
 //   - fixtures and oracles do both.
 //
 // Invariant: the answer depends on which events were counted, never on how they

@@ -31,7 +31,7 @@ func (a *count) finalize(_ *Spec, dst *feature.Column, row int) Outcome {
 func (a *count) append(b []byte) []byte { return binary.LittleEndian.AppendUint64(b, a.n) }
 func (a *count) decode(r *reader)       { a.n = r.u64() }
 func (a *count) reset()                 { *a = count{} }
-func (a *count) memory() int            { return 0 }
+func (a *count) memory() int            { return 8 }
 
 // intSum sums integers in 128 bits, so that only the final answer can
 // overflow and order never matters.
@@ -94,7 +94,7 @@ func (a *intSum) append(b []byte) []byte {
 
 func (a *intSum) decode(r *reader) { a.n, a.lo, a.hi = r.u64(), r.u64(), int64(r.u64()) }
 func (a *intSum) reset()           { *a = intSum{} }
-func (a *intSum) memory() int      { return 0 }
+func (a *intSum) memory() int      { return 24 }
 
 // Facts about the numbers that floatSum and variance keep beside the sum, so
 // that no order of adding them matters.
@@ -152,10 +152,14 @@ func (a *floatSum) take(sum double, about float64) {
 
 func (a *floatSum) merge(from aggregate) {
 	if b, ok := from.(*floatSum); ok {
-		a.n += b.n
-		a.saw |= b.saw
-		a.take(a.sum.add(b.sum), a.sum.hi+b.sum.hi)
+		a.mergeSum(b)
 	}
+}
+
+func (a *floatSum) mergeSum(b *floatSum) {
+	a.n += b.n
+	a.saw |= b.saw
+	a.take(a.sum.add(b.sum), a.sum.hi+b.sum.hi)
 }
 
 func (a *floatSum) finalize(s *Spec, dst *feature.Column, row int) Outcome {
@@ -188,7 +192,7 @@ func (a *floatSum) decode(r *reader) {
 	r.bad = r.bad || a.saw > sawAll
 }
 func (a *floatSum) reset()      { *a = floatSum{} }
-func (a *floatSum) memory() int { return 0 }
+func (a *floatSum) memory() int { return 32 }
 
 // variance is Welford's recurrence, and Chan's for merging, in double-double
 // precision: it holds for means far greater than the spread. Infinite or
@@ -227,8 +231,13 @@ func (a *variance) step(x double) {
 }
 
 func (a *variance) merge(from aggregate) {
-	b, ok := from.(*variance)
-	if !ok || b.n == 0 {
+	if b, ok := from.(*variance); ok {
+		a.mergeVariance(b)
+	}
+}
+
+func (a *variance) mergeVariance(b *variance) {
+	if b.n == 0 {
 		return
 	}
 	if a.n == 0 {
@@ -269,4 +278,4 @@ func (a *variance) decode(r *reader) {
 	r.bad = r.bad || a.saw > sawAll
 }
 func (a *variance) reset()      { *a = variance{} }
-func (a *variance) memory() int { return 0 }
+func (a *variance) memory() int { return 48 }

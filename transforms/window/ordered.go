@@ -9,10 +9,10 @@ import (
 
 // extreme is min (sign -1) or max (sign 1).
 type extreme struct {
-	of   feature.Type
-	sign int
-	some bool
 	best value
+	of   feature.Type
+	sign int8
+	some bool
 }
 
 func (a *extreme) update(c *feature.Column, row int, _ *Position) {
@@ -24,7 +24,7 @@ func (a *extreme) update(c *feature.Column, row int, _ *Position) {
 	}
 }
 
-func (a *extreme) better(v value) bool { return !a.some || compare(a.of, v, a.best)*a.sign > 0 }
+func (a *extreme) better(v value) bool { return !a.some || compare(a.of, v, a.best)*int(a.sign) > 0 }
 
 func (a *extreme) merge(from aggregate) {
 	if b, ok := from.(*extreme); ok && b.some && a.better(b.best) {
@@ -61,7 +61,7 @@ func (r *reader) some() bool {
 }
 
 func (a *extreme) reset()      { a.some, a.best = false, value{} }
-func (a *extreme) memory() int { return len(a.best.text) }
+func (a *extreme) memory() int { return 48 + len(a.best.text) }
 
 // edge is first (sign -1) or last (sign 1). Nulls are values.
 type edge struct {
@@ -107,7 +107,7 @@ func (a *edge) decode(r *reader) {
 	}
 }
 func (a *edge) reset()      { a.some, a.at, a.v = false, Position{}, value{} }
-func (a *edge) memory() int { return len(a.v.text) }
+func (a *edge) memory() int { return 96 + len(a.v.text) }
 
 // lastN keeps the n newest values, nulls among them, newest first. With
 // distinct a value counts once, at its newest position: the n newest distinct
@@ -200,7 +200,7 @@ func (a *lastN) reset() {
 }
 
 func (a *lastN) memory() int {
-	n := cap(a.items) * 72
+	n := 48 + cap(a.items)*72
 	for i := range a.items {
 		n += len(a.items[i].v.text)
 	}

@@ -282,4 +282,4 @@ func (a *quantile) reset() {
 	*a = quantile{positive: a.positive, negative: a.negative}
 }
 
-func (a *quantile) memory() int { return 8 * (cap(a.positive.counts) + cap(a.negative.counts)) }
+func (a *quantile) memory() int { return 128 + 8*(cap(a.positive.counts)+cap(a.negative.counts)) }

@@ -109,6 +109,24 @@ func (r *reader) value(t feature.Type) value {
 	}
 }
 
+// pass reads a value and keeps nothing of it.
+func (r *reader) pass(t feature.Type) {
+	null := r.u8()
+	switch {
+	case null > 1:
+		r.take(-1)
+	case null == 1 || r.bad:
+	case t.Layout() == feature.LayoutString:
+		r.take(r.count(1, MaxValueBytes))
+	case t.Layout() == feature.LayoutList:
+		inner := reader{b: r.take(r.count(1, MaxValueBytes))}
+		inner.elements(t.Elem(), nil)
+		r.bad = r.bad || inner.bad || inner.left() > 0
+	default:
+		r.fixed(t)
+	}
+}
+
 func (r *reader) fixed(t feature.Type) uint64 {
 	v := r.u64()
 	if t.Kind == feature.KindBool && v > 1 || t.Kind == feature.KindInt32 && int64(v) != int64(int32(v)) {

@@ -86,4 +86,4 @@ func (s *seen) reset() {
 	clear(s.known)
 }
 
-func (s *seen) memory() int { return 8*cap(s.ids) + 24*len(s.known) }
+func (s *seen) memory() int { return 48 + 8*cap(s.ids) + 24*len(s.known) }

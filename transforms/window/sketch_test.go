@@ -1,6 +1,7 @@
 package window
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -164,5 +165,21 @@ func TestNumbersThatAreNone(t *testing.T) {
 		if got := show(spread(t, s, c.values), 0); got != c.want {
 			t.Errorf("%s of %v: %s, want %s", c.kind, c.values, got, c.want)
 		}
+	}
+}
+
+func TestTopKRefusesAValueThatIsThereTwice(t *testing.T) {
+	s := &Spec{Kind: KindTopK, Of: strs, K: 3}
+	x := NewState(s)
+	c := new(feature.Column)
+	c.Reset(strs)
+	c.SetString(c.AppendNull(), "a")
+	update(x, c, 0, &Position{})
+	b := x.AppendState(nil) // format, lost, number of counters, then the one
+	counter := b[3:]
+	b = append(slices.Clone(b), counter...)
+	b[2]++
+	if err := NewState(s).Decode(b); !errors.Is(err, ErrFormat) {
+		t.Errorf("decoding gives %v", err)
 	}
 }

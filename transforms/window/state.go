@@ -2,7 +2,6 @@ package window
 
 import (
 	"errors"
-	"fmt"
 
 	"millrace/feature"
 )
@@ -29,7 +28,7 @@ type aggregate interface {
 	append(b []byte) []byte
 	decode(r *reader) // into an empty one
 	reset()           // empty, keeping storage
-	memory() int      // bytes beyond the struct's own
+	memory() int      // bytes, about
 }
 
 // State is one aggregate's state.
@@ -115,22 +114,19 @@ func (s State) Decode(b []byte) error { return s.decode(new(reader), b) }
 func (s State) decode(r *reader, b []byte) error {
 	s.agg.reset()
 	if len(b) == 0 || b[0] != stateFormat {
-		return fmt.Errorf("%w: %s has a format that this version does not read", ErrFormat, s.spec.Kind)
+		return s.formatError()
 	}
 	*r = reader{b: b, at: 1}
 	s.agg.decode(r)
 	if r.bad || r.left() > 0 {
 		s.agg.reset()
-		return fmt.Errorf("%w: the bytes of %s are damaged", ErrFormat, s.spec.Kind)
+		return s.damagedError()
 	}
 	return nil
 }
 
-// stateOverhead is roughly what a state costs beside its variable parts.
-const stateOverhead = 96
-
 // MemoryBytes is about how much memory the state holds.
-func (s State) MemoryBytes() int { return stateOverhead + s.agg.memory() }
+func (s State) MemoryBytes() int { return s.agg.memory() }
 
 // maxStateBytes bounds what AppendState writes.
 func (s *Spec) maxStateBytes() int {

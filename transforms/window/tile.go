@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"millrace/feature"
 )
@@ -77,38 +76,40 @@ func MaxTileBytes(specs []Spec, eventIDs bool) int {
 }
 
 // Tile is the states of a Shape's aggregates over one span of hop, with the
-// fence up to where they counted. It is not safe for concurrent use.
+// fence up to where they counted. It is not safe for concurrent use. A lane
+// holds very many, so that what few have is apart.
 type Tile struct {
 	Fence  Fence
 	shape  *Shape
-	states []State
-	since  []Fence
-	lacks  feature.Bitmap
-	seen   seen
-	body   reader // of the state that is being decoded
+	states []aggregate    // parallel to the Shape's
+	from   Fence          // where all states count from, unless since says otherwise
+	since  []Fence        // nil: all from the same
+	lacks  feature.Bitmap // nil: none
+	seen   *seen          // nil: no ids
 }
 
 // NewTile returns an empty tile whose states count from since on.
 func (s *Shape) NewTile(since Fence) *Tile {
-	t := &Tile{shape: s, states: make([]State, len(s.Aggregates)), since: make([]Fence, len(s.Aggregates))}
+	t := &Tile{Fence: since, from: since, shape: s, states: make([]aggregate, len(s.Aggregates))}
 	for i := range t.states {
-		t.states[i] = NewState(&s.Aggregates[i].Spec)
+		t.states[i] = newAggregate(&s.Aggregates[i].Spec)
 	}
-	t.lacks = t.lacks.Resize(len(t.states))
-	t.Reset(since)
 	return t
 }
 
 // Reset empties t, keeping storage; its states count from since on.
 func (t *Tile) Reset(since Fence) {
-	t.Fence = since
+	t.Fence, t.from, t.since = since, since, nil
 	for i := range t.states {
-		t.states[i].Reset()
-		t.since[i] = since
-		t.lacks.Clear(i)
+		t.states[i].reset()
 	}
-	t.seen.reset()
+	clear(t.lacks)
+	if t.seen != nil {
+		t.seen.reset()
+	}
 }
+
+func (t *Tile) state(i int) State { return State{spec: &t.shape.Aggregates[i].Spec, agg: t.states[i]} }
 
 // Input is the columns that rows of a batch are counted from, parallel to the
 // Shape's aggregates.
@@ -133,17 +134,29 @@ func (s *Shape) Check(in *Input, row int) error {
 
 // Count notes the event with this id (EventID) and reports whether it is new.
 // Sources without event_id do not ask.
-func (t *Tile) Count(id uint64) bool { return t.seen.add(id) }
+func (t *Tile) Count(id uint64) bool { return t.ids().add(id) }
 
 // Forgotten is how many ids gave way to newer ones since Reset or Decode.
-func (t *Tile) Forgotten() int { return t.seen.forgotten }
+func (t *Tile) Forgotten() int {
+	if t.seen == nil {
+		return 0
+	}
+	return t.seen.forgotten
+}
+
+func (t *Tile) ids() *seen {
+	if t.seen == nil {
+		t.seen = new(seen)
+	}
+	return t.seen
+}
 
 // Update counts one row in every state. It allocates nothing for aggregates
 // of fixed size.
 func (t *Tile) Update(in *Input, row int, at *Position) {
 	for i := range t.states {
 		if w := in.Where[i]; w == nil || w.Get(row) {
-			t.states[i].agg.update(in.Of[i], row, at)
+			t.states[i].update(in.Of[i], row, at)
 		}
 	}
 }
@@ -152,36 +165,67 @@ func (t *Tile) Update(in *Input, row int, at *Position) {
 // ids stay those of t: what was merged is to be read, not stored.
 func (t *Tile) Merge(from *Tile) {
 	for i := range t.states {
-		t.states[i].Merge(from.states[i])
-		if from.lacks.Get(i) {
-			t.lacks.Set(i)
+		t.states[i].merge(from.states[i])
+		if from.Lacks(i) {
+			t.lack(i)
 		}
 	}
 }
 
 // Finalize writes aggregate i into a row of dst.
 func (t *Tile) Finalize(i int, dst *feature.Column, row int) Outcome {
-	return t.states[i].Finalize(dst, row)
+	return t.state(i).Finalize(dst, row)
 }
 
 // FinalizeAs is Finalize for another spec that shares the state, since q, and k
 // as far as Spec.Hash leaves it out, matter only here.
 func (t *Tile) FinalizeAs(i int, s *Spec, dst *feature.Column, row int) Outcome {
-	return State{spec: s, agg: t.states[i].agg}.Finalize(dst, row)
+	return State{spec: s, agg: t.states[i]}.Finalize(dst, row)
 }
 
 // Lacks reports whether the bytes that were decoded, here or in a tile merged
 // into t, had no state of aggregate i: it is newer than they are.
-func (t *Tile) Lacks(i int) bool { return t.lacks.Get(i) }
+func (t *Tile) Lacks(i int) bool { return len(t.lacks) > 0 && t.lacks.Get(i) }
+
+func (t *Tile) lack(i int) {
+	if len(t.lacks) == 0 {
+		t.lacks = t.lacks.Resize(len(t.states))
+	}
+	t.lacks.Set(i)
+}
 
 // Since returns the fence from which aggregate i counts in this tile.
-func (t *Tile) Since(i int) Fence { return t.since[i] }
+func (t *Tile) Since(i int) Fence {
+	if t.since == nil {
+		return t.from
+	}
+	return t.since[i]
+}
+
+// count has state i count from since on.
+func (t *Tile) count(i int, since Fence) {
+	if t.since == nil {
+		if since == t.from {
+			return
+		}
+		t.since = make([]Fence, len(t.states))
+		for k := range t.since {
+			t.since[k] = t.from
+		}
+	}
+	t.since[i] = since
+}
+
+const tileStructBytes = 144
 
 // MemoryBytes is about how much memory t holds.
 func (t *Tile) MemoryBytes() int {
-	n := 160 + t.seen.memory()
+	n := tileStructBytes + 16*(len(t.states)+len(t.since)) + 8*len(t.lacks)
+	if t.seen != nil {
+		n += t.seen.memory()
+	}
 	for i := range t.states {
-		n += 48 + t.states[i].MemoryBytes()
+		n += t.states[i].memory()
 	}
 	return n
 }
@@ -199,7 +243,7 @@ func (t *Tile) Snapshot(fence Fence, b []byte) []byte {
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(t.states)))
 	b = fence.append(b)
 	ids := 0
-	if t.shape.EventIDs {
+	if t.shape.EventIDs && t.seen != nil {
 		ids = len(t.seen.ids)
 	}
 	b = binary.LittleEndian.AppendUint32(b, uint32(ids))
@@ -208,9 +252,9 @@ func (t *Tile) Snapshot(fence Fence, b []byte) []byte {
 	}
 	for i := range t.states {
 		b = binary.LittleEndian.AppendUint64(b, t.shape.Aggregates[i].Hash)
-		b = t.since[i].append(b)
+		b = t.Since(i).append(b)
 		at := len(b)
-		b = t.states[i].AppendState(append(b, 0, 0, 0, 0))
+		b = t.state(i).AppendState(append(b, 0, 0, 0, 0))
 		binary.LittleEndian.PutUint32(b[at:], uint32(len(b)-at-4))
 	}
 	return b
@@ -228,37 +272,30 @@ func (r *reader) fence() Fence { return Fence{Topic: r.u32(), Next: int64(r.u64(
 // and Lacks says so. b is not kept. After an error t is empty.
 func (t *Tile) Decode(b []byte, since Fence) error {
 	t.Reset(since)
-	err := t.decode(b)
-	t.body = reader{} // b is not kept
+	err := t.decode(b, since)
 	if err != nil {
 		t.Reset(since)
 	}
 	return err
 }
 
-func (t *Tile) decode(b []byte) error {
+func (t *Tile) decode(b []byte, from Fence) error {
 	r := reader{b: b}
-	format, flags, states := r.u8(), r.u8(), int(r.u16())
-	if !r.bad && format != tileFormat {
-		return fmt.Errorf("%w: format %d is not one that this version reads (%d)", ErrFormat, format, tileFormat)
+	head, err := r.head()
+	if err != nil {
+		return err
 	}
-	t.Fence = r.fence()
-	ids := r.u32()
-	if flags > hasEventIDs || ids > MaxEventIDs || ids > 0 && flags == 0 {
-		r.take(-1)
-	}
-	if raw := r.take(8 * int(ids)); t.shape.EventIDs && !t.seen.decode(raw) {
-		r.take(-1)
-	}
-	if r.bad {
+	t.Fence = head.fence
+	if t.shape.EventIDs && len(head.ids) > 0 && !t.ids().decode(head.ids) {
 		return errDamaged
 	}
-	for i := range t.states {
-		t.lacks.Set(i)
-	}
-	for k := range states {
+	var missing feature.Bitmap
+	missing = missing.Resize(len(t.states))
+	missing.Fill(len(t.states))
+	body := new(reader)
+	for k := range head.states {
 		hash, since := r.u64(), r.fence()
-		body := r.take(int(r.u32()))
+		bytes := r.take(int(r.u32()))
 		if r.bad {
 			return errDamaged
 		}
@@ -266,19 +303,62 @@ func (t *Tile) decode(b []byte) error {
 		if i < 0 {
 			continue
 		}
-		if !t.lacks.Get(i) {
+		if !missing.Get(i) {
 			return errDamaged // twice
 		}
-		if err := t.states[i].decode(&t.body, body); err != nil {
+		missing.Clear(i)
+		if err := t.state(i).decode(body, bytes); err != nil {
 			return err
 		}
-		t.since[i] = since
-		t.lacks.Clear(i)
+		if t.since == nil && missing.Count() == len(t.states)-1 {
+			t.from = since // those that are stored have mostly one
+		}
+		t.count(i, since)
 	}
 	if r.left() > 0 {
 		return errDamaged
 	}
+	t.miss(missing, from)
 	return nil
+}
+
+// miss notes which states the bytes did not have; they count from now on.
+func (t *Tile) miss(missing feature.Bitmap, from Fence) {
+	if missing.Count() == 0 {
+		return
+	}
+	t.lacks = missing
+	for i := range t.states {
+		if missing.Get(i) {
+			t.count(i, from)
+		}
+	}
+}
+
+// tileHead is what a tile's bytes begin with.
+type tileHead struct {
+	fence  Fence
+	ids    []byte
+	states int
+}
+
+func (r *reader) head() (tileHead, error) {
+	var h tileHead
+	format, flags := r.u8(), r.u8()
+	h.states = int(r.u16())
+	if !r.bad && format != tileFormat {
+		return h, fmt.Errorf("%w: format %d is not one that this version reads (%d)", ErrFormat, format, tileFormat)
+	}
+	h.fence = r.fence()
+	ids := r.u32()
+	if flags > hasEventIDs || ids > MaxEventIDs || ids > 0 && flags == 0 {
+		r.take(-1)
+	}
+	h.ids = r.take(8 * int(ids))
+	if r.bad {
+		return h, errDamaged
+	}
+	return h, nil
 }
 
 var errDamaged = fmt.Errorf("%w: its bytes are damaged", ErrFormat)
@@ -292,5 +372,10 @@ func (s *Shape) find(hash uint64, k int) int {
 	if k < len(s.Aggregates) && s.Aggregates[k].Hash == hash {
 		return k
 	}
-	return slices.IndexFunc(s.Aggregates, func(a Aggregate) bool { return a.Hash == hash })
+	for i := range s.Aggregates {
+		if s.Aggregates[i].Hash == hash {
+			return i
+		}
+	}
+	return -1
 }

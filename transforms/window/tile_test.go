@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -185,7 +187,7 @@ func TestTileBytesStayWithinTheirBound(t *testing.T) {
 		for i := range specs {
 			c, at := events(t, specs[i].Of)
 			for row := range at {
-				update(tile.states[i], c, row, &at[row])
+				update(tile.state(i), c, row, &at[row])
 			}
 		}
 		b := tile.Snapshot(Fence{}, nil)
@@ -234,15 +236,20 @@ func FuzzTile(f *testing.F) {
 	tile.Update(in, 1, &Position{EventMicros: 2})
 	f.Add(tile.Snapshot(Fence{3, 4}, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		x := s.NewTile(Fence{})
-		if err := x.Decode(b, Fence{}); err != nil {
+		x, direct := s.NewTile(Fence{}), s.NewTile(Fence{})
+		err, merged := x.Decode(b, Fence{}), direct.MergeBytes(b, s.NewSpare())
+		if (err == nil) != (merged == nil) || merged != nil && !errors.Is(merged, ErrFormat) {
+			t.Fatalf("decoding gives %v, merging %v", err, merged)
+		}
+		if err != nil {
 			if !errors.Is(err, ErrFormat) {
 				t.Fatal(err)
 			}
 			return
 		}
+		sameTile(t, x, direct)
 		for i := range specs {
-			answer(t, x.states[i])
+			answer(t, x.state(i))
 		}
 		sum := s.NewTile(Fence{})
 		sum.Merge(x)
@@ -255,6 +262,113 @@ func FuzzTile(f *testing.F) {
 			t.Fatal("bytes changed")
 		}
 	})
+}
+
+// sameTile compares what two tiles have counted, bit by bit.
+func sameTile(t rapid.TB, want, got *Tile) {
+	t.Helper()
+	for i := range want.states {
+		a, b := want.state(i).AppendState(nil), got.state(i).AppendState(nil)
+		if !bytes.Equal(a, b) || want.Lacks(i) != got.Lacks(i) {
+			t.Fatalf("%s: %x, lacks %v; merged from bytes %x, lacks %v", name(want.state(i).spec), a, want.Lacks(i), b, got.Lacks(i))
+		}
+	}
+}
+
+// Merging bytes gives, bit by bit, what merging the tiles decoded gives, under
+// a catalog that knows other aggregates, too.
+func TestMergingBytesIsMergingTiles(t *testing.T) {
+	for i := range specs {
+		s := &specs[i]
+		t.Run(name(s), rapid.MakeCheck(func(t *rapid.T) {
+			wrote := shapeOf(false, Spec{Kind: KindCount}, *s)
+			reads := &Shape{Aggregates: wrote.Aggregates}
+			switch rapid.IntRange(0, 3).Draw(t, "reader") {
+			case 0:
+				reads = &Shape{Aggregates: wrote.Aggregates[1:]}
+			case 1:
+				reads = shapeOf(false, Spec{Kind: KindCount}, *s, Spec{Kind: KindAvg, Of: float64s})
+			}
+			want, got, spare := reads.NewTile(Fence{}), reads.NewTile(Fence{}), reads.NewSpare()
+			for range rapid.IntRange(0, 4).Draw(t, "tiles") {
+				c, at := events(t, s.Of)
+				tile := wrote.NewTile(Fence{})
+				in := input(wrote, c)
+				for row := range at {
+					tile.Update(in, row, &at[row])
+				}
+				b := tile.Snapshot(Fence{}, nil)
+				decoded := reads.NewTile(Fence{})
+				if err := errors.Join(decoded.Decode(b, Fence{}), got.MergeBytes(b, spare)); err != nil {
+					t.Fatal(err)
+				}
+				want.Merge(decoded)
+				clear(b) // nothing points into it
+			}
+			sameTile(t, want, got)
+		}))
+	}
+}
+
+// What decoding refuses, merging bytes refuses.
+func TestMergingBytesRefusesWhatDecodingRefuses(t *testing.T) {
+	for i := range specs {
+		s := &specs[i]
+		t.Run(name(s), rapid.MakeCheck(func(t *rapid.T) {
+			c, at := events(t, s.Of)
+			x := NewState(s)
+			for row := range at {
+				update(x, c, row, &at[row])
+			}
+			b := x.AppendState(nil)
+			switch rapid.IntRange(0, 2).Draw(t, "damage") {
+			case 0:
+				b = b[:rapid.IntRange(0, len(b)-1).Draw(t, "length")]
+			case 1:
+				b = append(b, 0)
+			default:
+				b[rapid.IntRange(0, len(b)-1).Draw(t, "place")] ^= byte(rapid.IntRange(1, 255).Draw(t, "bits"))
+			}
+			shape := &Shape{Aggregates: []Aggregate{{Spec: *s}}}
+			decoded, merged := NewState(s).Decode(b), NewState(s).mergeBytes(b, shape.NewSpare(), 0)
+			if fmt.Sprint(decoded) != fmt.Sprint(merged) {
+				t.Fatalf("decoding gives %v, merging %v", decoded, merged)
+			}
+		}))
+	}
+}
+
+// What a tile says it takes is near what it takes, so that a lane's limit is
+// one of memory.
+func TestMemoryBytesIsNearTheTruth(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes memory")
+	}
+	c := numbers()
+	for name, specs := range map[string][]Spec{"six": benched[:6], "all": benched} {
+		s := shapeOf(true, specs...)
+		in := input(s, c)
+		tiles, said := make([]*Tile, 2000), 0
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range tiles {
+			tiles[i] = s.NewTile(Fence{1, 2})
+			for row := range 10 {
+				tiles[i].Update(in, row, &Position{Offset: int64(row)})
+				tiles[i].Count(uint64(row))
+			}
+			said += tiles[i].MemoryBytes()
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		took := int(after.HeapAlloc - before.HeapAlloc)
+		if said*100 < took*85 || said*100 > took*125 {
+			t.Errorf("%s: %d bytes each, and it says %d", name, took/len(tiles), said/len(tiles))
+		}
+		t.Logf("%s: %d bytes each, and it says %d", name, took/len(tiles), said/len(tiles))
+		runtime.KeepAlive(tiles)
+	}
 }
 
 // documented is the tile that docs/format/tile.md draws.

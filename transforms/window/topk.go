@@ -140,15 +140,23 @@ func (a *topK) append(b []byte) []byte {
 
 func (a *topK) decode(r *reader) {
 	a.lost = r.uvarint()
+	if a.counts == nil {
+		a.counts = make(map[value]*uint64)
+	}
 	for range r.count(2, a.limit) {
 		n, v := r.uvarint(), r.value(a.of)
-		if _, twice := a.counts[v]; twice || v.null || n == 0 {
+		if v.null || n == 0 {
 			r.take(-1)
 		}
 		if r.bad {
 			return
 		}
-		a.add(v, n)
+		before := len(a.counts)
+		if a.counts[v] = &n; len(a.counts) == before {
+			r.take(-1) // twice
+			return
+		}
+		a.text += len(v.text)
 	}
 	if a.text > maxTopText {
 		r.take(-1)
@@ -160,4 +168,4 @@ func (a *topK) reset() {
 	a.text, a.lost = 0, 0
 }
 
-func (a *topK) memory() int { return 80*len(a.counts) + a.text }
+func (a *topK) memory() int { return 48 + 80*len(a.counts) + a.text }

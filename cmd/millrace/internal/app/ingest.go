@@ -49,11 +49,12 @@ func newPipeline(c *config.Config, p *definition.Project, source sources.Source,
 		return nil, err
 	}
 	in := &c.Ingest
+	together, _ := store.(sinks.TogetherSink) // nil where the store has no such write
 	pipe, err := pipeline.New(pipeline.Settings{
 		Source: source, Routes: routes,
 		NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
 		Sink:       store, DeadLetter: letters, Epochs: sinks.NewEpochs(store),
-		Tiles: store, Sinces: sinks.NewSinces(store), TileBytes: int64(in.TileBytes), MaxFutureSkew: in.MaxFutureSkew.Std(),
+		Tiles: store, Together: together, Sinces: sinks.NewSinces(store), TileBytes: int64(in.TileBytes), MaxFutureSkew: in.MaxFutureSkew.Std(),
 		CatalogVersion: p.Catalog.Version,
 		LatestVersion:  func(ctx context.Context) (int64, error) { return latestVersion(ctx, store) },
 		MaxRows:        in.MaxRows, MaxBytes: int64(in.MaxBytes), LaneBytes: int64(in.LaneBytes), TotalBytes: int64(in.TotalBytes),
