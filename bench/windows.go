@@ -85,7 +85,7 @@ func compare(ctx context.Context, s settings, r *report, title, goal string, var
 		all = append(all, &rounds{variant: &variants[i], worker: w})
 	}
 	base := time.Now().Truncate(time.Hour) // all rounds within one tile of each hop
-	for round := range s.rounds + 2 { // the first of the random ones warms up
+	for round := range s.rounds + 2 {      // the first of the random ones warms up
 		for _, one := range all {
 			rng := rand.New(rand.NewPCG(s.seed, uint64(round)))
 			b, err := one.worker.take(ctx, s.burstOf(round), func(i int, rec *kgo.Record) {
