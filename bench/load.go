@@ -71,7 +71,7 @@ func newProject(s settings, name, definitions string) (*project, error) {
 		return nil, fmt.Errorf("read -cql: %w", err)
 	}
 	p.env = append(os.Environ(), "MILLRACE_PROJECT="+p.name, "MILLRACE_KAFKA_BROKERS="+s.kafka, "MILLRACE_STORE_TYPE=scylla",
-		"MILLRACE_STORE_HOSTS="+host, "MILLRACE_STORE_PORT="+port, "MILLRACE_TELEMETRY_LOG_LEVEL=warn")
+		"MILLRACE_STORE_HOSTS="+host, "MILLRACE_STORE_PORT="+port, "MILLRACE_STORE_TIMEOUT=20s", "MILLRACE_TELEMETRY_LOG_LEVEL=warn")
 	if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", p.binary, "millrace/cmd/millrace").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build millrace: %w: %s", err, out)
 	}

@@ -212,6 +212,7 @@ func lookup(ctx context.Context, client *http.Client, addr, service string, feat
 	if err != nil {
 		return fmt.Errorf("make the request: %w", err)
 	}
+	req.Header.Set("X-Request-Timeout", "20s") // what is slow is to be measured, not refused
 	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("send the request: %w", err)
