@@ -41,6 +41,7 @@ type lane struct {
 	assignment  sources.Assignment
 	start       sources.Start
 	meta        metadata // what commits are to carry; the lane's goroutine's
+	dropped     bool     // the log lost records that were not read; the lane's goroutine's
 
 	life       context.Context //nolint:containedctx // ended when the partition is gone
 	end        context.CancelFunc

@@ -241,6 +241,9 @@ func (l *lane) open(ctx context.Context) error {
 		if err == nil {
 			l.topicNumber, err = p.s.Epochs.TopicNumber(ctx, l.route.Source, a.TopicID, a.Number)
 		}
+		if err == nil && l.tiles != nil && a.Partitions > 0 {
+			err = p.s.Epochs.SetPartitions(ctx, l.route.Source, a.Number, a.Partitions)
+		}
 		if err == nil {
 			recovery, err = p.s.Epochs.Recovery(ctx, l.route.Source, a.Number)
 		}

@@ -65,6 +65,8 @@ type Assignment struct {
 	LogStart  int64  // first offset the log still holds
 	LogEnd    int64  // offset that the next record will get
 	Begin     int64  // where the source's `start:` puts a group without offsets
+
+	Partitions int32 // of the topic; 0 when nobody knows
 }
 
 // Start is the handler's answer to an Assignment.
