@@ -267,6 +267,9 @@ func (l *lane) take(s *slot) (workEnd, bool) {
 		case <-l.taking.Done():
 			return endDrained, false
 		case <-l.wake:
+			if l.tiles != nil { // new lanes need their share, and this one may rest for long
+				l.tiles.evict()
+			}
 		}
 	}
 }

@@ -174,6 +174,9 @@ func (p *Pipeline) Assigned(ctx context.Context, as []sources.Assignment) ([]sou
 	}
 	p.mu.Lock()
 	p.mu.joined = true
+	for _, l := range p.mu.lanes {
+		l.nudge() // its share of tiles is smaller now
+	}
 	for _, l := range lanes {
 		p.mu.lanes[l.partition] = l
 	}
