@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"millrace/feature"
@@ -163,5 +164,30 @@ func TestPartitionsThatNobodyWorksAreWaitedFor(t *testing.T) {
 		if adopted, err := r.epochs.Adopted(context.Background()); adopted["trips"] != 3 || err != nil {
 			t.Errorf("adopted %v, %v", adopted, err)
 		}
+	})
+}
+
+// A new owner died between raising the epoch and committing its version: the
+// commit is still the old one's. A process of the old version must not count:
+// its tiles, which lack what is new, could win by their offset. It ends, and
+// leaves the new windows as they are.
+func TestAnOlderVersionDoesNotCountInANewerEpoch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var notes sinceNotes
+		r := newRig(t, new(memory.Store), countsTrips(&notes))
+		if _, err := r.epochs.Raise(context.Background(), "trips", 0, 4); err != nil {
+			t.Fatal(err)
+		}
+		r.assign(committed(5, ours(2)))
+		r.src.h.Deliver(fetch(p0, record(5, 'a', 10)))
+		err := <-r.runErr
+		var refused *CatalogError
+		if !errors.As(err, &refused) || refused.Needs != 4 || refused.Runs != 3 {
+			t.Errorf("ended with %v", err)
+		}
+		if _, moved := r.src.last(p0); moved || len(r.store.Rows()) > 0 {
+			t.Errorf("it worked on: %v, %v", r.src.commits, r.store.Rows())
+		}
+		r.wantSinces("none", time.Now())
 	})
 }
