@@ -114,10 +114,8 @@ func (r *rig) wantSinces(want string, began time.Time) {
 func TestALossInMidRunBeginsAggregatesAnew(t *testing.T) {
 	var notes sinceNotes
 	run(t, countsTrips(&notes), func(r *rig) {
-		a := fresh(p0)
-		a.Partitions = 1
-		r.assign(a)
-		r.src.h.Deliver(fetch(p0, record(0, 'a', 10)))
+		r.assign(committed(5, ours(3)))
+		r.src.h.Deliver(fetch(p0, record(5, 'a', 10)))
 		settle()
 		r.wantSinces("none", time.Now())
 		r.recover(9)

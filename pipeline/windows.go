@@ -73,11 +73,9 @@ func (l *lane) begin() bool {
 	var epoch sinks.Epoch
 	var refused *CatalogError
 	ok := l.retry(l.taking, "epochs", func(ctx context.Context) (err error) {
-		if epoch, err = l.p.s.Epochs.Epoch(ctx, l.route.Source, l.partition.Number); err != nil {
+		epoch, err = l.p.s.Epochs.Epoch(ctx, l.route.Source, l.partition.Number)
+		if refused = l.refuses(epoch); err != nil || refused != nil {
 			return err //nolint:wrapcheck // the listener is told which operation
-		}
-		if refused = l.refuses(epoch); refused != nil {
-			return nil
 		}
 		if err = l.noteSince(ctx); err != nil || l.route.WindowsVersion == 0 {
 			return err

@@ -156,7 +156,7 @@ func TestRestartOneByOne(t *testing.T) {
 	a = s.startIngest()
 	l.atRest(s, oldExact)
 	s.endIngest(b)
-	b = s.startIngest()
+	s.startIngest()
 	l.atRest(s, oldExact)
 	s.wantPending(true) // c counts nothing new
 
