@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -101,10 +102,15 @@ type explained struct {
 // explain asks where windows of a driver come from, by feature.
 func (s *stack) explain(driver int64, features ...string) map[string]explained {
 	s.t.Helper()
-	status, text, err := s.post("/v1/explain", map[string]any{"features": features, "entities": []any{map[string]any{"driver_id": driver}}})
-	if err != nil || status != 200 {
-		s.t.Fatalf("explain: %d %v %s", status, err, text)
-	}
+	var text []byte
+	s.eventually(30*time.Second, "explain windows", func() (err error) { // processes come and go on a small machine
+		status := 0
+		status, text, err = s.post("/v1/explain", map[string]any{"features": features, "entities": []any{map[string]any{"driver_id": driver}}})
+		if err == nil && status != http.StatusOK {
+			err = fmt.Errorf("status %d: %s", status, text)
+		}
+		return err
+	})
 	var a struct {
 		Values []struct {
 			Feature string
