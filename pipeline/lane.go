@@ -72,6 +72,7 @@ type lane struct {
 		full     bool
 		held     bool
 		lost     error // the log lost records; Deliver is not called until Resume
+		expired  bool  // the log dropped records before the last ones of the queue
 		logEnd   int64
 	}
 
@@ -115,6 +116,10 @@ func (l *lane) deliver(f sources.Fetch) bool {
 	defer l.mu.Unlock()
 	l.mu.logEnd = max(l.mu.logEnd, f.LogEnd)
 	l.mu.buffered += n
+	if f.Expired > 0 {
+		l.mu.expired = true
+		l.p.s.Events.Expired(l.partition, f.Expired)
+	}
 	if f.Err != nil {
 		l.mu.lost = f.Err
 	} else if len(f.Records) > 0 {

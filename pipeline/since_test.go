@@ -125,6 +125,30 @@ func TestALossInMidRunBeginsAggregatesAnew(t *testing.T) {
 	})
 }
 
+// Records that expire while a lane is paused were not read either. The lane says
+// so before it stores what comes behind them, however often that fails.
+func TestRecordsThatExpireInMidRunBeginAggregatesAnew(t *testing.T) {
+	var notes sinceNotes
+	run(t, countsTrips(&notes), func(r *rig) {
+		r.assign(committed(5, ours(3)))
+		r.src.h.Deliver(fetch(p0, record(5, 'a', 10)))
+		settle()
+		r.wantSinces("none", time.Now())
+		notes.fails = 3
+		f := fetch(p0, record(9, 'b', 10))
+		f.Expired = 3
+		began := time.Now()
+		r.src.h.Deliver(f)
+		synctest.Wait()
+		if len(r.store.Rows()) != 1 || !r.saw("expired 3") {
+			t.Errorf("rows %v, events %v", r.store.Rows(), r.events)
+		}
+		time.Sleep(time.Second - time.Millisecond)
+		r.wantSinces("all", began)
+		r.wantCommit(p0, 10)
+	})
+}
+
 // Readers take an aggregate for counted when the epoch of its version has begun:
 // a lane says from when on it is complete before, however often that fails.
 func TestAnAggregateIsNotCountedBeforeItsSinceIsKnown(t *testing.T) {

@@ -96,6 +96,21 @@ func (l *lane) begin() bool {
 	return true
 }
 
+// noteExpired has windows begin anew when the log dropped records between those
+// that were delivered: before the first batch behind them is stored. False means
+// that the lane ends.
+func (l *lane) noteExpired() bool {
+	l.mu.Lock()
+	expired := l.mu.expired
+	l.mu.expired = false
+	l.mu.Unlock()
+	if !expired || l.tiles == nil {
+		return true
+	}
+	l.dropped = true
+	return l.retry(l.taking, "epochs", l.noteSince)
+}
+
 // refuses says why the lane must not write: its partition was worked under a
 // greater version.
 func (l *lane) refuses(e sinks.Epoch) *CatalogError {

@@ -81,6 +81,7 @@ type Fetch struct {
 	Partition
 	Records []Record // handed over: the source does not touch the slice again
 	LogEnd  int64    // high watermark as of this fetch; lag is counted from it
+	Expired int64    // offsets before Records that the log dropped undelivered
 	// Err is set, with no records, when the log lost records that the group was
 	// to read: what would follow must not be used. Nothing more of the
 	// partition is delivered until Resume.
