@@ -45,7 +45,7 @@ test-real: $(TOOLS)/gotestsum ## The end-to-end suite on Apache Kafka, Apache Ca
 
 .PHONY: soak
 soak: $(TOOLS)/gotestsum ## Many seeds and long runs, for hours (SEEDS=20)
-	MILLRACE_MUTATIONS=10000000 MILLRACE_SIM_SEEDS=20000 RAPID_CHECKS=10000 MILLRACE_CRASH_SEEDS=$(SEEDS) MILLRACE_CRASH_EVENTS=100000 $(TOOLS)/gotestsum --format standard-verbose -- -p 1 -count 1 -timeout 12h $(ARGS) ./...
+	MILLRACE_MUTATIONS=10000000 MILLRACE_SIM_SEEDS=20000 MILLRACE_TILE_KEYS=1000000 RAPID_CHECKS=10000 MILLRACE_CRASH_SEEDS=$(SEEDS) MILLRACE_CRASH_EVENTS=100000 $(TOOLS)/gotestsum --format standard-verbose -- -p 1 -count 1 -timeout 12h $(ARGS) ./...
 	MILLRACE_CRASH_SEEDS=$(SEEDS) MILLRACE_CRASH_EVENTS=100000 CASSANDRA_SYNC=batch deploy/local/with.sh \
 	  $(TOOLS)/gotestsum --format standard-verbose -- -tags real -p 1 -count 1 -timeout 12h $(ARGS) $(REAL)
 

@@ -96,11 +96,11 @@ type TileRange struct {
 	From, To   int64
 }
 
-// Since says that an aggregate has counted every event of a source partition
-// whose time is Micros or later.
+// Since says that an aggregate over a window has counted every event of a source
+// partition whose time is Micros or later.
 type Since struct {
 	View      string // stored name, view@generation
 	Partition int32
-	Aggregate uint64 // definition hash
+	Aggregate uint64 // transforms.Windowed.ID
 	Micros    int64
 }

@@ -13,6 +13,9 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 	if end, ok := l.take(s); !ok {
 		return end, false
 	}
+	if !l.noteExpired() {
+		return endDrained, false
+	}
 	defer l.shares.reset(len(l.route.Views)) // the slot holds the records
 	l.shares.sort(l.route, s.records)
 	for i := range l.shapes.of {

@@ -41,6 +41,7 @@ type lane struct {
 	assignment  sources.Assignment
 	start       sources.Start
 	meta        metadata // what commits are to carry; the lane's goroutine's
+	dropped     bool     // the log lost records that were not read; the lane's goroutine's
 
 	life       context.Context //nolint:containedctx // ended when the partition is gone
 	end        context.CancelFunc
@@ -71,6 +72,7 @@ type lane struct {
 		full     bool
 		held     bool
 		lost     error // the log lost records; Deliver is not called until Resume
+		expired  bool  // the log dropped records before the last ones of the queue
 		logEnd   int64
 	}
 
@@ -114,6 +116,10 @@ func (l *lane) deliver(f sources.Fetch) bool {
 	defer l.mu.Unlock()
 	l.mu.logEnd = max(l.mu.logEnd, f.LogEnd)
 	l.mu.buffered += n
+	if f.Expired > 0 {
+		l.mu.expired = true
+		l.p.s.Events.Expired(l.partition, f.Expired)
+	}
 	if f.Err != nil {
 		l.mu.lost = f.Err
 	} else if len(f.Records) > 0 {
@@ -274,6 +280,9 @@ func (l *lane) take(s *slot) (workEnd, bool) {
 		case <-l.taking.Done():
 			return endDrained, false
 		case <-l.wake:
+			if l.tiles != nil { // new lanes need their share, and this one may rest for long
+				l.tiles.evict()
+			}
 		}
 	}
 }

@@ -174,6 +174,9 @@ func (p *Pipeline) Assigned(ctx context.Context, as []sources.Assignment) ([]sou
 	}
 	p.mu.Lock()
 	p.mu.joined = true
+	for _, l := range p.mu.lanes {
+		l.nudge() // its share of tiles is smaller now
+	}
 	for _, l := range lanes {
 		p.mu.lanes[l.partition] = l
 	}
@@ -240,6 +243,9 @@ func (l *lane) open(ctx context.Context) error {
 		}
 		if err == nil {
 			l.topicNumber, err = p.s.Epochs.TopicNumber(ctx, l.route.Source, a.TopicID, a.Number)
+		}
+		if err == nil && l.tiles != nil && a.Partitions > 0 {
+			err = p.s.Epochs.SetPartitions(ctx, l.route.Source, a.Number, a.Partitions)
 		}
 		if err == nil {
 			recovery, err = p.s.Epochs.Recovery(ctx, l.route.Source, a.Number)

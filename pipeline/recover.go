@@ -29,15 +29,17 @@ func (l *lane) decide(r sources.Assignment, recovery sinks.Recovery) {
 	case known && old.Topic != l.meta.Topic:
 		ev.TopicRecreated(r.Partition)
 		l.start.Offset, l.meta.Recovery = r.LogStart, recovery.Number
+		l.dropped = r.LogStart > 0
 	case l.recovers(recovery):
 		l.start.Offset, l.meta.Recovery = recovery.Offset, recovery.Number
+		l.dropped = true // how many, nobody knows
 	case r.Committed > r.LogEnd:
 		l.start.Hold = true
 		ev.Stopped(l.route.Source, r, l.stopError(errAheadOfLog))
 	}
 	if l.start.Offset < r.LogStart && !l.start.Hold {
 		ev.Expired(r.Partition, r.LogStart-l.start.Offset)
-		l.start.Offset = r.LogStart
+		l.start.Offset, l.dropped = r.LogStart, true
 	}
 	l.mu.held = l.start.Hold
 	l.mu.tracker.reset(l.start.Offset)
@@ -126,7 +128,7 @@ func (l *lane) waitRecovery() bool {
 
 func (l *lane) moveTo(r sinks.Recovery) {
 	l.meta.Recovery = r.Number
-	l.start.Offset = r.Offset
+	l.start.Offset, l.dropped = r.Offset, true
 	l.p.commitMu.Lock()
 	l.adopted = false
 	l.p.commitMu.Unlock()

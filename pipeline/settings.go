@@ -28,6 +28,7 @@ type Transformer interface {
 // Epochs gives topic numbers and recoveries: sinks.Epochs.
 type Epochs interface {
 	TopicNumber(ctx context.Context, source string, topic [16]byte, partition int32) (int64, error)
+	SetPartitions(ctx context.Context, source string, partition, of int32) error
 	Recovery(ctx context.Context, source string, partition int32) (sinks.Recovery, error)
 	Epoch(ctx context.Context, source string, partition int32) (sinks.Epoch, error)
 	Raise(ctx context.Context, source string, partition int32, version int64) (sinks.Epoch, error)
@@ -57,10 +58,10 @@ type RouteView struct {
 	stored string // the view's stored name
 }
 
-// Aggregate is the state of an aggregate, and the catalog version that brought
+// Aggregate is an aggregate over a window, and the catalog version that brought
 // it to the view.
 type Aggregate struct {
-	Hash    uint64
+	ID      uint64 // transforms.Windowed.ID
 	Version int64
 }
 

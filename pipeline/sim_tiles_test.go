@@ -43,10 +43,8 @@ func simView() RouteView {
 	r.Windows = simWindows
 	r.NewTransformer = func() Transformer { return fakeTransformer{v, simWindows} }
 	r.Finished.NewTransformer = r.NewTransformer
-	for _, h := range simWindows.Hops {
-		for _, a := range h.Shape.Aggregates {
-			r.Aggregates = append(r.Aggregates, Aggregate{Hash: a.Hash, Version: 1})
-		}
+	for i := range simWindows.Features {
+		r.Aggregates = append(r.Aggregates, Aggregate{ID: simWindows.Features[i].ID(), Version: 1})
 	}
 	return r
 }

@@ -132,17 +132,24 @@ func (t *tiles) toLoad(entity, view string, ws *transforms.Windows) []sinks.Tile
 func hopSeconds(ws *transforms.Windows, hop int) int32 { return int32(ws.Hops[hop].Span / time.Second) }
 
 // take decodes what was loaded. Bytes that cannot be read stop the lane: to
-// count on from nothing would be wrong for ever.
+// count on from nothing would be wrong for ever. What is held is charged, since
+// records below the fence change none of it.
 func (t *tiles) take(ws *transforms.Windows) error {
+	loaded := 0
 	for i, h := range t.missing {
 		h.state = ws.Hops[h.hop].Shape.NewTile(t.since)
 		if b := t.loaded.States[i]; b != nil {
+			loaded += len(b)
 			if err := h.state.Decode(b, t.since); err != nil {
 				return err //nolint:wrapcheck // the lane says of which view
 			}
 		}
+		t.charge(h)
 	}
 	t.missing = t.missing[:0]
+	if loaded > keptStateBytes {
+		t.loaded = sinks.TileSet{}
+	}
 	return nil
 }
 

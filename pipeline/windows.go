@@ -65,21 +65,24 @@ func (l *lane) keysOf(s *slot, first int) {
 }
 
 // begin prepares the lane's tiles for where it starts: before the first batch
-// under a catalog version that changes aggregates, a new epoch makes late
-// writes of a former owner lose, and what is counted from here on alone is
-// noted as complete from here on alone.
+// under a catalog version that changes aggregates, what is counted from here on
+// alone is noted as complete from here on alone, and a new epoch makes late
+// writes of a former owner lose. In this order: readers take an aggregate for
+// counted when the epoch of its version has begun.
 func (l *lane) begin() bool {
 	var epoch sinks.Epoch
 	var refused *CatalogError
 	ok := l.retry(l.taking, "epochs", func(ctx context.Context) (err error) {
-		if epoch, err = l.epoch(ctx); err == nil && epoch.Catalog > l.p.s.CatalogVersion {
-			refused = &CatalogError{Source: l.route.Source, Partition: l.partition.Number, Needs: epoch.Catalog, Runs: l.p.s.CatalogVersion}
-			return nil
+		epoch, err = l.p.s.Epochs.Epoch(ctx, l.route.Source, l.partition.Number)
+		if refused = l.refuses(epoch); err != nil || refused != nil {
+			return err //nolint:wrapcheck // the listener is told which operation
 		}
-		if err == nil {
-			err = l.noteSince(ctx)
+		if err = l.noteSince(ctx); err != nil || l.route.WindowsVersion == 0 {
+			return err
 		}
-		return err
+		epoch, err = l.p.s.Epochs.Raise(ctx, l.route.Source, l.partition.Number, l.route.WindowsVersion)
+		refused = l.refuses(epoch)
+		return err //nolint:wrapcheck // the listener is told which operation
 	})
 	if refused != nil {
 		l.stopTaking()
@@ -93,21 +96,39 @@ func (l *lane) begin() bool {
 	return true
 }
 
-func (l *lane) epoch(ctx context.Context) (sinks.Epoch, error) {
-	if l.route.WindowsVersion == 0 {
-		return l.p.s.Epochs.Epoch(ctx, l.route.Source, l.partition.Number) //nolint:wrapcheck // the listener is told which operation
+// noteExpired has windows begin anew when the log dropped records between those
+// that were delivered: before the first batch behind them is stored. False means
+// that the lane ends.
+func (l *lane) noteExpired() bool {
+	l.mu.Lock()
+	expired := l.mu.expired
+	l.mu.expired = false
+	l.mu.Unlock()
+	if !expired || l.tiles == nil {
+		return true
 	}
-	return l.p.s.Epochs.Raise(ctx, l.route.Source, l.partition.Number, l.route.WindowsVersion) //nolint:wrapcheck // the listener is told which operation
+	l.dropped = true
+	return l.retry(l.taking, "epochs", l.noteSince)
+}
+
+// refuses says why the lane must not write: its partition was worked under a
+// greater version.
+func (l *lane) refuses(e sinks.Epoch) *CatalogError {
+	if e.Catalog <= l.p.s.CatalogVersion {
+		return nil
+	}
+	return &CatalogError{Source: l.route.Source, Partition: l.partition.Number, Needs: e.Catalog, Runs: l.p.s.CatalogVersion}
 }
 
 // noteSince records from when on aggregates are complete that did not count
-// from the partition's first record. What came before has a record time of at
-// most now and the skew (what is further ahead is refused), and an event time
-// of at most that and the skew again.
+// from the partition's first record, or missed some that the log has dropped.
+// What came before has a record time of at most now and the skew (what is
+// further ahead is refused), and an event time of at most that and the skew
+// again.
 func (l *lane) noteSince(ctx context.Context) error {
 	old, known := parseMetadata(l.assignment.Metadata)
 	known = known && l.assignment.Committed >= 0
-	if !known && l.start.Offset == 0 {
+	if !known && l.start.Offset == 0 && !l.dropped {
 		return nil
 	}
 	micros := l.p.s.Clock().Add(2 * l.p.s.MaxFutureSkew).UnixMicro()
@@ -116,8 +137,8 @@ func (l *lane) noteSince(ctx context.Context) error {
 		v := &l.route.Views[i]
 		var fresh []uint64
 		for _, a := range v.Aggregates {
-			if !known || a.Version > old.Catalog {
-				fresh = append(fresh, a.Hash)
+			if !known || l.dropped || a.Version > old.Catalog {
+				fresh = append(fresh, a.ID)
 			}
 		}
 		if len(fresh) > 0 {

@@ -21,8 +21,11 @@ type Tiles interface {
 	ReadTiles(ctx context.Context, entity string, keys []string, ranges []feature.TileRange,
 		add func(key, within int, start int64, source int32, state []byte)) error
 	// Sinces returns from when on aggregates are complete; those that are not in
-	// it always were.
+	// it always were, where they are counted.
 	Sinces(ctx context.Context) ([]feature.Since, error)
+	// Adopted returns, by source, the greatest catalog version whose aggregates
+	// are counted in every partition. What is counted somewhere has its Since.
+	Adopted(ctx context.Context) (map[string]int64, error)
 }
 
 // noTiles is in place of Tiles that a service was not given.
@@ -36,10 +39,14 @@ func (noTiles) ReadTiles(context.Context, string, []string, []feature.TileRange,
 
 func (noTiles) Sinces(context.Context) ([]feature.Since, error) { return nil, errNoTiles }
 
+func (noTiles) Adopted(context.Context) (map[string]int64, error) { return nil, errNoTiles }
+
 // windowsState is the part of a group's state that its windows need.
 type windowsState struct {
 	readers []*transforms.WindowReader // parallel to the group's views; nil without windows
 	names   []string                   // stored names, parallel to readers
+	sources []string                   // parallel to readers
+	ids     [][]uint64                 // of the windows of each reader's features
 	ranges  []feature.TileRange        // of all views
 	of      []rangeOf                  // parallel to ranges
 	counts  []int                      // tiles of the current key, parallel to ranges
@@ -66,13 +73,18 @@ type tileNote struct {
 
 func (w *windowsState) init(g *group, readers []*transforms.Reader) {
 	w.readers, w.whole = make([]*transforms.WindowReader, len(readers)), make([][]bool, len(readers))
+	w.ids = make([][]uint64, len(readers))
 	for v, r := range readers {
-		w.names = append(w.names, g.views[v].plan.View.StoredName())
+		view := g.views[v].plan.View
+		w.names, w.sources = append(w.names, view.StoredName()), append(w.sources, view.Source)
 		w.readers[v] = r.Windows()
 		if w.readers[v] == nil {
 			continue
 		}
 		w.whole[v] = make([]bool, w.readers[v].Features())
+		for i := range w.whole[v] {
+			w.ids[v] = append(w.ids[v], w.readers[v].Feature(i).ID())
+		}
 		for hop, r := range w.readers[v].Ranges() {
 			w.of = append(w.of, rangeOf{v, hop})
 			w.ranges = append(w.ranges, feature.TileRange{View: w.names[v], HopSeconds: int32(r.Hop / time.Second)})
@@ -171,17 +183,18 @@ const (
 
 // sinceTable is from when on each aggregate is complete in every partition.
 type sinceTable struct {
-	read time.Time
-	of   map[aggregate]int64
+	read    time.Time
+	of      map[aggregate]int64
+	adopted map[string]int64 // by source
 }
 
 type aggregate struct {
 	view string // stored name
-	hash uint64
+	id   uint64
 }
 
-// sinceFresh is how long a table is used: an aggregate that was added this
-// little ago may be taken for complete.
+// sinceFresh is how long a table is used: an aggregate that is counted for this
+// little time may be taken for one that is not.
 const sinceFresh = 5 * time.Second
 
 // sinceCache holds the table that requests share.
@@ -199,11 +212,16 @@ func (s *Service) sincesAt(ctx context.Context, now time.Time) (*sinceTable, err
 		}
 		defer s.sinces.refresh.Unlock()
 	}
+	// In this order: what was adopted then has its since now.
+	adopted, err := s.tiles.Adopted(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read which windows are counted: %w", err)
+	}
 	all, err := s.tiles.Sinces(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read since when windows are complete: %w", err)
 	}
-	t := &sinceTable{read: now, of: make(map[aggregate]int64)}
+	t := &sinceTable{read: now, of: make(map[aggregate]int64), adopted: adopted}
 	for i := range all {
 		a := aggregate{all[i].View, all[i].Aggregate}
 		if at, ok := t.of[a]; !ok || all[i].Micros > at {
@@ -219,15 +237,21 @@ func (w *windowsState) judge(t *sinceTable) {
 	for v, r := range w.readers {
 		for i := range w.whole[v] {
 			since, partly := w.since(t, v, i)
-			w.whole[v][i] = !partly || r.Span(i).From >= since
+			w.whole[v][i] = w.adopted(t, v, i) && (!partly || r.Span(i).From >= since)
 		}
 	}
+}
+
+// adopted reports whether every partition's lane counts the i-th windowed
+// feature of a view. Between apply and then, nobody does.
+func (w *windowsState) adopted(t *sinceTable, view, i int) bool {
+	return t.adopted[w.sources[view]] >= w.readers[view].Feature(i).Since
 }
 
 // since is from when on the i-th windowed feature of a view was counted, if not
 // from the first event on.
 func (w *windowsState) since(t *sinceTable, view, i int) (micros int64, partly bool) {
-	micros, partly = t.of[aggregate{w.names[view], w.readers[view].Feature(i).Hash}]
+	micros, partly = t.of[aggregate{w.names[view], w.ids[view][i]}]
 	return micros, partly
 }
 

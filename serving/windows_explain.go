@@ -19,6 +19,7 @@ type ExplainedWindow struct {
 	Complete      bool
 	Since         int64 // from when on every partition was counted, if Partly
 	Partly        bool
+	Pending       bool          // partitions are left whose lanes have yet to begin counting it
 	Took          time.Duration // of the read that brought the tiles; those of one entity share one
 }
 
@@ -42,6 +43,7 @@ func (e *Explanation) windows(resp *Response, o *Output, key int) []ExplainedWin
 			Complete: w.complete(o.view, i, key) == CompleteYes, Took: w.took,
 		}
 		x.Since, x.Partly = w.since(resp.sinces, o.view, i)
+		x.Pending = !w.adopted(resp.sinces, o.view, i)
 		within := slices.Index(w.of, rangeOf{o.view, r.Range(i)})
 		for _, n := range w.notes {
 			if n.key == key && n.within == within && x.Span.From <= n.start && n.start < x.Span.To {

@@ -192,7 +192,7 @@ func TestSincesAreReadNowAndThen(t *testing.T) {
 			t.Errorf("asked %d times", store.asked)
 		}
 	}
-	store.PutSince(feature.Since{View: "trip@1", Aggregate: p.Plans["trip"].Windows.Features[0].Hash, Micros: noon.UnixMicro()})
+	store.PutSince(feature.Since{View: "trip@1", Aggregate: p.Plans["trip"].Windows.Features[0].ID(), Micros: noon.UnixMicro()})
 	now = now.Add(10 * time.Second)
 	if complete() != serving.CompleteNo || store.asked != 2 {
 		t.Errorf("not asked again: %d", store.asked)
@@ -207,6 +207,40 @@ type sincesStore struct {
 func (s *sincesStore) Sinces(ctx context.Context) ([]feature.Since, error) {
 	s.asked++
 	return s.Store.Sinces(ctx)
+}
+
+// Between apply and the moment when every partition's lane has adopted the
+// version, nobody counts a new aggregate: its windows are not complete, those of
+// older ones are.
+func TestAWindowIsCompleteWhenEveryPartitionCountsIt(t *testing.T) {
+	store := servingtest.NewStore()
+	now := noon
+	svc, p := newCounted(t, store, store, func(s *serving.Settings) { s.Clock = func() time.Time { return now } })
+	windows := p.Plans["trip"].Windows
+	f, _ := windows.Feature("sum_1h")
+	f.Since = 2 // as apply gives it
+	if err := svc.Swap(p.Catalog, p.Plans, p.OnDemand); err != nil {
+		t.Fatal(err)
+	}
+	read := prepare(t, svc, "trip:count_1h", "trip:sum_1h")
+	check := func(when string, older, newer serving.Completeness) {
+		t.Helper()
+		now = now.Add(10 * time.Second) // what it knew of others
+		req := drivers(read, 1)
+		req.Complete = true
+		resp := lookup(t, svc, req)
+		defer resp.Release()
+		if a, b := resp.Value(0, 0).Complete, resp.Value(1, 0).Complete; a != older || b != newer {
+			t.Errorf("%s: %v and %v, want %v and %v", when, a, b, older, newer)
+		}
+	}
+	check("nobody has read the source", serving.CompleteYes, serving.CompleteNo)
+	store.PutAdopted("trips", 1)
+	check("some lane runs the version before", serving.CompleteYes, serving.CompleteNo)
+	store.PutAdopted("trips", 2)
+	check("all lanes count it", serving.CompleteYes, serving.CompleteYes)
+	store.PutSince(feature.Since{View: "trip@1", Aggregate: f.ID(), Micros: now.UnixMicro()})
+	check("they have not counted all of it", serving.CompleteYes, serving.CompleteNo)
 }
 
 func TestAServiceWithoutTilesSaysSo(t *testing.T) {

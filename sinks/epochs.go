@@ -50,6 +50,7 @@ type Recovery struct {
 type epochEntry struct {
 	N        int64     `json:"n"`
 	Catalog  int64     `json:"catalog,omitempty"` // Epoch.Catalog
+	Of       int32     `json:"of,omitempty"`      // partitions of the last topic
 	Topics   []string  `json:"topics"`            // ids in hex; the index is m
 	Recovery *Recovery `json:"recovery,omitempty"`
 }

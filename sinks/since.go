@@ -14,7 +14,8 @@ import (
 // Sinces keeps from when on aggregates are complete: an aggregate that a live
 // view got later has not counted what came before. A window is complete when
 // it begins at or after the since of every source partition; a partition
-// without one counts from its first record.
+// without one counts from its first record, once its lane has adopted the
+// aggregate (Epochs.Adopted).
 //
 // Entries only rise. A lane that dies between recording and committing leaves
 // the next one to begin further on, never earlier, and an aggregate that was

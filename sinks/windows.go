@@ -11,12 +11,13 @@ import (
 type Windows struct {
 	tiles  TileReader
 	sinces *Sinces
+	epochs *Epochs
 	sets   sync.Pool // *WindowSet
 }
 
 // NewWindows returns what reads windows from a store's tiles and metadata.
 func NewWindows(tiles TileReader, meta Meta) *Windows {
-	return &Windows{tiles: tiles, sinces: NewSinces(meta), sets: sync.Pool{New: func() any { return new(WindowSet) }}}
+	return &Windows{tiles: tiles, sinces: NewSinces(meta), epochs: NewEpochs(meta), sets: sync.Pool{New: func() any { return new(WindowSet) }}}
 }
 
 // maxTilesAtOnce bounds the tiles of one partition that one call of the store
@@ -54,6 +55,12 @@ func (w *Windows) ReadTiles(
 
 // Sinces returns from when on aggregates are complete.
 func (w *Windows) Sinces(ctx context.Context) ([]Since, error) { return w.sinces.All(ctx) }
+
+// Adopted returns, by source, the greatest catalog version whose aggregates are
+// counted in every partition.
+func (w *Windows) Adopted(ctx context.Context) (map[string]int64, error) {
+	return w.epochs.Adopted(ctx)
+}
 
 // keysAtOnce is how many keys one call of the store reads.
 func keysAtOnce(ranges []TileRange) int {

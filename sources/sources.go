@@ -65,6 +65,8 @@ type Assignment struct {
 	LogStart  int64  // first offset the log still holds
 	LogEnd    int64  // offset that the next record will get
 	Begin     int64  // where the source's `start:` puts a group without offsets
+
+	Partitions int32 // of the topic; 0 when nobody knows
 }
 
 // Start is the handler's answer to an Assignment.
@@ -79,6 +81,7 @@ type Fetch struct {
 	Partition
 	Records []Record // handed over: the source does not touch the slice again
 	LogEnd  int64    // high watermark as of this fetch; lag is counted from it
+	Expired int64    // offsets before Records that the log dropped undelivered
 	// Err is set, with no records, when the log lost records that the group was
 	// to read: what would follow must not be used. Nothing more of the
 	// partition is delivered until Resume.

@@ -1,10 +1,13 @@
 package transforms
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"millrace/feature"
 	"millrace/transforms/window"
@@ -33,12 +36,25 @@ type Windowed struct {
 	Window window.Window
 	Spec   window.Spec
 	Hash   uint64 // of the state: window.Spec.Hash
-	Since  int64  // catalog version that brought the state; given by apply, 0 before
+	Since  int64  // catalog version that brought the window; given by apply, 0 before
 	Hop    int    // index in Windows.Hops
 	State  int    // index in the aggregates of the hop's Shape
 
 	at         int // index in the view's features
 	of, filter int // indices of arguments and filters, or -1
+}
+
+// ID identifies what a window merges: which state, of tiles of which hop, from
+// when to when. Since when a window is complete is known by it, not by the state
+// alone: another hop has tiles of its own, and a longer window reaches back to
+// tiles that were let go and to rows that were too late. It is stored, so its
+// input never changes meaning.
+func (w *Windowed) ID() uint64 {
+	b := binary.LittleEndian.AppendUint64(nil, w.Hash)
+	for _, d := range []time.Duration{w.Window.Length, w.Window.Hop, w.Window.Offset} {
+		b = binary.LittleEndian.AppendUint64(b, uint64(d))
+	}
+	return xxhash.Sum64(b)
 }
 
 // Hop is the tiles of one span.

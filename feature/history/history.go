@@ -61,7 +61,7 @@ type WindowState struct {
 	Counts string `json:"counts"`         // what tiles hold, and which of them a read merges
 	Hash   string `json:"hash"`           // of the state, as tiles carry it
 	Read   string `json:"read,omitempty"` // what decides at read alone
-	Since  int64  `json:"since"`          // catalog version that brought the state
+	Since  int64  `json:"since"`          // catalog version that brought the window
 }
 
 // OnDemandState is what the next version is compared with. Nothing of an

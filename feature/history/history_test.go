@@ -3,6 +3,7 @@ package history_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -190,6 +191,43 @@ func TestWhatAChangeOfWindowsMeans(t *testing.T) {
 				t.Errorf("changes %q, error %v", texts.String(), err)
 			}
 		})
+	}
+}
+
+// A window is as old as the version that brought it under whatever name: not as
+// old as another one of the same aggregate, whose tiles are others or reach less
+// far back.
+func TestAWindowIsAsOldAsItsVersion(t *testing.T) {
+	store := new(memory.Store)
+	version := func(features string) map[string]int64 {
+		t.Helper()
+		applied, _ := apply(t, store, project(t, "- {name: age", features+"- {name: age"))
+		opened, err := history.Open(applied)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ages := make(map[string]int64)
+		for _, f := range opened.Plans["v"].Windows.Features {
+			ages[f.Name] = f.Since
+		}
+		return ages
+	}
+	const day = "{name: n, agg: count, window: 24h, hop: 15m}\n      "
+	for i, c := range []struct {
+		features string
+		want     map[string]int64
+	}{
+		{"- " + day, map[string]int64{"n": 1}},
+		{"- " + day + "- {name: s, agg: sum, of: fare, window: 24h, hop: 15m}\n      ", map[string]int64{"n": 1, "s": 2}},
+		{"- " + day + "- {name: week, agg: count, window: 7d, hop: 15m}\n      ", map[string]int64{"n": 1, "week": 3}},
+		{"- " + day + "- {name: fine, agg: count, window: 24h, hop: 5m}\n      ", map[string]int64{"n": 1, "fine": 4}},
+		{"- " + day + "- {name: before, agg: count, window: 24h, hop: 15m, offset: 1d}\n      ", map[string]int64{"n": 1, "before": 5}},
+		{"- {name: renamed, agg: count, window: 24h, hop: 15m}\n      ", map[string]int64{"renamed": 1}},
+		{"- {name: s, agg: sum, of: fare, window: 24h, hop: 15m}\n      ", map[string]int64{"s": 7}},
+	} {
+		if got := version(c.features); !maps.Equal(got, c.want) {
+			t.Errorf("version %d: %v, want %v", i+1, got, c.want)
+		}
 	}
 }
 

@@ -11,24 +11,28 @@ import (
 	"millrace/transforms"
 )
 
-// giveSince says of every state which version brought it: that of before where
-// it stays, this one where it is new or comes back.
+// giveSince says of every window which version brought it: that of before where
+// it stays, under whatever name, this one where it is new or comes back.
 func giveSince(old *ViewState, now *ViewState, version int64) {
 	since := make(map[string]int64)
 	if !old.Removed {
 		for _, w := range old.Windows {
-			since[w.Hash] = w.Since
+			since[w.identity()] = w.Since
 		}
 	}
 	for name, w := range now.Windows {
-		if w.Since = version; since[w.Hash] != 0 {
-			w.Since = since[w.Hash]
+		if w.Since = version; since[w.identity()] != 0 {
+			w.Since = since[w.identity()]
 		}
 		now.Windows[name] = w
 	}
 }
 
-// overlayWindows gives the states of a plan the versions that brought them.
+// identity is what transforms.Windowed.ID is of. A state alone is less: a window
+// of another hop or a longer one has not counted what the others of it have.
+func (w *WindowState) identity() string { return w.Hash + " " + w.Counts }
+
+// overlayWindows gives the windows of a plan the versions that brought them.
 func overlayWindows(ws *transforms.Windows, states map[string]WindowState) {
 	if ws == nil {
 		return

@@ -121,6 +121,9 @@ func (c *call) encodeWindows(windows []serving.ExplainedWindow) {
 		if w.Partly {
 			b.raw(`,"since":`).time(w.Since)
 		}
+		if w.Pending {
+			b.raw(`,"pending":true`)
+		}
 		b.raw(`,"partitions":[`)
 		for k, t := range w.Tiles {
 			b.comma(k)

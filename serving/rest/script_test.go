@@ -102,7 +102,7 @@ func (s *script) run(block string) string {
 		s.must(s.store.Count(s.project.Plans[words[1]], s.partition(words[2]), s.time(words[3]), body))
 	case "since":
 		f, _ := s.project.Plans[words[1]].Windows.Feature(words[2])
-		s.store.PutSince(feature.Since{View: words[1] + "@1", Partition: s.partition(words[3]), Aggregate: f.Hash, Micros: s.time(words[4]).UnixMicro()})
+		s.store.PutSince(feature.Since{View: words[1] + "@1", Partition: s.partition(words[3]), Aggregate: f.ID(), Micros: s.time(words[4]).UnixMicro()})
 		s.handler = nil // what it knew of others
 	case "tile":
 		hop, err := time.ParseDuration(words[3])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,6 +18,7 @@ type windows struct {
 	tiles     map[tileCell][]byte
 	offsets   map[int32]int64 // next one, by partition
 	sinces    []feature.Since
+	adopted   map[string]int64
 	tileReads [][]feature.TileRange
 }
 
@@ -128,6 +130,17 @@ func (s *Store) PutSince(since feature.Since) {
 	s.sinces = append(s.sinces, since)
 }
 
+// PutAdopted says up to which catalog version all partitions of a source are
+// counted.
+func (s *Store) PutAdopted(source string, version int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.adopted == nil {
+		s.adopted = make(map[string]int64)
+	}
+	s.adopted[source] = version
+}
+
 // TileReads returns the ranges of the reads of tiles so far, and forgets them.
 func (s *Store) TileReads() [][]feature.TileRange {
 	s.mu.Lock()
@@ -168,6 +181,16 @@ func (s *Store) Sinces(ctx context.Context) ([]feature.Since, error) {
 		return nil, err
 	}
 	return slices.Clone(s.sinces), nil
+}
+
+// Adopted implements serving.Tiles.
+func (s *Store) Adopted(ctx context.Context) (map[string]int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.failed(ctx); err != nil {
+		return nil, err
+	}
+	return maps.Clone(s.adopted), nil
 }
 
 // EachTile calls use with every tile.

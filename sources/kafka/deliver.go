@@ -21,6 +21,7 @@ type polled struct {
 	partition sources.Partition
 	records   []*kgo.Record
 	logEnd    int64
+	logStart  int64
 	lost      error
 }
 
@@ -42,7 +43,7 @@ func (s *Source) collect(fetches kgo.Fetches) {
 			s.polled = append(s.polled, polled{partition: p})
 		}
 		at := &s.polled[i]
-		at.logEnd = max(at.logEnd, f.HighWatermark)
+		at.logEnd, at.logStart = max(at.logEnd, f.HighWatermark), max(at.logStart, f.LogStartOffset)
 		at.records = append(at.records, f.Records...)
 		if f.Err != nil {
 			at.lost = f.Err
@@ -116,6 +117,8 @@ func (s *Source) admit(b *polled, f *sources.Fetch) bool {
 		return true
 	}
 	delete(s.mu.said, b.partition)
+	// Offsets have gaps for other reasons too; those begin no log.
+	f.Expired = max(0, min(b.records[0].Offset, b.logStart)-at.next)
 	f.Records = make([]sources.Record, len(b.records))
 	for i, r := range b.records {
 		f.Records[i] = convert(r)

@@ -130,7 +130,7 @@ func (a *answers) of(p sources.Partition, start feature.StartAt) (sources.Assign
 	if topic.Err != nil {
 		return as, topic.Err
 	}
-	as.TopicID = sources.TopicID(topic.ID)
+	as.TopicID, as.Partitions = sources.TopicID(topic.ID), int32(len(topic.Partitions))
 	if c, is := a.committed.Lookup(p.Topic, p.Number); is {
 		if c.Err != nil {
 			return as, fmt.Errorf("committed offset: %w", c.Err)

@@ -66,7 +66,13 @@ func TestOpenTransactionsHoldNothingBackButTheirOwn(t *testing.T) {
 func TestRecordsThatExpireAreLeftOut(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.produce(t, topic, 0, "a")
-		m := sourcetest.Start(t, w.open(t, nil), fullOn(0))
+		rec, expired := fullOn(0), []int64(nil)
+		full := rec.Full
+		rec.Full = func(f sources.Fetch) bool {
+			expired = append(expired, f.Expired)
+			return full(f)
+		}
+		m := sourcetest.Start(t, w.open(t, nil), rec)
 		m.WaitValues(t, rides(0), "a")
 		w.produce(t, topic, 0, "b", "c", "d")
 		w.expire(t, 0, 3)
@@ -74,6 +80,9 @@ func TestRecordsThatExpireAreLeftOut(t *testing.T) {
 		m.WaitValues(t, rides(0), "a", "d")
 		if got := m.Records(rides(0))[1].Offset; got != 3 {
 			t.Errorf("went on at offset %d", got)
+		}
+		if !slices.Equal(expired, []int64{0, 2}) {
+			t.Errorf("%d records expired before each fetch, want 0 and 2", expired)
 		}
 		if err := m.Loss(rides(0)); err != nil {
 			t.Errorf("expiry was taken for loss: %v", err)
@@ -89,7 +98,7 @@ func TestOffsetsBelowTheLogAreReportedAsTheyAre(t *testing.T) {
 		m := sourcetest.Start(t, w.open(t, nil), sourcetest.NewRecorder())
 		m.WaitValues(t, rides(0), "v6", "v7", "v8", "v9")
 		a := m.Assignments(rides(0))[0]
-		if a.Committed != 2 || a.Metadata != "meta" || a.LogStart != 6 || a.LogEnd != 10 || a.Begin != 6 {
+		if a.Committed != 2 || a.Metadata != "meta" || a.LogStart != 6 || a.LogEnd != 10 || a.Begin != 6 || a.Partitions < 1 {
 			t.Errorf("assigned as %+v", a)
 		}
 	})

@@ -162,7 +162,7 @@ func route(c *config.Config, p *definition.Project, d *decoders, src *feature.So
 	return r, nil
 }
 
-// addAggregates lists the states of a view's windows, and returns the catalog
+// addAggregates lists a view's windows, and returns the catalog
 // version that brought the latest.
 func addAggregates(v *pipeline.RouteView) (latest int64) {
 	if v.Windows == nil {
@@ -170,7 +170,7 @@ func addAggregates(v *pipeline.RouteView) (latest int64) {
 	}
 	for i := range v.Windows.Features {
 		f := &v.Windows.Features[i]
-		v.Aggregates = append(v.Aggregates, pipeline.Aggregate{Hash: f.Hash, Version: f.Since})
+		v.Aggregates = append(v.Aggregates, pipeline.Aggregate{ID: f.ID(), Version: f.Since})
 		latest = max(latest, f.Since)
 	}
 	return latest

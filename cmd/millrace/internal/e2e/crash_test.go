@@ -1,18 +1,14 @@
 package e2e_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 const (
@@ -35,42 +31,28 @@ func crashEvents(inCI int) int {
 	return inCI
 }
 
-// event is what the oracle knows of one record.
-type event struct {
-	eventMicros, recordMillis, offset int64
-	partition                         int32
-	serial                            int64
-}
-
-// newer is the rule of docs/format/row.md, written a second time on purpose:
-// greatest event time, then record time, offset, and last the bytes, which
-// differ first in the partition.
-func (e *event) newer(o *event) bool {
-	switch {
-	case e.eventMicros != o.eventMicros:
-		return e.eventMicros > o.eventMicros
-	case e.recordMillis != o.recordMillis:
-		return e.recordMillis > o.recordMillis
-	case e.offset != o.offset:
-		return e.offset > o.offset
-	default:
-		return e.partition > o.partition
-	}
-}
-
 // TestCrash kills, stops and starts ingesting processes while events arrive
-// out of order, twice, and with equal times over several partitions. At the
-// end the store equals the oracle for every key.
+// out of order, late, and with equal times over several partitions. At the end
+// the store equals the oracle for every key.
 func TestCrash(t *testing.T) {
 	for i := range crashSeeds(inCI.seeds) {
 		seed := uint64(i + 1)
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { crashRun(t, seed) })
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { crashRun(t, seed, false) })
 	}
 }
 
-func crashRun(t *testing.T, seed uint64) {
+// TestCrashWithEventIDs is TestCrash with a producer that sends events twice
+// and a source that knows them by their id: windows count each once.
+func TestCrashWithEventIDs(t *testing.T) {
+	for i := range crashSeeds(inCI.idSeeds) {
+		seed := uint64(i + 101)
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { crashRun(t, seed, true) })
+	}
+}
+
+func crashRun(t *testing.T, seed uint64, eventIDs bool) {
 	s := newStack(t, fmt.Sprintf("crash%d", seed))
-	s.write(strings.Replace(tripDefinitions, "services:", windowDefinitions+"services:", 1))
+	s.write(crashDefinitions(eventIDs))
 	s.up(crashPartitions)
 	for range ingesters - 1 {
 		s.startIngest()
@@ -78,72 +60,12 @@ func crashRun(t *testing.T, seed uint64) {
 	stop := make(chan struct{})
 	ended := make(chan int)
 	go func() { ended <- s.chaos(rand.New(rand.NewPCG(seed, 2)), stop) }()
-	want := s.produceCrashEvents(rand.New(rand.NewPCG(seed, 1)), crashEvents(inCI.events))
+	want := s.produceCrashEvents(rand.New(rand.NewPCG(seed, 1)), crashEvents(inCI.events), eventIDs)
 	close(stop)
 	t.Logf("seed %d: %d events for %d drivers, %d processes ended and started", seed, crashEvents(inCI.events), len(want), <-ended)
 	s.waitCaughtUp(120 * time.Second)
 	s.compare(want)
-	s.compareWindows()
-}
-
-// produceCrashEvents sends n events and returns them by driver.
-func (s *stack) produceCrashEvents(rng *rand.Rand, n int) map[int64][]event {
-	client, _ := s.kafka()
-	base := time.Now().Add(-time.Hour)
-	events := make([]event, n)
-	drivers := make([]int64, n)
-	failed := make(chan error, 1)
-	for i := range n {
-		e := &events[i]
-		drivers[i] = rng.Int64N(crashDrivers)
-		e.serial, e.partition = int64(i), rng.Int32N(crashPartitions)
-		// Few distinct times, so that ties are common at every level.
-		e.eventMicros = base.Add(time.Duration(rng.IntN(20_000)) * time.Millisecond).UnixMicro()
-		e.recordMillis = base.Add(time.Hour - time.Duration(rng.IntN(50))*time.Second).UnixMilli()
-		if i > 0 && rng.IntN(20) == 0 {
-			again := rng.IntN(i)
-			drivers[i], e.eventMicros, e.recordMillis = drivers[again], events[again].eventMicros, events[again].recordMillis
-		}
-		r := &kgo.Record{
-			Topic: s.topic, Partition: e.partition, Timestamp: time.UnixMilli(e.recordMillis),
-			Value: []byte(trip(drivers[i], e.serial, time.UnixMicro(e.eventMicros))),
-		}
-		client.Produce(context.Background(), r, func(r *kgo.Record, err error) {
-			e.offset = r.Offset
-			if err != nil {
-				select {
-				case failed <- err:
-				default:
-				}
-			}
-		})
-		if i%(n/40+1) == 0 {
-			time.Sleep(time.Duration(rng.IntN(500)) * time.Millisecond) // load spread over the chaos
-		}
-	}
-	if err := client.Flush(context.Background()); err != nil {
-		s.t.Fatal(err)
-	}
-	select {
-	case err := <-failed:
-		s.t.Fatal(err)
-	default:
-	}
-	want := make(map[int64][]event)
-	for i := range events {
-		want[drivers[i]] = append(want[drivers[i]], events[i])
-	}
-	return want
-}
-
-func newest(events []event) *event {
-	e := &events[0]
-	for i := range events {
-		if events[i].newer(e) {
-			e = &events[i]
-		}
-	}
-	return e
+	s.compareWindows(eventIDs)
 }
 
 // chaos ends a process at random, hard or politely, and starts another, until
