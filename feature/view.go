@@ -119,6 +119,7 @@ type View struct {
 
 	AllowedLateness time.Duration // how old a row may be at its record's time for windows to count it; 0 takes the default
 	Late            LatePolicy
+	Rekey           bool // rows go through a topic of their own, keyed by entity, before windows count them
 
 	Revision   uint16 // of the view's logic; orders rows, see Sequence
 	Generation uint32 // of the view's stored data

@@ -110,6 +110,11 @@ var mistakesInWindows = []mistake{
 		"source: trips, features: [{name: n, agg: count, window: 1h}]", "source: trips, late: drop, features: [{name: n, expr: fare}]",
 		"23:52", "is for views with windowed features",
 	},
+	{
+		"rekey without windows",
+		"source: trips, features: [{name: n, agg: count, window: 1h}]", "source: trips, rekey: true, features: [{name: n, expr: fare}]",
+		"23:53", "rekey is for views with windowed features",
+	},
 	{"unknown policy", "late: dead_letter", "late: dead", "14:11", "is not one of drop, dead_letter"},
 	{"finished rows for windows alone", "event_id: id", "transform_on_write: false", "23:39", "has windowed features alone"},
 }
@@ -137,12 +142,19 @@ func TestMistakesInWindows(t *testing.T) {
 	}
 }
 
-func TestRekeyIsRefusedByName(t *testing.T) {
-	_, err := load(strings.Replace(windowsBase, "late: dead_letter", "rekey: true", 1))
-	var all definition.Errors
-	if !errors.As(err, &all) || len(all) != 1 || all[0].Line != 14 || !strings.Contains(err.Error(), "rekeyed views are not available in this version") ||
-		!strings.Contains(all[0].Hint, "key the topic by the entity") {
-		t.Errorf("%v", err)
+func TestRekey(t *testing.T) {
+	p, err := load(strings.Replace(windowsBase, "late: dead_letter", "rekey: true", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rekeyed := 0
+	for _, v := range p.Catalog.Views {
+		if v.Rekey {
+			rekeyed++
+		}
+	}
+	if rekeyed != 1 {
+		t.Errorf("%d views are rekeyed, not the one that says so", rekeyed)
 	}
 }
 
