@@ -32,14 +32,15 @@ type Copy struct {
 	Key                []byte // nil for none
 	Entity             string // entity key that the copy is for; of no meaning on a copy that is the only one
 	First              bool
-	Others             []string // entity keys of the other copies, on the first one
+	Others             []string // entity keys of the other copies, in order; on the first one
 }
 
 // Owns reports whether a row of that entity key, "" for one without, belongs to
 // the copy.
 func (c *Copy) Owns(entity string) bool {
 	if c.First {
-		return entity == "" || !slices.Contains(c.Others, entity)
+		_, other := slices.BinarySearch(c.Others, entity)
+		return !other
 	}
 	return entity != "" && entity == c.Entity
 }
@@ -143,5 +144,5 @@ func splitOthers(b []byte) ([]string, bool) {
 		others = append(others, string(b[size:size+int(n)]))
 		b = b[size+int(n):]
 	}
-	return others, true
+	return others, slices.IsSorted(others)
 }

@@ -15,6 +15,7 @@ type ExplainedWindows struct {
 	Lateness string            `json:"allowed_lateness"`
 	Late     string            `json:"late"`
 	EventID  string            `json:"event_id,omitempty"`
+	Rekey    bool              `json:"rekey,omitempty"` // an entity's events are in one partition
 }
 
 // ExplainedWindow is one windowed feature.
@@ -42,7 +43,7 @@ func explainWindows(p *Plan) *ExplainedWindows {
 	if ws == nil {
 		return nil
 	}
-	e := &ExplainedWindows{Lateness: Duration(ws.Lateness), Late: "drop", EventID: ws.EventID}
+	e := &ExplainedWindows{Lateness: Duration(ws.Lateness), Late: "drop", EventID: ws.EventID, Rekey: p.View.Rekey}
 	if p.View.Late == feature.LateDeadLetter {
 		e.Late = "dead_letter"
 	}
@@ -121,11 +122,15 @@ func (e *ExplainedWindows) sections(b *strings.Builder) {
 	}
 	section(b, "counted at write and merged at read; "+late, lines)
 	lines = nil
+	of, copies := "of each partition", "in one partition"
+	if e.Rekey {
+		of, copies = "of one partition", "whatever their partitions: the view is rekeyed"
+	}
 	for _, h := range e.Hops {
-		lines = append(lines, fmt.Sprintf("%-20s %d states in at most %d bytes; a read takes up to %d of each partition; kept %s", h.Hop, h.States, h.Bytes, h.Tiles, h.Kept))
+		lines = append(lines, fmt.Sprintf("%-20s %d states in at most %d bytes; a read takes up to %d %s; kept %s", h.Hop, h.States, h.Bytes, h.Tiles, of, h.Kept))
 	}
 	section(b, "tiles, by hop", lines)
 	if e.EventID != "" {
-		section(b, "an event counts once", []string{"by " + e.EventID + ", for copies of one event time in one partition"})
+		section(b, "an event counts once", []string{"by " + e.EventID + ", for copies of one event time " + copies})
 	}
 }

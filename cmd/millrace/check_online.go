@@ -176,7 +176,7 @@ func otherFields(a, b []feature.SourceField) []string {
 func (o *online) spread(partitions map[string]int) {
 	for _, v := range o.project.Catalog.Views {
 		ws, src := o.project.Plans[v.Name].Windows, o.project.Catalog.Source(v.Source)
-		if ws == nil || src.Kind == feature.SourcePush || keyed(v, src) {
+		if ws == nil || src.Kind == feature.SourcePush || v.Rekey || keyed(v, src) {
 			continue
 		}
 		for hop := range ws.Hops {
@@ -187,7 +187,7 @@ func (o *online) spread(partitions map[string]int) {
 			o.fault(o.project.ViewFault(v.Name, "features",
 				fmt.Sprintf("a read of view %s may merge %d tiles of hop %s from each of %d partitions of topic %s: %d, and reads of more than %d are refused",
 					v.Name, tiles, transforms.Duration(ws.Hops[hop].Span), n, src.Topic, tiles*n, transforms.MaxCells),
-				"write a longer hop or shorter windows; or have producers key the topic by the entity, and read the join keys from it with key: true"))
+				"write a longer hop or shorter windows; or add rekey: true to the view; or have producers key the topic by the entity, and read the join keys from it with key: true"))
 		}
 	}
 }

@@ -23,9 +23,12 @@ var (
 // windowChunk is how many drivers are read at once: each has some hundred tiles.
 const windowChunk = 50
 
-var windowDefinitions = func() string {
+var windowDefinitions = windowView("driver_windows", "")
+
+// windowView is a view of all of them, with further lines.
+func windowView(name, more string) string {
 	var b strings.Builder
-	b.WriteString("  - name: driver_windows\n    entity: driver\n    source: trips\n    features:\n")
+	fmt.Fprintf(&b, "  - name: %s\n    entity: driver\n    source: trips\n%s    features:\n", name, more)
 	for _, agg := range windowAggregates {
 		of := ""
 		if agg != "count" {
@@ -35,7 +38,7 @@ var windowDefinitions = func() string {
 	}
 	b.WriteString("      - {name: count_before, agg: count, window: 12h, offset: 12h}\n")
 	return b.String()
-}()
+}
 
 // windowWants are the answers of a plain scan over a driver's events.
 func windowWants(events []event) map[string]float64 {
@@ -101,14 +104,14 @@ func (s *stack) scanLog() map[int64][]event {
 	return all
 }
 
-// compareWindows holds the windows of every driver against a plain scan.
-func (s *stack) compareWindows() {
+// compareWindows holds the windows of every driver in a view against a plain
+// scan.
+func (s *stack) compareWindows(view string, want map[int64][]event) {
 	s.t.Helper()
-	want := s.scanLog()
-	features := []string{"driver_windows:count_before"}
+	features := []string{view + ":count_before"}
 	for _, agg := range windowAggregates {
 		for _, w := range windowNames {
-			features = append(features, fmt.Sprintf("driver_windows:%s_%s", agg, w))
+			features = append(features, fmt.Sprintf("%s:%s_%s", view, agg, w))
 		}
 	}
 	var drivers []int64
@@ -127,7 +130,7 @@ func (s *stack) compareWindows() {
 		for i, d := range chunk {
 			wants := windowWants(want[d])
 			for k, f := range features {
-				name := strings.TrimPrefix(f, "driver_windows:")
+				name := strings.TrimPrefix(f, view+":")
 				agg := name[:strings.LastIndex(name, "_")]
 				w, got := wants[agg], math.NaN()
 				if name == "count_before" {
