@@ -233,8 +233,11 @@ func (s *relaySession) into(ctx context.Context) (string, error) {
 // group's offsets go with them.
 func (s *relaySession) round(ctx context.Context) (committed bool, err error) {
 	fetches := s.txn.PollRecords(ctx, relayPoll)
-	if err := fetches.Err(); err != nil || ctx.Err() != nil {
-		return false, errors.Join(context.Cause(ctx), err)
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx) //nolint:wrapcheck // says already what
+	}
+	if err := fetches.Err(); err != nil {
+		return false, fmt.Errorf("read: %w", err)
 	}
 	if fetches.NumRecords() == 0 {
 		return false, nil
@@ -246,12 +249,14 @@ func (s *relaySession) round(ctx context.Context) (committed bool, err error) {
 	if err := s.txn.Begin(); err != nil {
 		return false, fmt.Errorf("begin a transaction: %w", err)
 	}
-	sent := s.send(ctx)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayEnd)
 	defer cancel()
-	committed, err = s.txn.End(kgo.PreTxnCommitFnContext(end, s.carry), kgo.TryCommit)
+	// The client would commit a transaction of which a record has failed: the
+	// offsets would go on without it.
+	failed := s.send(end)
+	committed, err = s.txn.End(kgo.PreTxnCommitFnContext(end, s.carry), kgo.TransactionEndTry(failed == nil))
 	clear(s.copies) // lets go of the client's memory
-	if err = errors.Join(sent.err(), err); err != nil {
+	if err = errors.Join(failed, err); err != nil {
 		return false, fmt.Errorf("end a transaction: %w", err)
 	}
 	if !committed {
@@ -329,9 +334,9 @@ func (x *sending) err() error {
 	return x.first
 }
 
-// send hands the copies to the client. Their time is now: the log they go to
-// drops records by it, and what copies are of may be years old.
-func (s *relaySession) send(ctx context.Context) *sending {
+// send has the broker acknowledge every copy. Their time is now: the log they
+// go to drops records by it, and what copies are of may be years old.
+func (s *relaySession) send(ctx context.Context) error {
 	x := new(sending)
 	for i := range s.copies {
 		c := &s.copies[i]
@@ -341,7 +346,8 @@ func (s *relaySession) send(ctx context.Context) *sending {
 		}
 		s.txn.Produce(ctx, r, x.done)
 	}
-	return x
+	err := s.txn.Client().Flush(ctx)
+	return errors.Join(x.err(), err)
 }
 
 // carry puts each partition's metadata in the transaction's offsets.
