@@ -58,8 +58,8 @@ type instruments struct {
 	laneTiles, laneTileBytes                      *prometheus.GaugeVec
 	tilesWritten, tilesLoaded                     *prometheus.CounterVec
 
-	rekeyRecords, rekeyCopies, rekeyAborted, rekeyExpired *prometheus.CounterVec
-	rekeyLag, rekeyWaits                                  *prometheus.GaugeVec
+	rekeyRecords, rekeyCopies, rekeyAborted, rekeyExpired, rekeyFailures *prometheus.CounterVec
+	rekeyLag                                                             *prometheus.GaugeVec
 
 	rows, received, superseded, absent, late, rejected *prometheus.CounterVec
 
@@ -110,7 +110,7 @@ func (i *instruments) addRekey() {
 	i.rekeyAborted = counters("rekey", "aborted_total", "Transactions that a rebalance ended; their records are read again.", labelView)
 	i.rekeyExpired = counters("rekey", "expired_records_total", "Records that the log dropped before they were copied.", labelView)
 	i.rekeyLag = gauges("rekey", "lag_records", "Records that are yet to be copied.", labelView, labelPartition)
-	i.rekeyWaits = gauges("rekey", "waiting", "1 while copying fails and is tried again, or needs a person; else 0.", labelView)
+	i.rekeyFailures = counters("rekey", "failures_total", "Times that copying began to fail: it is tried again, or waits for a person.", labelView)
 }
 
 func (i *instruments) addSink() {
@@ -153,7 +153,7 @@ func (i *instruments) all() []prometheus.Collector {
 		i.records, i.bytes, i.rowsDecoded, i.expired, i.lanePaused, i.laneStopped,
 		i.decodeRejected, i.retries, i.decodeDuration, i.transformDuration, i.writeTimes,
 		i.lagRecords, i.lagSeconds, i.buffered, i.laneTiles, i.laneTileBytes, i.tilesWritten, i.tilesLoaded,
-		i.rekeyRecords, i.rekeyCopies, i.rekeyAborted, i.rekeyExpired, i.rekeyLag, i.rekeyWaits,
+		i.rekeyRecords, i.rekeyCopies, i.rekeyAborted, i.rekeyExpired, i.rekeyFailures, i.rekeyLag,
 		i.rows, i.received, i.superseded, i.absent, i.late, i.rejected, i.freshness, i.eventAge,
 		i.commits, i.commitFailures, i.lastCommit,
 		i.requests, i.values, i.requestDuration, i.storeReads, i.tileReads, i.entities, i.tiles, i.unencodable,

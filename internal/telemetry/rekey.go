@@ -10,7 +10,7 @@ import (
 type Rekey struct {
 	view                              string
 	records, copies, aborted, expired prometheus.Counter
-	waits                             prometheus.Gauge
+	failures                          prometheus.Counter
 	lag                               *prometheus.GaugeVec
 }
 
@@ -18,7 +18,7 @@ type Rekey struct {
 func (m *Metrics) Rekey(view string) *Rekey {
 	return m.rekeys.get(view, func() *Rekey {
 		return &Rekey{
-			view: view, lag: m.i.rekeyLag, waits: m.i.rekeyWaits.WithLabelValues(view),
+			view: view, lag: m.i.rekeyLag, failures: m.i.rekeyFailures.WithLabelValues(view),
 			records: m.i.rekeyRecords.WithLabelValues(view), copies: m.i.rekeyCopies.WithLabelValues(view),
 			aborted: m.i.rekeyAborted.WithLabelValues(view), expired: m.i.rekeyExpired.WithLabelValues(view),
 		}
@@ -44,11 +44,5 @@ func (r *Rekey) Aborted() { r.aborted.Inc() }
 // Expired counts records that the log dropped before they were copied.
 func (r *Rekey) Expired(records int64) { r.expired.Add(float64(max(0, records))) }
 
-// Waits tells whether copying fails.
-func (r *Rekey) Waits(yes bool) {
-	if yes {
-		r.waits.Set(1)
-	} else {
-		r.waits.Set(0)
-	}
-}
+// Failed counts that copying began to fail.
+func (r *Rekey) Failed() { r.failures.Inc() }

@@ -249,7 +249,7 @@ func (s *relaySession) round(ctx context.Context) (committed bool, err error) {
 	if err := s.txn.Begin(); err != nil {
 		return false, fmt.Errorf("begin a transaction: %w", err)
 	}
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayEnd)
+	end, cancel := s.ending(ctx)
 	defer cancel()
 	// The client would commit a transaction of which a record has failed: the
 	// offsets would go on without it.
@@ -267,6 +267,19 @@ func (s *relaySession) round(ctx context.Context) (committed bool, err error) {
 		s.r.set.Events.Copied(m.partition, m.records, m.copies, m.lag)
 	}
 	return true, nil
+}
+
+// ending returns the context of a transaction's end. When ctx ends, what is
+// under way has as long as a revoke has: an end may wait for the group, and the
+// group for a process that was killed. A transaction that is left open the
+// brokers abort.
+func (s *relaySession) ending(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayEnd)
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(s.r.set.RevokeTimeout, cancel)
+		context.AfterFunc(end, func() { t.Stop() })
+	})
+	return end, func() { stop(); cancel() }
 }
 
 // move is what a transaction did with a partition.

@@ -195,13 +195,13 @@ func relayEvents(m *telemetry.Rekey, log *slog.Logger, l *ledger, recoverAlone b
 		Copied:   m.Copied,
 		Aborted:  m.Aborted,
 		Failed: func(err error) {
-			m.Waits(true)
+			m.Failed()
 			log.Error("copying for a rekeyed view waits and is tried again", "err", err)
 			if ahead, is := errors.AsType[*kafka.AheadError](err); is && recoverAlone {
 				go l.recoverAlone(ahead, log)
 			}
 		},
-		Recovered: func() { m.Waits(false); log.Info("copying for a rekeyed view goes on") },
+		Recovered: func() { log.Info("copying for a rekeyed view goes on") },
 		Expired: func(p int32, records int64) {
 			m.Expired(records)
 			log.Error("the log dropped records before they were copied", "partition", p, "records", records)
