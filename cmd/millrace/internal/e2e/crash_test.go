@@ -78,7 +78,7 @@ func crashRun(t *testing.T, seed uint64) {
 	stop := make(chan struct{})
 	ended := make(chan int)
 	go func() { ended <- s.chaos(rand.New(rand.NewPCG(seed, 2)), stop) }()
-	want := s.produceCrashEvents(rand.New(rand.NewPCG(seed, 1)), crashEvents(inCI.events))
+	want := s.produceCrashEvents(rand.New(rand.NewPCG(seed, 1)), crashEvents(inCI.events), 40)
 	close(stop)
 	t.Logf("seed %d: %d events for %d drivers, %d processes ended and started", seed, crashEvents(inCI.events), len(want), <-ended)
 	s.waitCaughtUp(120 * time.Second)
@@ -86,8 +86,9 @@ func crashRun(t *testing.T, seed uint64) {
 	s.compareWindows("driver_windows", s.scanLog())
 }
 
-// produceCrashEvents sends n events and returns them by driver.
-func (s *stack) produceCrashEvents(rng *rand.Rand, n int) map[int64][]event {
+// produceCrashEvents sends n events with so many pauses in between, of ten
+// seconds together, and returns them by driver.
+func (s *stack) produceCrashEvents(rng *rand.Rand, n, pauses int) map[int64][]event {
 	client, _ := s.kafka()
 	base := time.Now().Add(-time.Hour)
 	events := make([]event, n)
@@ -117,8 +118,8 @@ func (s *stack) produceCrashEvents(rng *rand.Rand, n int) map[int64][]event {
 				}
 			}
 		})
-		if i%(n/40+1) == 0 {
-			time.Sleep(time.Duration(rng.IntN(500)) * time.Millisecond) // load spread over the chaos
+		if i%(n/pauses+1) == 0 {
+			time.Sleep(time.Duration(rng.IntN(20_000/pauses)) * time.Millisecond) // load spread over the chaos
 		}
 	}
 	if err := client.Flush(context.Background()); err != nil {

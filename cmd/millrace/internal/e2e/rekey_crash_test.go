@@ -42,7 +42,8 @@ func crashRekeyedRun(t *testing.T, seed uint64) {
 	ended := make(chan int)
 	go func() { ended <- s.chaos(rand.New(rand.NewPCG(seed, 2)), stop) }()
 	events := crashEvents(inCI.rekeyEvents)
-	want := s.produceCrashEvents(rand.New(rand.NewPCG(seed, 1)), events)
+	// Many pauses: there is a transaction under way at any time.
+	want := s.produceCrashEvents(rand.New(rand.NewPCG(seed, 1)), events, 1000)
 	close(stop)
 	t.Logf("seed %d: %d events for %d drivers, %d processes ended and started", seed, events, len(want), <-ended)
 	s.waitCaughtUp(120 * time.Second)
