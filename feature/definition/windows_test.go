@@ -110,11 +110,6 @@ var mistakesInWindows = []mistake{
 		"source: trips, features: [{name: n, agg: count, window: 1h}]", "source: trips, late: drop, features: [{name: n, expr: fare}]",
 		"23:52", "is for views with windowed features",
 	},
-	{
-		"rekey without windows",
-		"source: trips, features: [{name: n, agg: count, window: 1h}]", "source: trips, rekey: true, features: [{name: n, expr: fare}]",
-		"23:53", "rekey is for views with windowed features",
-	},
 	{"unknown policy", "late: dead_letter", "late: dead", "14:11", "is not one of drop, dead_letter"},
 	{"finished rows for windows alone", "event_id: id", "transform_on_write: false", "23:39", "has windowed features alone"},
 }
@@ -155,6 +150,17 @@ func TestRekey(t *testing.T) {
 	}
 	if rekeyed != 1 {
 		t.Errorf("%d views are rekeyed, not the one that says so", rekeyed)
+	}
+	for _, c := range []struct{ old, new, says string }{
+		{"features: [{name: n, agg: count, window: 1h}]", "rekey: true, features: [{name: n, expr: fare}]", "rekey is for views with windowed features"},
+		{"kafka: {topic: trips}", "push: {}", "source trips has no topic"},
+	} {
+		text := strings.Replace(windowsBase, "late: dead_letter", "rekey: true", 1)
+		_, err := load(strings.Replace(text, c.old, c.new, 1))
+		var all definition.Errors
+		if !errors.As(err, &all) || !strings.Contains(err.Error(), c.says) || all[0].Hint == "" {
+			t.Errorf("want %q, not %v", c.says, err)
+		}
 	}
 }
 

@@ -295,7 +295,7 @@ func TestACommitThatTheGroupRefusesTakesTheCopiesBack(t *testing.T) {
 		rs.w.cluster.ControlKey(int16(kmsg.TxnOffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
 			rs.w.cluster.KeepControl()
 			if refusals++; refusals > 3 {
-				return nil, nil, false
+				return nil, nil, false //nolint:nilnil // what the broker wants to go on by itself
 			}
 			in := req.(*kmsg.TxnOffsetCommitRequest)
 			resp := in.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
