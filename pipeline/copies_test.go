@@ -1,12 +1,16 @@
 package pipeline
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"testing"
 
 	"millrace/feature"
+	"millrace/sinks"
+	"millrace/sinks/memory"
 	"millrace/sources"
+	"millrace/transforms/window"
 )
 
 // letterKeys takes the row's one column for its key; '?' has none.
@@ -159,4 +163,53 @@ func TestARouteOfCopiesHasOneView(t *testing.T) {
 	if _, err := New(s); err == nil {
 		t.Error("two are taken")
 	}
+}
+
+// TestTilesOfCopiesAreFencedByCopies while rows keep their record's place: the
+// offsets of records of many partitions, one behind the other, go up and down.
+func TestTilesOfCopiesAreFencedByCopies(t *testing.T) {
+	change := func(s *Settings) {
+		copying(make(map[string]*ViewEnds))(s)
+		store := s.Sink.(*memory.Store)
+		s.Tiles, s.Sinces, s.Routes[0].Views = store, sinks.NewSinces(store), []RouteView{simView()}
+	}
+	run(t, change, func(r *rig) {
+		r.assign(fresh(p0))
+		settle()
+		for i, record := range []int64{1000, 3, 500} {
+			r.src.h.Deliver(fetch(p0, copyAt(int64(14+i), "a", "a", sources.Copy{First: true, Offset: record})))
+			settle()
+		}
+		// Read again from where it began, as after a crash: nothing is new.
+		r.src.revoke(p0)
+		r.assign(fresh(p0))
+		settle()
+		r.src.h.Deliver(fetch(p0, copyAt(15, "a", "a", sources.Copy{First: true, Offset: 3})))
+		settle()
+		counts := 0
+		for _, tile := range r.store.Tiles() {
+			state := decodeTile(&tile)
+			if tile.Source != p0.Number || state.Fence.Next != 17 {
+				t.Errorf("tile of source partition %d, fence %+v", tile.Source, state.Fence)
+			}
+			for i, a := range shapeOf(&tile.TileID).Aggregates {
+				if a.Spec.Kind != window.KindCount {
+					continue
+				}
+				var c feature.Column
+				c.Reset(feature.Of(feature.KindInt64))
+				c.AppendNull()
+				state.Finalize(i, &c, 0)
+				if counts++; c.Ints[0] != 3 {
+					t.Errorf("a tile of hop %d s counts %d, want 3", tile.HopSeconds, c.Ints[0])
+				}
+			}
+		}
+		if counts != 2 {
+			t.Errorf("%d counts are stored, want 2", counts)
+		}
+		if rows := r.store.Rows(); len(rows) != 1 || binary.BigEndian.Uint32(rows[0].Value[feature.SequenceBytes:]) != 7 {
+			t.Errorf("rows %+v, want one of the record's partition", rows)
+		}
+	})
 }
