@@ -86,6 +86,11 @@ type Rows struct {
 	Rejects   []Reject // rows that failed
 	Both      int      // rows of Origins that are in Rejects, too
 
+	// Partitions are those of records by Origin.Record, where they are not all
+	// of Partition; else nil. They belong to whoever set them, after the rows
+	// were made: Reset lets go of them.
+	Partitions []int32
+
 	Windows RowWindows
 }
 
@@ -116,7 +121,7 @@ func (w *RowWindows) Reset(types []Type, filters int) {
 
 // Reset empties r for rows of v stored as s. v and s are kept.
 func (r *Rows) Reset(v *View, s *Stored, joinKeys []Field, partition int32) {
-	r.View, r.Stored, r.Partition = v, s, partition
+	r.View, r.Stored, r.Partition, r.Partitions = v, s, partition, nil
 	r.Keys = resetColumns(r.Keys, len(joinKeys), func(i int) Type { return joinKeys[i].Type })
 	r.Columns = resetColumns(r.Columns, len(s.Columns), func(i int) Type { return s.Columns[i].Type })
 	r.Origins, r.Rejects, r.Filtered, r.Both = r.Origins[:0], r.Rejects[:0], 0, 0
@@ -133,5 +138,27 @@ func resetColumns(cs []Column, n int, typ func(int) Type) []Column {
 	return cs
 }
 
+// Keep fills b, which has the layout of src, with those rows of src that keep
+// lists, ascending and each once, and takes over src's rejects. Strings are
+// shared with src.
+func (b *Batch) Keep(src *Batch, keep []int32) {
+	b.Reset(src.Fields, src.Partition)
+	for _, row := range keep {
+		b.Origins = append(b.Origins, src.Origins[row])
+	}
+	for i := range b.Columns {
+		b.Columns[i].Gather(&src.Columns[i], keep)
+	}
+	b.Rejects, b.Absent = append(b.Rejects, src.Rejects...), src.Absent
+}
+
 // Len returns the number of rows.
 func (r *Rows) Len() int { return len(r.Origins) }
+
+// PartitionOf returns the partition that a row's record came from.
+func (r *Rows) PartitionOf(row int) int32 {
+	if r.Partitions == nil {
+		return r.Partition
+	}
+	return r.Partitions[r.Origins[row].Record]
+}

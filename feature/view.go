@@ -119,8 +119,18 @@ type View struct {
 
 	AllowedLateness time.Duration // how old a row may be at its record's time for windows to count it; 0 takes the default
 	Late            LatePolicy
+	Rekey           bool // rows go through a topic of their own, keyed by entity, before windows count them
 
 	Revision   uint16 // of the view's logic; orders rows, see Sequence
 	Generation uint32 // of the view's stored data
 	Began      uint16 // revision with which the generation began; 0 is the first
+}
+
+// Feed names what the view's rows come from: its source, or, of a rekeyed view,
+// the source of the copies that are made for it.
+func (v *View) Feed() string {
+	if v.Rekey {
+		return v.Source + "/" + v.Name
+	}
+	return v.Source
 }

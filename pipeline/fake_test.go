@@ -191,7 +191,7 @@ func (fakeEncoder) Encode(dst *sinks.Buffer, rows *feature.Rows) {
 	for i, o := range rows.Origins {
 		seq := feature.NewSequence(rows.View.Revision, o)
 		value := append(dst.Arena.Tail(feature.SequenceBytes+4), seq[:]...)
-		value = binary.BigEndian.AppendUint32(value, uint32(rows.Partition))
+		value = binary.BigEndian.AppendUint32(value, uint32(rows.PartitionOf(i)))
 		dst.Arena.Keep(value)
 		key := dst.Arena.Keep(append(dst.Arena.Tail(8), rows.Keys[0].Strings[i]...))
 		dst.Rows = append(dst.Rows, sinks.Row{Entity: "e", Key: key, View: rows.View.Name, Stamp: o.EventMicros, Value: value})

@@ -17,7 +17,8 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 		return endDrained, false
 	}
 	defer l.shares.reset(len(l.route.Views)) // the slot holds the records
-	l.shares.sort(l.route, s.records)
+	l.copies.unpack(s.records)
+	l.shares.sort(l.route, s.records, l.copies)
 	for i := range l.shapes.of {
 		raw := &l.shapes.of[i]
 		raw.batch.Reset(raw.fields, l.partition.Number)
@@ -92,6 +93,7 @@ func (l *lane) finisher(view int) *finisher {
 func (l *lane) transform(s *slot, view int, t Transformer, in *feature.Batch, nowMillis int64) bool {
 	ends, first := &s.stats.Views[view], len(s.buffer.Rows)
 	t.Apply(in, nowMillis, &l.rows)
+	l.copies.place(&l.rows)
 	l.encoder.Encode(&s.buffer, &l.rows)
 	l.refuse(s, view, l.rows.Rejects)
 	ends.Filtered += l.rows.Filtered
@@ -132,6 +134,7 @@ func (l *lane) decode(s *slot, d sources.Decoder, dst *feature.Batch, from *shar
 		return d.Decode(ctx, dst, from.records)
 	})
 	from.place(dst)
+	l.copies.own(dst, dst == &l.finished)
 	s.stats.Decode += l.p.s.Clock().Sub(began)
 	s.stats.Rows += dst.Rows()
 	return ok

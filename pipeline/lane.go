@@ -61,6 +61,7 @@ type lane struct {
 	finished     feature.Batch // of finished rows, one view's at a time
 	rows         feature.Rows
 	newest       coalescer
+	copies       *copies  // nil when records are no copies
 	tiles        *tiles   // nil when no view of the source has windows
 	keys         []string // of the rows that windows are to count
 
@@ -88,7 +89,7 @@ func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
 	l := &lane{
 		p: p, partition: a.Partition, route: r, topicID: a.TopicID, assignment: a,
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
-		slots: make(chan *slot, p.s.InFlight), shapes: newShapes(r.Shapes), encoder: p.s.NewEncoder(),
+		slots: make(chan *slot, p.s.InFlight), shapes: newShapes(r.Shapes), encoder: p.s.NewEncoder(), copies: newCopies(r.Copies),
 	}
 	l.life, l.end = context.WithCancel(p.hard)
 	l.taking, l.stopTaking = context.WithCancel(l.life)

@@ -84,6 +84,9 @@ type Route struct {
 	// WindowsVersion is the catalog version that changed the aggregates of the
 	// source's views last; 0 without any.
 	WindowsVersion int64
+
+	Copies    *Copies  // nil for records that are no copies; a route of copies has one view
+	Elsewhere []string // views of the source that have a route of their own; finished rows of theirs are not for this one
 }
 
 // Windowed reports whether a view of r has windows.
@@ -171,6 +174,9 @@ func (s *Settings) check() error {
 			return fmt.Errorf("make a pipeline: sources %s and %s both read topic %s", other, r.Source, r.Topic)
 		}
 		topics[r.Topic] = r.Source
+		if r.Copies != nil && len(r.Views) != 1 {
+			return fmt.Errorf("make a pipeline: source %s has copies for %d views, not one", r.Source, len(r.Views))
+		}
 		for _, v := range r.Views {
 			if v.Shape < 0 || v.Shape >= len(r.Shapes) {
 				return fmt.Errorf("make a pipeline: view %s reads a shape that source %s does not have", v.View.Name, r.Source)

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"slices"
+
 	"millrace/feature"
 	"millrace/sources"
 )
@@ -17,6 +19,8 @@ const (
 	wayBadFlag
 	wayUnnamed
 	wayUnknown
+	wayElsewhere
+	wayNoCopy
 )
 
 // wayOf reads the headers of a record. The last of several of one name counts.
@@ -42,7 +46,7 @@ func (r *Route) wayOf(rec *sources.Record) way {
 	switch {
 	case !finished:
 		return wayRaw
-	case !named && len(r.Views) == 1:
+	case !named && len(r.Views) == 1 && len(r.Elsewhere) == 0:
 		return 0
 	case !named:
 		return wayUnnamed
@@ -52,13 +56,21 @@ func (r *Route) wayOf(rec *sources.Record) way {
 			return way(i)
 		}
 	}
+	if slices.Contains(r.Elsewhere, string(name)) {
+		return wayElsewhere
+	}
 	return wayUnknown
 }
 
 // FinishedView says what a lane makes of rec: raw false and the index of the
-// view that it is a finished row of, or raw true; or why it is refused.
+// view that it is a finished row of, or raw true; or why it is refused. Of a
+// record that is for a view of another route it says none of these: -1, false
+// and nil.
 func (r *Route) FinishedView(rec *sources.Record) (view int, raw bool, refused *feature.Reject) {
 	w := r.wayOf(rec)
+	if w == wayElsewhere {
+		return -1, false, nil
+	}
 	if w >= wayRaw {
 		return int(w), w == wayRaw, nil
 	}
@@ -115,11 +127,12 @@ func (s *shares) reset(views int) {
 	s.refused = s.refused[:0]
 }
 
-// sort divides recs. Records that are all raw, the usual case, are not copied.
-func (s *shares) sort(r *Route, recs []sources.Record) {
+// sort divides recs, of which cs says whether they are copies. Records that are
+// all raw, the usual case, are not copied.
+func (s *shares) sort(r *Route, recs []sources.Record, cs *copies) {
 	s.reset(len(r.Views))
 	n := 0
-	for n < len(recs) && (!r.Finished && len(recs[n].Headers) == 0 || r.wayOf(&recs[n]) == wayRaw) {
+	for n < len(recs) && !cs.broken(n) && (!r.Finished && len(recs[n].Headers) == 0 || r.wayOf(&recs[n]) == wayRaw) {
 		n++
 	}
 	if n == len(recs) {
@@ -127,11 +140,17 @@ func (s *shares) sort(r *Route, recs []sources.Record) {
 		return
 	}
 	for i := range recs {
-		switch w := r.wayOf(&recs[i]); {
+		w := r.wayOf(&recs[i])
+		if cs.broken(i) {
+			w = wayNoCopy
+		}
+		switch {
 		case w == wayRaw:
 			s.raw.add(recs[i], i)
 		case w < wayRaw:
-			s.refuseWay(w, &recs[i], i)
+			if w != wayElsewhere && cs.first(i) {
+				s.refuseWay(w, &recs[i], i)
+			}
 		default:
 			s.finished[w].add(recs[i], i)
 		}
@@ -141,6 +160,8 @@ func (s *shares) sort(r *Route, recs []sources.Record) {
 // refuseWay refuses a record whose headers say nothing that can be used.
 func (s *shares) refuseWay(w way, rec *sources.Record, i int) {
 	switch w {
+	case wayNoCopy:
+		s.refuse(rec, i, feature.ReasonMalformed, "the record's headers do not say of which record it is a copy: nobody but millrace may write to this topic")
 	case wayBadFlag:
 		s.refuse(rec, i, feature.ReasonBadFlag, "the header "+sources.HeaderTransformOnWrite+" is neither true nor false")
 	case wayUnnamed:

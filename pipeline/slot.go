@@ -70,16 +70,20 @@ func (s *slot) addLetter(l *lane, view string, revision uint16, r *feature.Rejec
 	if len(value) > sinks.MaxLetterBytes {
 		value, truncated = value[:sinks.MaxLetterBytes], true
 	}
-	first := len(s.headers)
+	offset, topic, first := rec.Offset, l.partition.Topic, len(s.headers)
 	for _, h := range rec.Headers {
 		s.headers = append(s.headers, sinks.LetterHeader{Key: h.Key, Value: h.Value})
+	}
+	if c, at := l.copies.copyOf(r.Origin.Record); c != nil {
+		offset, topic = at, c.Topic
+		s.headers = append(s.headers, sinks.LetterHeader(c.Original()))
 	}
 	s.letters = append(s.letters, sinks.Letter{
 		LetterID: sinks.LetterID{
 			Source: l.route.Source, Partition: l.partition.Number, Day: sinks.DayOf(rec.TimeMillis),
-			Position: sinks.Position(l.topicNumber, rec.Offset), Element: r.Origin.Element, View: view,
+			Position: sinks.Position(l.topicNumber, offset), Element: r.Origin.Element, View: view,
 		},
-		Topic: l.partition.Topic, Offset: rec.Offset, RecordMillis: rec.TimeMillis,
+		Topic: topic, Offset: rec.Offset, RecordMillis: rec.TimeMillis,
 		Stage: r.Stage, Reason: r.Reason, Message: r.Message,
 		Revision: revision, CatalogVersion: l.p.s.CatalogVersion,
 		RecordKey: rec.Key, RecordValue: value, Headers: s.headers[first:len(s.headers):len(s.headers)],

@@ -153,15 +153,15 @@ func (t *tiles) take(ws *transforms.Windows) error {
 	return nil
 }
 
-// update counts what was touched. numbers, of rows that are no lane's, are what
-// the fence knows them by.
+// update counts what was touched. numbers, of rows whose offsets are not those of
+// the tiles' partition, are what the fence knows them by.
 func (t *tiles) update(ws *transforms.Windows, rows *feature.Rows, numbers []int64) {
 	hop := -1
 	for _, x := range t.touched {
 		o := &rows.Origins[x.row]
-		number, partition := o.Offset, t.source
+		number := o.Offset
 		if numbers != nil {
-			number, partition = numbers[x.row], rows.Partition
+			number = numbers[x.row]
 		}
 		if x.tile.state.Fence.Covers(t.topic, number) {
 			continue
@@ -173,7 +173,7 @@ func (t *tiles) update(ws *transforms.Windows, rows *feature.Rows, numbers []int
 		if ws.EventID != "" && rows.Windows.HasID.Get(x.row) && !x.tile.state.Count(rows.Windows.EventIDs[x.row]) {
 			continue
 		}
-		t.at = window.PositionOf(o, partition)
+		t.at = window.PositionOf(o, rows.PartitionOf(x.row))
 		x.tile.state.Update(&t.input, x.row, &t.at)
 		if !x.tile.dirty {
 			x.tile.dirty = true

@@ -45,7 +45,7 @@ func (l *lane) count(s *slot, view, first int) bool {
 			return false
 		}
 	}
-	l.tiles.update(v.Windows, &l.rows, nil)
+	l.tiles.update(v.Windows, &l.rows, l.copies.numbersOf(&l.rows))
 	return true
 }
 

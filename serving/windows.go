@@ -45,7 +45,7 @@ func (noTiles) Adopted(context.Context) (map[string]int64, error) { return nil, 
 type windowsState struct {
 	readers []*transforms.WindowReader // parallel to the group's views; nil without windows
 	names   []string                   // stored names, parallel to readers
-	sources []string                   // parallel to readers
+	feeds   []string                   // parallel to readers
 	ids     [][]uint64                 // of the windows of each reader's features
 	ranges  []feature.TileRange        // of all views
 	of      []rangeOf                  // parallel to ranges
@@ -76,7 +76,7 @@ func (w *windowsState) init(g *group, readers []*transforms.Reader) {
 	w.ids = make([][]uint64, len(readers))
 	for v, r := range readers {
 		view := g.views[v].plan.View
-		w.names, w.sources = append(w.names, view.StoredName()), append(w.sources, view.Source)
+		w.names, w.feeds = append(w.names, view.StoredName()), append(w.feeds, view.Feed())
 		w.readers[v] = r.Windows()
 		if w.readers[v] == nil {
 			continue
@@ -185,7 +185,7 @@ const (
 type sinceTable struct {
 	read    time.Time
 	of      map[aggregate]int64
-	adopted map[string]int64 // by source
+	adopted map[string]int64 // by feed
 }
 
 type aggregate struct {
@@ -245,7 +245,7 @@ func (w *windowsState) judge(t *sinceTable) {
 // adopted reports whether every partition's lane counts the i-th windowed
 // feature of a view. Between apply and then, nobody does.
 func (w *windowsState) adopted(t *sinceTable, view, i int) bool {
-	return t.adopted[w.sources[view]] >= w.readers[view].Feature(i).Since
+	return t.adopted[w.feeds[view]] >= w.readers[view].Feature(i).Since
 }
 
 // since is from when on the i-th windowed feature of a view was counted, if not

@@ -45,6 +45,7 @@ func (c *compiler) cut() *Plan {
 	}
 	outs = append(outs, stored.trees...)
 	p.write = expr.Compile(append(outs, c.windowTrees()...))
+	p.keys = expr.Compile(c.keyTrees)
 	if p.Windows != nil {
 		p.Windows.Only = len(stored.columns) == 0 && !c.readsEventTime()
 	}

@@ -31,6 +31,7 @@ type Plan struct {
 
 	rows     *feature.Source // Source, with the fields of an element behind its own
 	write    *expr.Program
+	keys     *expr.Program // the join keys alone
 	hasWhere bool
 	slots    []int             // field index in rows of each of Fields
 	features []compiledFeature // parallel to View.Features

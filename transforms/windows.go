@@ -142,12 +142,12 @@ func (p *Plan) Cells(hop, partitions int) int {
 }
 
 // OnePartition reports whether all events of an entity are in one partition:
-// pushes are keyed by the entity, and records whose key the source declares are
+// pushes and rekeyed views are keyed by the entity, and records whose key the source declares are
 // when the view's join keys are that key, as it is and as a whole. A key that is
 // computed may be one for several record keys, and one that is a part of the
 // record's key has events wherever the other parts lead.
 func (p *Plan) OnePartition() bool {
-	if p.Source.Kind == feature.SourcePush {
+	if p.Source.Kind == feature.SourcePush || p.View.Rekey {
 		return true
 	}
 	taken := make(map[string]bool)

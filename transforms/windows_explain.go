@@ -15,6 +15,7 @@ type ExplainedWindows struct {
 	Lateness string            `json:"allowed_lateness"`
 	Late     string            `json:"late"`
 	EventID  string            `json:"event_id,omitempty"`
+	Rekey    bool              `json:"rekey,omitempty"` // an entity's events are in one partition
 }
 
 // ExplainedWindow is one windowed feature.
@@ -43,7 +44,7 @@ func explainWindows(p *Plan) *ExplainedWindows {
 	if ws == nil {
 		return nil
 	}
-	e := &ExplainedWindows{Lateness: Duration(ws.Lateness), Late: "drop", EventID: ws.EventID}
+	e := &ExplainedWindows{Lateness: Duration(ws.Lateness), Late: "drop", EventID: ws.EventID, Rekey: p.View.Rekey}
 	if p.View.Late == feature.LateDeadLetter {
 		e.Late = "dead_letter"
 	}
@@ -132,11 +133,15 @@ func (e *ExplainedWindows) sections(b *strings.Builder) {
 	}
 	section(b, "counted at write and merged at read; "+late, lines)
 	lines = nil
+	copies := "in one partition"
+	if e.Rekey {
+		copies = "whatever their partitions: the view is rekeyed"
+	}
 	for _, h := range e.Hops {
 		lines = append(lines, fmt.Sprintf("%-20s %d states in at most %d bytes; %s; kept %s", h.Hop, h.States, h.Bytes, h.reads(), h.Kept))
 	}
 	section(b, "tiles, by hop", lines)
 	if e.EventID != "" {
-		section(b, "an event counts once", []string{"by " + e.EventID + ", for copies of one event time in one partition"})
+		section(b, "an event counts once", []string{"by " + e.EventID + ", for copies of one event time " + copies})
 	}
 }

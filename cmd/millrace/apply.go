@@ -12,6 +12,7 @@ import (
 
 	"millrace/cmd/millrace/internal/app"
 	"millrace/cmd/millrace/internal/config"
+	"millrace/feature"
 	"millrace/feature/definition"
 	"millrace/feature/history"
 	"millrace/sinks"
@@ -44,7 +45,11 @@ func newApply(g *globals) *cobra.Command {
 					return err //nolint:wrapcheck // says already what and where
 				}
 				if topics && len(cfg.Kafka.Brokers) > 0 {
-					if err := app.EnsureTopics(ctx, cfg, p.Catalog); err != nil {
+					next, err := numbered(ctx, p, meta)
+					if err != nil {
+						return err
+					}
+					if err := app.EnsureTopics(ctx, cfg, next); err != nil {
 						return err //nolint:wrapcheck // says already what and where
 					}
 				}
@@ -100,13 +105,9 @@ func printPlan(ctx context.Context, w io.Writer, cfg *config.Config, p *definiti
 	if err := app.RequireSchemas(p.Catalog); err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}
-	prev, err := history.Latest(ctx, meta)
-	if err != nil && !errors.Is(err, history.ErrNothingApplied) {
-		return err //nolint:wrapcheck // says already what and where
-	}
-	_, changes, err := history.Next(prev, p)
+	next, changes, err := nextVersion(ctx, p, meta)
 	if err != nil {
-		return err //nolint:wrapcheck // says already what and where
+		return err
 	}
 	if len(changes) == 0 {
 		fmt.Fprintln(w, "nothing would change")
@@ -114,14 +115,44 @@ func printPlan(ctx context.Context, w io.Writer, cfg *config.Config, p *definiti
 	for _, c := range changes {
 		fmt.Fprintln(w, c)
 	}
-	printNeeds(w, cfg, p)
+	printNeeds(w, cfg, generations(p.Catalog, next))
 	return nil
 }
 
+// nextVersion is what applying p would record, and what that changes.
+func nextVersion(ctx context.Context, p *definition.Project, meta metaStore) (*history.Applied, []history.Change, error) {
+	prev, err := history.Latest(ctx, meta)
+	if err != nil && !errors.Is(err, history.ErrNothingApplied) {
+		return nil, nil, err //nolint:wrapcheck // says already what and where
+	}
+	return history.Next(prev, p) //nolint:wrapcheck // says already what and where
+}
+
+// numbered is p's catalog with the generations that applying it would give.
+func numbered(ctx context.Context, p *definition.Project, meta metaStore) (*feature.Catalog, error) {
+	next, _, err := nextVersion(ctx, p, meta)
+	if err != nil {
+		return nil, err
+	}
+	return generations(p.Catalog, next), nil
+}
+
+// generations is k with the generations of views as a version has them.
+func generations(k *feature.Catalog, a *history.Applied) *feature.Catalog {
+	c := *k
+	c.Views = make([]*feature.View, len(k.Views))
+	for i, v := range k.Views {
+		one := *v
+		one.Generation = a.Views[v.Name].Generation
+		c.Views[i] = &one
+	}
+	return &c
+}
+
 // printNeeds lists the topics that the roles touch and the rights they need.
-func printNeeds(w io.Writer, cfg *config.Config, p *definition.Project) {
+func printNeeds(w io.Writer, cfg *config.Config, k *feature.Catalog) {
 	fmt.Fprintln(w, "\ntopics and rights:")
-	for _, s := range p.Catalog.Sources {
+	for _, s := range k.Sources {
 		if s.Topic != "" {
 			fmt.Fprintf(w, "  ingest: read, describe topic %s\n", s.Topic)
 		}
@@ -129,7 +160,15 @@ func printNeeds(w io.Writer, cfg *config.Config, p *definition.Project) {
 	if cfg.DeadLetter.Topic != "" {
 		fmt.Fprintf(w, "  ingest: write topic %s\n", cfg.DeadLetter.Topic)
 	}
-	fmt.Fprintf(w, "  ingest: read group %s\n", app.DefaultGroup(p.Catalog.Project))
+	fmt.Fprintf(w, "  ingest: read group %s\n", app.Group(cfg, k.Project))
+	for _, v := range k.Views {
+		if !v.Rekey {
+			continue
+		}
+		fmt.Fprintf(w, "  ingest: read, write, describe, describe configs topic %s, which apply creates for view %s\n", app.RekeyTopic(k.Project, v), v.Name)
+		fmt.Fprintf(w, "  ingest: read group %s\n", app.RekeyGroup(cfg, k.Project, v))
+		fmt.Fprintf(w, "  ingest: write, describe transactional ids that begin with %s\n", app.RekeyTransactions(k.Project, v))
+	}
 }
 
 func apply(ctx context.Context, w io.Writer, p *definition.Project, meta metaStore) error {

@@ -190,7 +190,7 @@ func (o *online) spread(partitions map[string]int) {
 				fmt.Sprintf("a read of view %s may merge %d tiles of hop %s from each of %d partitions of topic %s: %d, and reads of more than %d are refused",
 					v.Name, tiles, transforms.Duration(plan.Windows.Hops[hop].Span), n, plan.Source.Topic, cells, transforms.MaxCells),
 				fmt.Sprintf("write a longer hop or shorter windows; or use a topic of fewer partitions (at most %d), or one keyed by the entity, "+
-					"whose join keys are fields with key: true; or rekey: true where the version has it", transforms.MaxCells/tiles)))
+					"whose join keys are fields with key: true; or rekey: true on the view", transforms.MaxCells/tiles)))
 		}
 	}
 }

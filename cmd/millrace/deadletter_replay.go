@@ -84,16 +84,12 @@ func replaySources(ctx context.Context, store metaStore, name string) ([]string,
 		return nil, err //nolint:wrapcheck // says already what and where
 	}
 	if name != "" {
-		if p.Catalog.Source(name) == nil {
+		if app.FindSource(p.Catalog, name) == nil {
 			return nil, fmt.Errorf("replay source %s: the applied catalog has no such source", name)
 		}
 		return []string{name}, nil
 	}
-	var names []string
-	for _, s := range p.Catalog.Sources {
-		names = append(names, s.Name)
-	}
-	return names, nil
+	return app.SourceNames(p.Catalog), nil
 }
 
 // progressBar shows a bar on a terminal, when there is anything to replay.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -17,12 +18,19 @@ import (
 
 	"millrace/cmd/millrace/internal/config"
 	"millrace/sinks"
+	"millrace/sources"
 )
 
 // letterName is how a person names a letter: its record as positions print
 // everywhere, the element when it is not the first, and the view.
 func letterName(l *sinks.Letter) string {
-	name := fmt.Sprintf("%s/%d@%d", l.Topic, l.Partition, l.Offset)
+	partition := l.Partition
+	if n := len(l.Headers); n > 0 && strings.Contains(l.Source, "/") { // of a rekeyed view: where the record was before
+		if p, ok := sources.OriginalPartition(sources.Header(l.Headers[n-1])); ok {
+			partition = p
+		}
+	}
+	name := fmt.Sprintf("%s/%d@%d", l.Topic, partition, l.Offset)
 	if l.Element != 0 {
 		name += "#" + strconv.Itoa(int(l.Element))
 	}

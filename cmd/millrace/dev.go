@@ -244,6 +244,7 @@ func (d *devProcess) apply(ctx context.Context, out io.Writer) error {
 	if err := app.RequireSchemas(d.project.Catalog); err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}
+	d.readDirectly()
 	_, changes, err := history.Apply(ctx, d.store, sinks.NewSchemas(d.store), d.project, "dev", now())
 	if err != nil {
 		return fmt.Errorf("%w\n(or start afresh with another --data-dir)", err)
@@ -254,6 +255,7 @@ func (d *devProcess) apply(ctx context.Context, out io.Writer) error {
 	if d.project, err = app.LoadApplied(ctx, d.store); err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}
+	d.readDirectly()
 	if d.flags.existing() {
 		if err := d.begin(); err != nil {
 			return err
@@ -267,7 +269,7 @@ func (d *devProcess) apply(ctx context.Context, out io.Writer) error {
 func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 	d.status = app.NewStatus("dev", version, d.project.Catalog)
 	d.metrics.SetCatalogVersion(d.project.Catalog.Version)
-	pipe, err := app.NewIngest(d.cfg, d.project, d.store, d.metrics, d.log, d.status.Events(), app.RecoverEvents(d.store, d.log))
+	pipe, err := app.NewIngest(d.cfg, d.project, d.store, d.metrics, d.log, d.broker != nil, d.status.Events(), app.RecoverEvents(d.store, d.log))
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}

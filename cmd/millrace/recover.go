@@ -48,7 +48,7 @@ func recoverLane(ctx context.Context, cfg *config.Config, meta sinks.Meta, sourc
 	if err != nil {
 		return 0, err //nolint:wrapcheck // says already what and where
 	}
-	src := p.Catalog.Source(source)
+	src := app.FindSource(p.Catalog, source)
 	if src == nil || src.Topic == "" {
 		return 0, fmt.Errorf("recover source %s: the catalog has no such source with a topic", source)
 	}

@@ -137,7 +137,7 @@ func (r *role) adminMux() *http.ServeMux {
 }
 
 func ingestRole(ctx context.Context, r *role) error {
-	pipe, err := app.NewIngest(r.cfg, r.project, r.store, r.metrics, r.log, r.status.Events())
+	pipe, err := app.NewIngest(r.cfg, r.project, r.store, r.metrics, r.log, false, r.status.Events())
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}

@@ -72,6 +72,12 @@ func printStatus(w io.Writer, d *app.Document) error {
 	for _, l := range d.Lanes {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\n", l.Topic, l.Partition, l.State, l.Lag, l.Committed, l.BufferedBytes)
 	}
+	if len(d.Rekeyed) > 0 {
+		fmt.Fprintln(t, "\nREKEYED VIEW\tTOPIC\tSTATE\tWHY")
+	}
+	for _, r := range d.Rekeyed {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.View, r.Topic, r.State, r.Error)
+	}
 	fmt.Fprintln(t, "\nVIEW\tSTORED\tFILTERED\tDEAD LETTERS\tFRESHNESS")
 	for _, v := range d.Views {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.0f ms\n", v.View, v.Stored, v.Filtered, v.DeadLettered, v.FreshnessSeconds*1000)

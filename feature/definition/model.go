@@ -114,7 +114,7 @@ type viewDef struct {
 	Unnest          *unnestDef        `yaml:"unnest"`
 	AllowedLateness time.Duration     `yaml:"allowed_lateness"`
 	Late            string            `yaml:"late" enum:"drop,dead_letter"`
-	Rekey           ast.Node          `yaml:"rekey" later:"rekeyed views" instead:"key the topic by the entity, or live with tiles × partitions per read"`
+	Rekey           bool              `yaml:"rekey"`
 }
 
 type unnestDef struct {

@@ -29,6 +29,7 @@ func (b *builder) view(f loadedFile, d *viewDef, path string) {
 	b.windowKeys(f, d, v, path)
 	b.keys(f, d, v, e, src, path)
 	b.unnest(f, d, v, src, path)
+	b.rekey(f, d, src, path)
 	k.Views = append(k.Views, v)
 	if d.Where == "" && f.nodes[path+".where"] != nil {
 		f.at(path+".where", -1, "where is empty", "remove it to keep every row")

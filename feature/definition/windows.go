@@ -97,17 +97,25 @@ func (b *builder) oneWindow(f loadedFile, text string, a *feature.Aggregate, pat
 
 // windowKeys takes the keys of a view that are for windowed features.
 func (b *builder) windowKeys(f loadedFile, d *viewDef, v *feature.View, path string) {
-	v.AllowedLateness = d.AllowedLateness
+	v.AllowedLateness, v.Rekey = d.AllowedLateness, d.Rekey
 	if d.Late == "dead_letter" {
 		v.Late = feature.LateDeadLetter
 	}
 	if slices.ContainsFunc(v.Features, func(x feature.Feature) bool { return x.Aggregate != nil }) || f.doubtful(path+".features") {
 		return
 	}
-	for _, key := range []string{"allowed_lateness", "late"} {
+	for _, key := range []string{"allowed_lateness", "late", "rekey"} {
 		if f.nodes[path+"."+key] != nil {
 			f.at(path+"."+key, -1, fmt.Sprintf("%s is for views with windowed features, and view %s has none", key, d.Name), "remove it, or add a feature with agg:")
 		}
+	}
+}
+
+// rekey refuses what there is no topic to take records from.
+func (b *builder) rekey(f loadedFile, d *viewDef, src *feature.Source, path string) {
+	if d.Rekey && src != nil && src.Topic == "" {
+		f.at(path+".rekey", -1, fmt.Sprintf("view %s is to be rekeyed, and source %s has no topic: its pushes are counted under their entity's key as they come", d.Name, src.Name),
+			"remove rekey, or give the source a topic")
 	}
 }
 

@@ -137,12 +137,30 @@ func TestMistakesInWindows(t *testing.T) {
 	}
 }
 
-func TestRekeyIsRefusedByName(t *testing.T) {
-	_, err := load(strings.Replace(windowsBase, "late: dead_letter", "rekey: true", 1))
-	var all definition.Errors
-	if !errors.As(err, &all) || len(all) != 1 || all[0].Line != 14 || !strings.Contains(err.Error(), "rekeyed views are not available in this version") ||
-		!strings.Contains(all[0].Hint, "key the topic by the entity") {
-		t.Errorf("%v", err)
+func TestRekey(t *testing.T) {
+	p, err := load(strings.Replace(windowsBase, "late: dead_letter", "rekey: true", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rekeyed := 0
+	for _, v := range p.Catalog.Views {
+		if v.Rekey {
+			rekeyed++
+		}
+	}
+	if rekeyed != 1 {
+		t.Errorf("%d views are rekeyed, not the one that says so", rekeyed)
+	}
+	for _, c := range []struct{ old, new, says string }{
+		{"features: [{name: n, agg: count, window: 1h}]", "rekey: true, features: [{name: n, expr: fare}]", "rekey is for views with windowed features"},
+		{"kafka: {topic: trips}", "push: {}", "source trips has no topic"},
+	} {
+		text := strings.Replace(windowsBase, "late: dead_letter", "rekey: true", 1)
+		_, err := load(strings.Replace(text, c.old, c.new, 1))
+		var all definition.Errors
+		if !errors.As(err, &all) || !strings.Contains(err.Error(), c.says) || all[0].Hint == "" {
+			t.Errorf("want %q, not %v", c.says, err)
+		}
 	}
 }
 

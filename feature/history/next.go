@@ -223,7 +223,7 @@ func sameShape(view string, old, now ViewState) error {
 }
 
 // unsaid is the shape of views that were applied before there was a choice.
-var unsaid = map[string]string{"envelope": "", "on_tombstone": "0", "unnest": "", "format": "json", "message": ""}
+var unsaid = map[string]string{"envelope": "", "on_tombstone": "0", "unnest": "", "format": "json", "message": "", "rekey": "false"}
 
 // describe takes down what a version has to remember of a view.
 func describe(v *feature.View, p *transforms.Plan) ViewState {

@@ -55,6 +55,7 @@ func describeWindows(s *ViewState, v *feature.View, p *transforms.Plan) {
 	if v.AllowedLateness > 0 {
 		s.Shape["allowed_lateness"] = v.AllowedLateness.String()
 	}
+	s.Shape["rekey"] = strconv.FormatBool(v.Rekey)
 	s.Windows = make(map[string]WindowState, len(p.Windows.Features))
 	for i := range p.Windows.Features {
 		f := &p.Windows.Features[i]

@@ -58,6 +58,9 @@ type instruments struct {
 	laneTiles, laneTileBytes                      *prometheus.GaugeVec
 	tilesWritten, tilesLoaded                     *prometheus.CounterVec
 
+	rekeyRecords, rekeyCopies, rekeyAborted, rekeyExpired, rekeyFailures *prometheus.CounterVec
+	rekeyLag                                                             *prometheus.GaugeVec
+
 	rows, received, superseded, absent, late, rejected *prometheus.CounterVec
 
 	freshness, eventAge *prometheus.HistogramVec
@@ -77,6 +80,7 @@ type instruments struct {
 func newInstruments() instruments {
 	i := instruments{}
 	i.addSource()
+	i.addRekey()
 	i.addSink()
 	i.addServing()
 	i.addProcess()
@@ -98,6 +102,15 @@ func (i *instruments) addSource() {
 	i.decodeRejected = counters("decode", "rejected_total", "Records and rows that could not be decoded.", labelTopic, labelReason)
 	i.decodeDuration = histograms("decode", "duration_seconds", "Decoding one micro-batch.", labelTopic)
 	i.transformDuration = histograms("transform", "duration_seconds", "Write halves of all views and encoding of one micro-batch.", labelTopic)
+}
+
+func (i *instruments) addRekey() {
+	i.rekeyRecords = counters("rekey", "records_total", "Records whose copies are on the rekeyed view's topic.", labelView)
+	i.rekeyCopies = counters("rekey", "copies_total", "Copies of these records.", labelView)
+	i.rekeyAborted = counters("rekey", "aborted_total", "Transactions that a rebalance ended; their records are read again.", labelView)
+	i.rekeyExpired = counters("rekey", "expired_records_total", "Records that the log dropped before they were copied.", labelView)
+	i.rekeyLag = gauges("rekey", "lag_records", "Records that are yet to be copied.", labelView, labelPartition)
+	i.rekeyFailures = counters("rekey", "failures_total", "Times that copying began to fail: it is tried again, or waits for a person.", labelView)
 }
 
 func (i *instruments) addSink() {
@@ -140,6 +153,7 @@ func (i *instruments) all() []prometheus.Collector {
 		i.records, i.bytes, i.rowsDecoded, i.expired, i.lanePaused, i.laneStopped,
 		i.decodeRejected, i.retries, i.decodeDuration, i.transformDuration, i.writeTimes,
 		i.lagRecords, i.lagSeconds, i.buffered, i.laneTiles, i.laneTileBytes, i.tilesWritten, i.tilesLoaded,
+		i.rekeyRecords, i.rekeyCopies, i.rekeyAborted, i.rekeyExpired, i.rekeyFailures, i.rekeyLag,
 		i.rows, i.received, i.superseded, i.absent, i.late, i.rejected, i.freshness, i.eventAge,
 		i.commits, i.commitFailures, i.lastCommit,
 		i.requests, i.values, i.requestDuration, i.storeReads, i.tileReads, i.entities, i.tiles, i.unencodable,

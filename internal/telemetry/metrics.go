@@ -20,6 +20,7 @@ type Metrics struct {
 	topics    children[string, Topic]
 	views     children[string, View]
 	lanes     children[laneID, Lane]
+	rekeys    children[string, Rekey]
 	endpoints children[requestID, request]
 }
 

@@ -23,6 +23,13 @@ func touchAll(m *telemetry.Metrics) {
 	m.StoreRead(3, time.Millisecond)
 	m.TileRead(5, time.Millisecond)
 	m.Unencodable(1)
+	k := m.Rekey("driver_trips")
+	k.Copied(3, 4, 5, 7)
+	k.Copied(4, 0, 0, 9)
+	k.Gone(4)
+	k.Aborted()
+	k.Expired(3)
+	k.Failed()
 	t := m.Topic("trips")
 	t.Batch(10, 1000, 12)
 	t.Tiles(4, 3)
@@ -100,8 +107,8 @@ func TestMetricNamesFollowTheConvention(t *testing.T) {
 	m := telemetry.NewMetrics("v1")
 	touchAll(m)
 	families := ours(t, m)
-	if len(families) != 40 {
-		t.Errorf("%d metrics gathered, want 40: touchAll has to touch each new one", len(families))
+	if len(families) != 46 {
+		t.Errorf("%d metrics gathered, want 46: touchAll has to touch each new one", len(families))
 	}
 	for _, f := range families {
 		if why := fault(f); why != "" {
@@ -204,6 +211,12 @@ func TestMetricsHoldWhatTheyAreTold(t *testing.T) {
 		{"millrace_serving_tiles_total", nil, 10},
 		{"millrace_serving_tile_read_duration_seconds", nil, 2},
 		{"millrace_serving_unencodable_values_total", nil, 2},
+		{"millrace_rekey_records_total", []string{"driver_trips"}, 8},
+		{"millrace_rekey_copies_total", []string{"driver_trips"}, 10},
+		{"millrace_rekey_aborted_total", []string{"driver_trips"}, 2},
+		{"millrace_rekey_expired_records_total", []string{"driver_trips"}, 6},
+		{"millrace_rekey_lag_records", []string{"3", "driver_trips"}, 7},
+		{"millrace_rekey_failures_total", []string{"driver_trips"}, 2},
 		{"millrace_catalog_version", nil, 7},
 		{"millrace_store_concurrency_limit", nil, 256},
 	} {

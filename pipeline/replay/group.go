@@ -36,7 +36,7 @@ func (a *applier) group(ctx context.Context, items []item) ([]group, error) {
 			if err != nil {
 				return nil, err
 			}
-			k := groupKey{maker{v, finished}, revision, items[i].letter.Partition}
+			k := groupKey{maker{v, finished}, revision, a.partition(items[i].letter)}
 			g, seen := at[k]
 			if !seen {
 				g = len(all)
@@ -47,6 +47,17 @@ func (a *applier) group(ctx context.Context, items []item) ([]group, error) {
 		}
 	}
 	return all, nil
+}
+
+// partition returns the one that a letter's record came from, which decides
+// between rows that are equal in everything else.
+func (a *applier) partition(l *sinks.Letter) int32 {
+	if a.route.Copies != nil && len(l.Headers) > 0 {
+		if p, ok := sources.OriginalPartition(sources.Header(l.Headers[len(l.Headers)-1])); ok {
+			return p
+		}
+	}
+	return l.Partition
 }
 
 // viewsOf returns the views that a letter's record is for now.

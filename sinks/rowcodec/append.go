@@ -38,7 +38,7 @@ func appendHeader(dst []byte, rows *feature.Rows, row int) []byte {
 		flags = feature.RowDeleted
 	}
 	dst = append(dst, Format, byte(flags))
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(rows.Partition))
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(rows.PartitionOf(row)))
 	dst = binary.LittleEndian.AppendUint32(dst, rows.Stored.ID)
 	return binary.LittleEndian.AppendUint64(dst, uint64(origin.EventMicros))
 }

@@ -75,7 +75,7 @@ type answers struct {
 func (s *Source) ask(ctx context.Context, client *kgo.Client, ps []sources.Partition) ([]sources.Assignment, map[string]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	got, err := s.answers(ctx, kadm.NewClient(client), topicsOf(ps))
+	got, err := askAll(ctx, kadm.NewClient(client), s.set.Group, topicsOf(ps), s.startOf)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,14 +95,15 @@ func (s *Source) ask(ctx context.Context, client *kgo.Client, ps []sources.Parti
 	return as, gone, nil
 }
 
-// answers asks about topics, all their partitions at once.
-func (s *Source) answers(ctx context.Context, admin *kadm.Client, topics []string) (answers, error) {
+// askAll asks about topics, all their partitions at once. start says where a
+// group without offsets begins.
+func askAll(ctx context.Context, admin *kadm.Client, group string, topics []string, start func(topic string) feature.StartAt) (answers, error) {
 	var a answers
 	var err error
 	if a.topics, err = admin.ListTopics(ctx, topics...); err != nil {
 		return a, fmt.Errorf("list topics: %w", err)
 	}
-	if a.committed, err = admin.FetchOffsetsForTopics(ctx, s.set.Group, topics...); err != nil {
+	if a.committed, err = admin.FetchOffsetsForTopics(ctx, group, topics...); err != nil {
 		return a, fmt.Errorf("fetch committed offsets: %w", err)
 	}
 	// The end before the start: then start <= end even while records expire.
@@ -114,7 +115,7 @@ func (s *Source) answers(ctx context.Context, admin *kadm.Client, topics []strin
 	}
 	a.begin = make(map[string]kadm.ListedOffsets)
 	for _, t := range topics {
-		if back := s.startOf(t).Back; back > 0 {
+		if back := start(t).Back; back > 0 {
 			if a.begin[t], err = admin.ListOffsetsAfterMilli(ctx, time.Now().Add(-back).UnixMilli(), t); err != nil {
 				return a, fmt.Errorf("list offsets by time: %w", err)
 			}

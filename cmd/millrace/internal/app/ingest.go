@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/sourcegraph/conc"
+
 	"millrace/cmd/millrace/internal/config"
 	"millrace/feature"
 	"millrace/feature/definition"
@@ -19,9 +21,30 @@ import (
 	"millrace/transforms"
 )
 
+// Ingest is a pipeline with what copies records for rekeyed views beside it.
+type Ingest struct {
+	*pipeline.Pipeline
+
+	rekeyers []*rekeyer
+}
+
+// Run works until ctx ends or the pipeline fails for good.
+func (i *Ingest) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var copying conc.WaitGroup
+	for _, r := range i.rekeyers {
+		copying.Go(func() { r.relay.Run(ctx) })
+	}
+	err := i.Pipeline.Run(ctx)
+	stop()
+	copying.Wait()
+	return err //nolint:wrapcheck // says already what
+}
+
 // NewIngest wires a pipeline: every source of the catalog that has a topic,
-// into store. more is told what happens beside metrics and logs.
-func NewIngest(c *config.Config, p *definition.Project, store Store, m *telemetry.Metrics, log *slog.Logger, more ...pipeline.Events) (*pipeline.Pipeline, error) {
+// into store. alone lets what copies records go on by itself where a person
+// would run `millrace recover`; more is told what happens beside metrics and logs.
+func NewIngest(c *config.Config, p *definition.Project, store Store, m *telemetry.Metrics, log *slog.Logger, alone bool, more ...pipeline.Events) (*Ingest, error) {
 	if err := c.RequireKafka(); err != nil {
 		return nil, err //nolint:wrapcheck // says already what and where
 	}
@@ -40,7 +63,15 @@ func NewIngest(c *config.Config, p *definition.Project, store Store, m *telemetr
 		return nil, fmt.Errorf("configure the Kafka source: %w", err)
 	}
 	events := append([]pipeline.Events{metricEvents(m), logEvents(log)}, more...)
-	return newPipeline(c, p, source, store, routes, pipeline.Tee(events...))
+	pipe, err := newPipeline(c, p, source, store, routes, pipeline.Tee(events...))
+	if err != nil {
+		return nil, err
+	}
+	rekeyers, err := newRekeyers(c, p, routes, store, m, log, alone)
+	if err != nil {
+		return nil, err
+	}
+	return &Ingest{pipe, rekeyers}, nil
 }
 
 func newPipeline(c *config.Config, p *definition.Project, source sources.Source, store Store, routes []pipeline.Route, events pipeline.Events) (*pipeline.Pipeline, error) {
@@ -75,20 +106,25 @@ func latestVersion(ctx context.Context, meta sinks.Meta) (int64, error) {
 	return a.Version, nil
 }
 
-// routes makes one route per source that has a topic and feeds a view.
+// routes makes the routes of every source that has a topic and feeds a view.
 func routes(c *config.Config, p *definition.Project, d *decoders) ([]pipeline.Route, []kafka.Topic, error) {
 	var rs []pipeline.Route
 	var ts []kafka.Topic
 	for _, src := range p.Catalog.Sources {
-		views := p.Catalog.ViewsOf(src.Name)
-		if src.Topic == "" || len(views) == 0 {
+		if src.Topic == "" {
 			continue
 		}
-		r, err := route(c, p, d, src, views)
+		of, err := splitRoutes(c, p, d, src)
 		if err != nil {
 			return nil, nil, err
 		}
-		rs, ts = append(rs, r), append(ts, kafka.Topic{Name: src.Topic, Start: src.Start})
+		for i := range of {
+			t := kafka.Topic{Name: of[i].Topic, Start: src.Start}
+			if of[i].Copies != nil {
+				t.Start = feature.StartAt{} // where copies begin, the relay decides
+			}
+			rs, ts = append(rs, of[i]), append(ts, t)
+		}
 	}
 	if len(rs) == 0 {
 		return nil, nil, fmt.Errorf("project %s has no view on a source with a topic: there is nothing to ingest", p.Catalog.Project)
@@ -97,7 +133,7 @@ func routes(c *config.Config, p *definition.Project, d *decoders) ([]pipeline.Ro
 }
 
 // AllRoutes makes one route per source that feeds a view, with or without a
-// topic.
+// topic. Views count as if none were rekeyed.
 func AllRoutes(c *config.Config, p *definition.Project) ([]pipeline.Route, error) {
 	d, err := newDecoders(c)
 	if err != nil {
@@ -106,10 +142,37 @@ func AllRoutes(c *config.Config, p *definition.Project) ([]pipeline.Route, error
 	return allRoutes(c, p, d)
 }
 
+// replayRoutes is AllRoutes as dead letters name sources: with derived ones.
+func replayRoutes(c *config.Config, p *definition.Project) ([]pipeline.Route, error) {
+	d, err := newDecoders(c)
+	if err != nil {
+		return nil, err
+	}
+	var all []pipeline.Route
+	for _, src := range p.Catalog.Sources {
+		rs, err := splitRoutes(c, p, d, src)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rs...)
+	}
+	return nameless(all), nil
+}
+
 // TestRoutes is AllRoutes for tests of definitions: people write the events of
 // all sources the same way, so all are JSON there.
 func TestRoutes(c *config.Config, p *definition.Project) ([]pipeline.Route, error) {
 	return allRoutes(c, p, &decoders{plain: true})
+}
+
+// nameless gives routes without a topic a name that no topic can have.
+func nameless(rs []pipeline.Route) []pipeline.Route {
+	for i := range rs {
+		if rs[i].Topic == "" {
+			rs[i].Topic = "push/" + rs[i].Source
+		}
+	}
+	return rs
 }
 
 func allRoutes(c *config.Config, p *definition.Project, d *decoders) ([]pipeline.Route, error) {
@@ -123,12 +186,9 @@ func allRoutes(c *config.Config, p *definition.Project, d *decoders) ([]pipeline
 		if err != nil {
 			return nil, err
 		}
-		if r.Topic == "" {
-			r.Topic = "push/" + src.Name // no topic can have that name
-		}
 		rs = append(rs, r)
 	}
-	return rs, nil
+	return nameless(rs), nil
 }
 
 func route(c *config.Config, p *definition.Project, d *decoders, src *feature.Source, views []*feature.View) (pipeline.Route, error) {

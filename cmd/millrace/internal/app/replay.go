@@ -24,7 +24,7 @@ func Replay(ctx context.Context, c *config.Config, store replay.Store, s replay.
 		if err != nil {
 			return nil, fmt.Errorf("load catalog version %d: %w", a.Version, err)
 		}
-		routes, err := AllRoutes(c, p)
+		routes, err := replayRoutes(c, p)
 		if err != nil {
 			return nil, err
 		}

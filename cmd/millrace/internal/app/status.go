@@ -24,7 +24,7 @@ type Status struct {
 	began time.Time
 
 	mu    sync.Mutex
-	pipe  *pipeline.Pipeline
+	pipe  *Ingest
 	ready bool
 	views map[string]*ViewStatus
 	total totals
@@ -43,6 +43,27 @@ type Document struct {
 	UptimeSeconds  float64               `json:"uptime_seconds"`
 	Lanes          []pipeline.LaneStatus `json:"lanes,omitempty"`
 	Views          []ViewStatus          `json:"views,omitempty"`
+	Rekeyed        []RekeyStatus         `json:"rekeyed,omitempty"`
+}
+
+// RekeyStatus tells how copying goes for one rekeyed view.
+type RekeyStatus struct {
+	View  string `json:"view"`
+	Topic string `json:"topic"` // that copies go to
+	Group string `json:"group"`
+	State string `json:"state"` // starting, copying, waiting
+	Error string `json:"error,omitempty"`
+}
+
+func (r *rekeyer) status() RekeyStatus {
+	s := RekeyStatus{View: r.view.Name, Topic: r.topic, Group: r.group, State: "starting"}
+	if r.relay.Member() {
+		s.State = "copying"
+	}
+	if err := r.relay.Health(); err != nil {
+		s.State, s.Error = "waiting", err.Error()
+	}
+	return s
 }
 
 // ViewStatus counts a view's rows since the process began.
@@ -62,7 +83,7 @@ func NewStatus(role, version string, c *feature.Catalog) *Status {
 }
 
 // Watch makes the lanes of pipe part of the status.
-func (s *Status) Watch(pipe *pipeline.Pipeline) {
+func (s *Status) Watch(pipe *Ingest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pipe = pipe
@@ -113,6 +134,9 @@ func (s *Status) Document() Document {
 	doc.UptimeSeconds = time.Since(s.began).Seconds()
 	if pipe != nil {
 		doc.Lanes = pipe.Snapshot()
+		for _, r := range pipe.rekeyers {
+			doc.Rekeyed = append(doc.Rekeyed, r.status())
+		}
 	}
 	return doc
 }
@@ -157,6 +181,14 @@ func (s *Status) working() error {
 	}
 	if !pipe.Joined() {
 		return errNotReady
+	}
+	for _, r := range pipe.rekeyers {
+		if err := r.relay.Health(); err != nil {
+			return err //nolint:wrapcheck // says already what and where
+		}
+		if !r.relay.Member() {
+			return errNotReady
+		}
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -51,8 +53,9 @@ func KafkaClient(c *config.Config, project string, more ...kgo.Opt) (*kgo.Client
 	return client, nil
 }
 
-// EnsureTopics creates the internal topics of a catalog that are missing:
-// those of push sources. Topics of producers are theirs to create.
+// EnsureTopics creates the internal topics of a catalog that are missing: those
+// of push sources and of rekeyed views. Topics of producers are theirs to
+// create. Views carry their generations.
 func EnsureTopics(ctx context.Context, c *config.Config, catalog *feature.Catalog) error {
 	client, err := KafkaClient(c, catalog.Project)
 	if err != nil {
@@ -63,18 +66,71 @@ func EnsureTopics(ctx context.Context, c *config.Config, catalog *feature.Catalo
 		if s.Kind != feature.SourcePush || s.Topic == "" {
 			continue
 		}
-		if err := createTopic(ctx, client, s.Topic, nil); err != nil {
+		if err := createTopic(ctx, client, s.Topic, brokerDefault, nil); err != nil {
+			return err
+		}
+	}
+	retention := strconv.FormatInt(c.Ingest.RekeyRetention.Std().Milliseconds(), 10)
+	return ensureRekeyTopics(ctx, c, client, catalog, map[string]*string{"retention.ms": &retention})
+}
+
+// brokerDefault is the count that a broker replaces by its own.
+const brokerDefault = -1
+
+// ensureRekeyTopics creates the topics of rekeyed views: with as many partitions
+// as their source's topic unless another number is configured, for then a lane
+// of one has about as much to do as one of the other.
+func ensureRekeyTopics(ctx context.Context, c *config.Config, client *kgo.Client, catalog *feature.Catalog, configs map[string]*string) error {
+	admin := kadm.NewClient(client)
+	for _, v := range catalog.Views {
+		if !v.Rekey {
+			continue
+		}
+		topic := catalog.Source(v.Source).Topic
+		partitions := int32(c.Ingest.RekeyPartitions)
+		if partitions == 0 {
+			partitions = brokerDefault
+			there, err := admin.ListTopics(ctx, topic)
+			if err != nil {
+				return fmt.Errorf("look how many partitions topic %s has: %w", topic, err)
+			}
+			if n := len(there[topic].Partitions); n > 0 {
+				partitions = int32(n)
+			}
+		}
+		own := maps.Clone(configs)
+		own["max.message.bytes"] = new(strconv.Itoa(largest(ctx, admin, topic) + rekeyRoom))
+		if err := createTopic(ctx, client, RekeyTopic(catalog.Project, v), partitions, own); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// createTopic creates a topic with the broker's default counts unless it is
+// rekeyRoom is what a copy may take beside its record: where it came from, and
+// the keys of other copies.
+const rekeyRoom = 1 << 20
+
+// largest returns how large records of a topic may be; Kafka's default where it
+// is not told.
+func largest(ctx context.Context, admin *kadm.Client, topic string) int {
+	const usual = 1 << 20
+	configs, err := admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil || len(configs) == 0 {
+		return usual
+	}
+	for _, c := range configs[0].Configs {
+		if n, err := strconv.Atoi(c.MaybeValue()); c.Key == "max.message.bytes" && err == nil {
+			return n
+		}
+	}
+	return usual
+}
+
+// createTopic creates a topic with the broker's default of copies unless it is
 // there.
-func createTopic(ctx context.Context, client *kgo.Client, topic string, configs map[string]*string) error {
-	const brokerDefault = -1
-	_, err := kadm.NewClient(client).CreateTopic(ctx, brokerDefault, brokerDefault, configs, topic)
+func createTopic(ctx context.Context, client *kgo.Client, topic string, partitions int32, configs map[string]*string) error {
+	_, err := kadm.NewClient(client).CreateTopic(ctx, partitions, brokerDefault, configs, topic)
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return fmt.Errorf("create topic %s: %w", topic, err)
 	}
@@ -101,12 +157,15 @@ func EnsureDevTopics(ctx context.Context, c *config.Config, catalog *feature.Cat
 		if s.Topic == "" {
 			continue
 		}
-		if err := createTopic(ctx, client, s.Topic, embedded.TopicConfigs(0)); err != nil {
+		if err := createTopic(ctx, client, s.Topic, brokerDefault, embedded.TopicConfigs(0)); err != nil {
 			return err
 		}
 	}
+	if err := ensureRekeyTopics(ctx, c, client, catalog, embedded.TopicConfigs(0)); err != nil {
+		return err
+	}
 	if c.DeadLetter.Topic != "" {
-		return createTopic(ctx, client, c.DeadLetter.Topic, embedded.TopicConfigs(0))
+		return createTopic(ctx, client, c.DeadLetter.Topic, brokerDefault, embedded.TopicConfigs(0))
 	}
 	return nil
 }

@@ -30,8 +30,10 @@ type Kafka struct {
 	Group          string   `yaml:"group"` // default millrace-<project>
 	ClientID       string   `yaml:"client_id"`
 	SessionTimeout Duration `yaml:"session_timeout"`
-	TLS            TLS      `yaml:"tls"`
-	SASL           SASL     `yaml:"sasl"`
+
+	TransactionTimeout Duration `yaml:"transaction_timeout"` // of copies for rekeyed views
+	TLS                TLS      `yaml:"tls"`
+	SASL               SASL     `yaml:"sasl"`
 }
 
 // TLS switches transport encryption on and says whom to trust.
@@ -100,6 +102,9 @@ type Ingest struct {
 	CommitInterval Duration `yaml:"commit_interval"`
 	DrainTimeout   Duration `yaml:"drain_timeout"`
 	MaxFutureSkew  Duration `yaml:"max_future_skew"`
+
+	RekeyPartitions int      `yaml:"rekey_partitions"` // of topics that apply creates for rekeyed views; 0: as many as the source's topic
+	RekeyRetention  Duration `yaml:"rekey_retention"`  // of these topics
 }
 
 // Serve bounds the read API.
@@ -129,7 +134,7 @@ func Default() Config {
 	return Config{
 		Definitions: "definitions",
 		Kafka: Kafka{
-			ClientID: "millrace", SessionTimeout: Duration(45 * time.Second),
+			ClientID: "millrace", SessionTimeout: Duration(45 * time.Second), TransactionTimeout: Duration(15 * time.Second),
 		},
 		Store: Store{
 			Type: "scylla", DataDir: ".millrace", Port: 9042, Consistency: "LOCAL_QUORUM", TileConsistency: "QUORUM",
@@ -140,7 +145,7 @@ func Default() Config {
 		Ingest: Ingest{
 			MaxRows: 2048, MaxBytes: 1 << 20, LaneBytes: 4 << 20, TotalBytes: 48 << 20, TileBytes: 256 << 20, InFlight: 3,
 			CommitInterval: Duration(200 * time.Millisecond), DrainTimeout: Duration(4 * time.Second),
-			MaxFutureSkew: Duration(5 * time.Minute),
+			MaxFutureSkew: Duration(5 * time.Minute), RekeyRetention: Duration(7 * 24 * time.Hour),
 		},
 		Serve: Serve{
 			HTTP: "127.0.0.1:6566", MaxEntities: 1000, MaxBody: 4 << 20,

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // validate returns every problem of the values themselves. What only some
@@ -44,6 +45,9 @@ func (c *Config) validate() Problems {
 	atLeast("ingest.tile_bytes", int64(c.Ingest.TileBytes), 1<<20)
 	atLeast("ingest.in_flight", int64(c.Ingest.InFlight), 1)
 	atLeast("ingest.commit_interval", int64(c.Ingest.CommitInterval), 1)
+	atLeast("ingest.rekey_partitions", int64(c.Ingest.RekeyPartitions), 0)
+	atLeast("ingest.rekey_retention", int64(c.Ingest.RekeyRetention), int64(time.Minute))
+	atLeast("kafka.transaction_timeout", int64(c.Kafka.TransactionTimeout), int64(time.Second))
 	atLeast("serve.max_entities", int64(c.Serve.MaxEntities), 1)
 	atLeast("serve.max_body", int64(c.Serve.MaxBody), 1)
 	atLeast("serve.timeout", int64(c.Serve.Timeout), 1)

@@ -122,8 +122,9 @@ func drawEvents(rng *rand.Rand, n int, eventIDs bool) []event {
 	return events
 }
 
-// produceCrashEvents sends n events and returns them by driver.
-func (s *stack) produceCrashEvents(rng *rand.Rand, n int, eventIDs bool) map[int64][]event {
+// produceCrashEvents sends n events with so many pauses in between, of ten
+// seconds together, and returns them by driver.
+func (s *stack) produceCrashEvents(rng *rand.Rand, n, pauses int, eventIDs bool) map[int64][]event {
 	client, _ := s.kafka()
 	events := drawEvents(rng, n, eventIDs)
 	failed := make(chan error, 1)
@@ -139,8 +140,8 @@ func (s *stack) produceCrashEvents(rng *rand.Rand, n int, eventIDs bool) map[int
 				}
 			}
 		})
-		if i%(n/40+1) == 0 {
-			time.Sleep(time.Duration(rng.IntN(500)) * time.Millisecond) // load spread over the chaos
+		if i%(n/pauses+1) == 0 {
+			time.Sleep(time.Duration(rng.IntN(20_000/pauses)) * time.Millisecond) // load spread over the chaos
 		}
 	}
 	if err := client.Flush(context.Background()); err != nil {

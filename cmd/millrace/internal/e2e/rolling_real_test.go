@@ -154,7 +154,7 @@ func TestRestartOneByOne(t *testing.T) {
 	applied := time.Now()
 	s.serveAnew()
 
-	oldExact := func() { s.compareWindowsTo(s.scanLog(), allWindows()) }
+	oldExact := func() { s.compareWindowsTo("driver_windows", s.scanLog(), allWindows()) }
 	l.atRest(s, oldExact)
 	s.wantPending(true)
 

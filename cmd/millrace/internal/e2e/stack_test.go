@@ -350,15 +350,17 @@ func (s *stack) ready(p *process) {
 }
 
 // lag returns how many records the group has not committed.
-func (s *stack) lag() (int64, error) {
+func (s *stack) lag() (int64, error) { return s.lagOf(s.group(), s.topics()...) }
+
+func (s *stack) lagOf(group string, topics ...string) (int64, error) {
 	_, adm := s.kafka()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	committed, err := adm.FetchOffsets(ctx, s.group())
+	committed, err := adm.FetchOffsets(ctx, group)
 	if err != nil {
 		return 0, err
 	}
-	ends, err := adm.ListEndOffsets(ctx, s.topics()...)
+	ends, err := adm.ListEndOffsets(ctx, topics...)
 	if err != nil {
 		return 0, err
 	}

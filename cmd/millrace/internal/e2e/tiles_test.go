@@ -28,9 +28,12 @@ const (
 	windowChunk = 50
 )
 
-var windowDefinitions = func() string {
+var windowDefinitions = windowView("driver_windows", "")
+
+// windowView is a view of all of them, with further lines.
+func windowView(name, more string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "  - name: driver_windows\n    entity: driver\n    source: trips\n    allowed_lateness: %.0fh\n    features:\n", crashLateness.Hours())
+	fmt.Fprintf(&b, "  - name: %s\n    entity: driver\n    source: trips\n    allowed_lateness: %.0fh\n%s    features:\n", name, crashLateness.Hours(), more)
 	for _, agg := range windowAggregates {
 		of := map[string]string{
 			"count": "", "last_n": fmt.Sprintf(", of: n, n: %d", windowLastN), "quantile": fmt.Sprintf(", of: n, q: %v", windowQuantile),
@@ -43,7 +46,7 @@ var windowDefinitions = func() string {
 	}
 	b.WriteString("      - {name: count_before, agg: count, window: 12h, offset: 12h}\n")
 	return b.String()
-}()
+}
 
 // windowSpans are what windows cover of an event's age. No event of the crash
 // tests lies near an edge, so tiles play no part.
@@ -171,10 +174,10 @@ func (s *stack) scanLog() map[int64][]event {
 	return all
 }
 
-// windowNamed is a windowed feature of driver_windows.
+// windowNamed is a windowed feature of a windowView.
 type windowNamed struct{ agg, window string }
 
-func (w windowNamed) feature() string { return "driver_windows:" + w.agg + "_" + w.window }
+func (w windowNamed) in(view string) string { return view + ":" + w.agg + "_" + w.window }
 
 func allWindows() []windowNamed {
 	all := []windowNamed{{"count", "before"}}
@@ -186,8 +189,9 @@ func allWindows() []windowNamed {
 	return all
 }
 
-// compareWindows holds the windows of every driver against a plain scan.
-func (s *stack) compareWindows(eventIDs bool) {
+// compareWindows holds the windows of every driver in a view against a plain
+// scan.
+func (s *stack) compareWindows(view string, eventIDs bool) {
 	s.t.Helper()
 	log := s.scanLog()
 	late, copies := 0, 0
@@ -200,14 +204,14 @@ func (s *stack) compareWindows(eventIDs bool) {
 	if late == 0 || (copies > 0) != eventIDs {
 		s.t.Error("the log does not have what the test is about")
 	}
-	s.compareWindowsTo(log, allWindows())
+	s.compareWindowsTo(view, log, allWindows())
 }
 
-func (s *stack) compareWindowsTo(want map[int64][]event, windows []windowNamed) {
+func (s *stack) compareWindowsTo(view string, want map[int64][]event, windows []windowNamed) {
 	s.t.Helper()
 	var features []string
 	for _, w := range windows {
-		features = append(features, w.feature())
+		features = append(features, w.in(view))
 	}
 	wrong := 0
 	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(want)), windowChunk) {
