@@ -104,7 +104,7 @@ func (s *stack) explain(driver int64, features ...string) map[string]explained {
 	s.t.Helper()
 	var text []byte
 	s.eventually(30*time.Second, "explain windows", func() (err error) { // processes come and go on a small machine
-		status := 0
+		var status int
 		status, text, err = s.post("/v1/explain", map[string]any{"features": features, "entities": []any{map[string]any{"driver_id": driver}}})
 		if err == nil && status != http.StatusOK {
 			err = fmt.Errorf("status %d: %s", status, text)
