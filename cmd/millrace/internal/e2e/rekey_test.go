@@ -82,6 +82,20 @@ func (s *stack) waitItem(limit time.Duration, sku string, want string) {
 	})
 }
 
+// waitComplete waits until a window of an item is complete.
+func (s *stack) waitComplete(limit time.Duration, sku, feature string) {
+	s.t.Helper()
+	s.eventually(limit, feature+" is complete", func() error {
+		status, text, err := s.post("/v1/lookup", map[string]any{
+			"features": []string{feature}, "entities": []map[string]any{{"item_id": sku}}, "include": []string{"complete"},
+		})
+		if err != nil || status != 200 || !strings.Contains(string(text), `"complete":[true]`) {
+			return fmt.Errorf("%d %w %s", status, err, text)
+		}
+		return nil
+	})
+}
+
 // TestRekey takes a rekeyed view the whole way: rows under the keys of their
 // elements, one end for each, letters that name the record where it was, a
 // replay after a fix, and what commands say.
@@ -98,6 +112,7 @@ func TestRekey(t *testing.T) {
 	s.waitItem(10*time.Second, "bee", "3 6 6 1 5")
 	s.waitItem(10*time.Second, "dog", "1 7 7 7 2")
 	s.waitCopied(30*time.Second, "item_sales")
+	s.waitComplete(10*time.Second, "ant", "item_sales:sold_12h")
 	// 8 rows and the poison.
 	s.checkReceived(map[string]float64{"item_sales": 9, "item_seen": 9})
 
@@ -122,7 +137,7 @@ func TestRekey(t *testing.T) {
 	if !strings.Contains(status, `"state":"copying"`) || !strings.Contains(status, s.rekeyTopic("item_sales")) {
 		t.Errorf("status: %s", status)
 	}
-	if out := s.mustRun("explain", "item_sales", "--definitions", "definitions"); !strings.Contains(out, "of one partition") {
+	if out := s.mustRun("explain", "item_sales", "--definitions", "definitions"); !strings.Contains(out, "one partition; kept") {
 		t.Errorf("explain: %s", out)
 	}
 	out := s.mustRun("plan", "--definitions", "definitions")
