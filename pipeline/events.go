@@ -29,6 +29,9 @@ type Events struct {
 	CommitFailed func(err error)
 	// Expired reports records that the log dropped before they were read.
 	Expired func(p sources.Partition, records int64)
+	// Repeated reports, once per assignment, that the source delivered records
+	// again, which is a bug of it: they were passed over.
+	Repeated func(p sources.Partition, records int)
 	// Stopped reports a lane that needs a person: what, and the next step.
 	Stopped func(source string, a sources.Assignment, err error)
 	// TopicRecreated reports that the group's offset belongs to an older topic
@@ -88,6 +91,7 @@ func Tee(all ...Events) Events {
 		e.Committed = tee1(e.Committed, next.Committed)
 		e.CommitFailed = tee1(e.CommitFailed, next.CommitFailed)
 		e.Expired = tee2(e.Expired, next.Expired)
+		e.Repeated = tee2(e.Repeated, next.Repeated)
 		e.Stopped = tee3(e.Stopped, next.Stopped)
 		e.TopicRecreated = tee1(e.TopicRecreated, next.TopicRecreated)
 	}
@@ -137,6 +141,7 @@ func (e Events) fill() Events {
 		Committed:      func([]sources.Mark) {},
 		CommitFailed:   func(error) {},
 		Expired:        func(sources.Partition, int64) {},
+		Repeated:       func(sources.Partition, int) {},
 		Stopped:        func(string, sources.Assignment, error) {},
 		TopicRecreated: func(sources.Partition) {},
 	}, e)

@@ -71,6 +71,8 @@ type lane struct {
 		full     bool
 		held     bool
 		lost     error // the log lost records; Deliver is not called until Resume
+		next     int64 // offset behind the last record that was delivered
+		repeated bool  // the listener heard of records that came again
 		logEnd   int64
 	}
 
@@ -101,64 +103,6 @@ func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
 		l.slots <- new(slot)
 	}
 	return l
-}
-
-// deliver queues a fetch and says whether the partition is to be paused.
-func (l *lane) deliver(f sources.Fetch) bool {
-	var n int64
-	for i := range f.Records {
-		n += int64(f.Records[i].Bytes())
-	}
-	l.p.budget.take(n)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mu.logEnd = max(l.mu.logEnd, f.LogEnd)
-	l.mu.buffered += n
-	if f.Err != nil {
-		l.mu.lost = f.Err
-	} else if len(f.Records) > 0 {
-		l.mu.queue = append(l.mu.queue, f)
-	}
-	l.nudge()
-	// A lane that holds nothing is never paused for want of bytes: nothing of
-	// its own would be given back later and reopen it.
-	room := l.mu.buffered < l.p.s.LaneBytes && !l.p.budget.spent()
-	if f.Err == nil && (room || l.mu.buffered == 0) {
-		return false
-	}
-	if !l.mu.full && f.Err == nil {
-		l.p.s.Events.Full(l.partition)
-	}
-	l.mu.full = true
-	return true
-}
-
-func (l *lane) nudge() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
-// release gives the bytes of records back that have reached their end.
-func (l *lane) release(n int64) {
-	l.p.budget.give(n)
-	l.mu.Lock()
-	l.mu.buffered -= n
-	l.mu.Unlock()
-	l.p.resumeLanes()
-}
-
-// resumable reports, once, that a paused lane may be delivered to again.
-func (l *lane) resumable() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	room := l.mu.buffered == 0 || (l.mu.buffered <= l.p.s.LaneBytes/2 && l.p.budget.relaxed())
-	if !l.mu.full || l.mu.held || l.mu.lost != nil || !room {
-		return false
-	}
-	l.mu.full = false
-	return true
 }
 
 // run is the lane's goroutine.

@@ -121,6 +121,9 @@ func BenchmarkFill(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		f.Records = append(f.Records[:0:0], batch...)
+		for i := range f.Records {
+			f.Records[i].Offset += l.mu.next
+		}
 		l.deliver(f)
 		l.fill(s)
 		l.mu.tracker.finish(s.id)

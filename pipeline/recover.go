@@ -41,6 +41,7 @@ func (l *lane) decide(r sources.Assignment, recovery sinks.Recovery) {
 	}
 	l.mu.held = l.start.Hold
 	l.mu.tracker.reset(l.start.Offset)
+	l.mu.next = l.start.Offset
 	l.mu.logEnd = r.LogEnd
 	l.carried = r.Metadata
 	l.committed.Store(r.Committed)
@@ -136,6 +137,7 @@ func (l *lane) moveTo(r sinks.Recovery) {
 	l.p.budget.give(l.mu.buffered)
 	l.mu.buffered = 0
 	l.mu.tracker.reset(r.Offset)
+	l.mu.next = r.Offset
 }
 
 // adopt commits the lane's metadata before its first batch under it, unless
