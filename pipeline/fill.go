@@ -21,6 +21,7 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 		if !l.decode(s, raw.decoder, &raw.batch, &l.shares.raw) {
 			return endDrained, false
 		}
+		raw.batch.RefuseWhole()
 	}
 	began, decoding := l.p.s.Clock(), s.stats.Decode
 	s.resetViews(l.route.Views)

@@ -30,7 +30,7 @@ func TestALetterCarriesItsRecord(t *testing.T) {
 			t.Fatalf("%d letters", len(all))
 		}
 		l := all[0]
-		want := sinks.LetterID{Source: "trips", Partition: 1, Day: 1, Position: sinks.Position(0, 7)}
+		want := sinks.LetterID{Source: "trips", Partition: 1, Day: 1, Position: sinks.Position(0, 7), Element: feature.WholeRecord}
 		if l.LetterID != want || l.Topic != "trips" || l.Offset != 7 || l.RecordMillis != 86_400_000 || l.CatalogVersion != 3 {
 			t.Errorf("letter %+v", l)
 		}

@@ -107,8 +107,8 @@ func (w *world) ended(p sources.Partition, r sources.Record) bool {
 	case '?':
 		return true
 	case '!':
-		if len(r.Headers) > 0 { // a finished row: it was for that view
-			id.View = "v"
+		if id.Element = feature.WholeRecord; len(r.Headers) > 0 { // a finished row: it was for that view
+			id.View, id.Element = "v", 0
 		}
 		return w.letters[id]
 	case '~':

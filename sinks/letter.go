@@ -32,7 +32,7 @@ type LetterID struct {
 	Partition int32  `json:"partition"`
 	Day       int32  `json:"day"` // UTC days since the epoch of the record time
 	Position  int64  `json:"position"`
-	Element   int32  `json:"element"`
+	Element   int32  `json:"element"` // feature.WholeRecord when it is about all of the record
 	View      string `json:"view"` // "" when the record could not be decoded
 }
 

@@ -20,10 +20,11 @@ import (
 )
 
 // letterName is how a person names a letter: its record as positions print
-// everywhere, the element when it is not the first, and the view.
+// everywhere, the element unless it is all of the record or the view's first
+// one, and the view.
 func letterName(l *sinks.Letter) string {
 	name := fmt.Sprintf("%s/%d@%d", l.Topic, l.Partition, l.Offset)
-	if l.Element != 0 {
+	if l.Element > 0 || l.Element == 0 && l.View == "" {
 		name += "#" + strconv.Itoa(int(l.Element))
 	}
 	if l.View != "" {
