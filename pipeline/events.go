@@ -19,7 +19,7 @@ type Events struct {
 	// BatchDone reports a batch all of whose rows have their end. It is valid
 	// during the call only.
 	BatchDone func(*BatchStats)
-	// Failed reports the first failure of an operation ("decode", "dead
+	// Failed reports the first failure of an operation ("letters", "decode", "dead
 	// letter", "load tiles", "write", "write tiles", "epochs", "adopt") of a lane, Recovered the success after it.
 	Failed    func(p sources.Partition, operation string, err error)
 	Recovered func(p sources.Partition, operation string, attempts int)
@@ -71,6 +71,7 @@ type ViewEnds struct {
 	Filtered     int
 	Late         int // too old for windows, whatever their end
 	DeadLettered int // BatchStats.Rejects included
+	Kept         int // of these, rows that a former owner had refused: their letters are there
 	Rejects      []feature.Reject
 	Origins      []feature.Origin // of stored rows, superseded ones included
 }

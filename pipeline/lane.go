@@ -60,8 +60,10 @@ type lane struct {
 	finished     feature.Batch // of finished rows, one view's at a time
 	rows         feature.Rows
 	newest       coalescer
-	tiles        *tiles   // nil when no view of the source has windows
-	keys         []string // of the rows that windows are to count
+	refused      refused
+	lettered     <-chan struct{} // of the batch that was made last
+	tiles        *tiles          // nil when no view of the source has windows
+	keys         []string        // of the rows that windows are to count
 
 	mu struct {
 		sync.Mutex
@@ -149,6 +151,7 @@ func (l *lane) work() workEnd {
 			l.slots <- s
 			return end
 		}
+		l.follow(s)
 		l.writers.Go(func() { l.guard(func() { l.store(s) }) })
 	}
 }
@@ -173,6 +176,7 @@ func (l *lane) guard(f func()) {
 func (l *lane) store(s *slot) {
 	began := l.p.s.Clock()
 	ok := len(s.letters) == 0 || l.retry(l.life, "dead letter", func(ctx context.Context) error { return l.p.s.DeadLetter.Put(ctx, s.letters) })
+	ok = ok && l.letterTurn(s)
 	ok = ok && (len(s.buffer.Rows) == 0 || l.retry(l.life, "write", func(ctx context.Context) error { return l.p.s.Sink.Write(ctx, s.buffer.Rows) }))
 	ok = ok && (len(s.tiles) == 0 || l.retry(l.life, "write tiles", func(ctx context.Context) error { return l.p.s.Tiles.WriteTiles(ctx, s.tiles) }))
 	if ok {
@@ -190,6 +194,35 @@ func (l *lane) store(s *slot) {
 	// charged but the queue (hold relies on it).
 	l.release(n)
 	l.slots <- s
+}
+
+// follow has a batch follow the one before.
+func (l *lane) follow(s *slot) {
+	if l.tiles == nil {
+		return
+	}
+	s.before, s.lettered = l.lettered, make(chan struct{})
+	l.lettered = s.lettered
+}
+
+// letterTurn waits, with a batch's letters acknowledged, for those of all
+// batches before. Its tiles have counted these batches and their fence covers
+// them: stored without the letters, they would have a record passed over that
+// newer definitions accept after a crash, and that nobody has counted or kept.
+// False means that the lane ends.
+func (l *lane) letterTurn(s *slot) bool {
+	if l.tiles == nil {
+		return true
+	}
+	if s.before != nil {
+		select {
+		case <-s.before:
+		case <-l.life.Done():
+			return false
+		}
+	}
+	close(s.lettered)
+	return true
 }
 
 // take moves what waits, up to a batch's limits, into s. It blocks until there

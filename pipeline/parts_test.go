@@ -136,7 +136,7 @@ func benchSettings() Settings {
 	view := &feature.View{Name: "v", Entity: "e", Revision: 1}
 	store := new(memory.Store)
 	return Settings{
-		Source: newFakeSource(), NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: store, DeadLetter: store,
+		Source: newFakeSource(), NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: store, DeadLetter: store, Refusals: store,
 		Epochs: sinks.NewEpochs(store), LatestVersion: func(context.Context) (int64, error) { return 0, nil },
 		Routes: []Route{{
 			Source: "trips", Topic: "trips",

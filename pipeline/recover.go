@@ -143,12 +143,16 @@ func (l *lane) moveTo(r sinks.Recovery) {
 // adopt commits the lane's metadata before its first batch under it, unless
 // that is what was committed already, and opens the partition if it was held.
 func (l *lane) adopt(held bool) bool {
+	if !l.keepEnds() {
+		return false
+	}
 	if l.tiles != nil && !l.begin() {
 		return false
 	}
 	ok := l.retry(l.taking, "adopt", func(ctx context.Context) error {
 		return l.p.adoptLane(ctx, l, l.start.Offset, l.meta.encode())
 	})
+	ok = ok && l.decideFrom()
 	if ok && held {
 		l.p.s.Source.Resume(l.partition, l.start.Offset)
 	}

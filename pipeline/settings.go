@@ -25,12 +25,14 @@ type Transformer interface {
 	Apply(in *feature.Batch, nowMillis int64, out *feature.Rows)
 }
 
-// Epochs gives topic numbers and recoveries: sinks.Epochs.
+// Epochs gives topic numbers, recoveries and adoptions: sinks.Epochs.
 type Epochs interface {
 	TopicNumber(ctx context.Context, source string, topic [16]byte, partition int32) (int64, error)
 	Recovery(ctx context.Context, source string, partition int32) (sinks.Recovery, error)
 	Epoch(ctx context.Context, source string, partition int32) (sinks.Epoch, error)
 	Raise(ctx context.Context, source string, partition int32, version int64) (sinks.Epoch, error)
+	Adopt(ctx context.Context, source string, partition int32, version, position int64) ([]sinks.Adoption, error)
+	Kept(ctx context.Context, source string, partition int32, version int64) ([]sinks.Adoption, error)
 }
 
 // Tiles is the store of tiles.
@@ -80,8 +82,8 @@ type Route struct {
 	Views    []RouteView
 	Finished bool // records that do not say what they are, are finished rows
 
-	// WindowsVersion is the catalog version that changed the aggregates of the
-	// source's views last; 0 without any.
+	// WindowsVersion is the catalog version that last changed the aggregates of
+	// the source's views, or which of their rows are refused; 0 without any.
 	WindowsVersion int64
 }
 
@@ -104,8 +106,9 @@ type Settings struct {
 	NewEncoder     func() sinks.Encoder // one per lane
 	Sink           sinks.Sink
 	DeadLetter     sinks.DeadLetter
-	Tiles          Tiles  // needed with windows
-	Sinces         Sinces // needed with windows
+	Refusals       sinks.Refusals // of DeadLetter's letters
+	Tiles          Tiles          // needed with windows
+	Sinces         Sinces         // needed with windows
 	Epochs         Epochs
 	CatalogVersion int64
 	LatestVersion  func(ctx context.Context) (int64, error) // newest applied catalog version
@@ -160,7 +163,7 @@ var ErrClosed = errors.New("pipeline is shut down")
 
 // check says what wiring forgot.
 func (s *Settings) check() error {
-	if s.Source == nil || s.NewEncoder == nil || s.Sink == nil || s.DeadLetter == nil || s.Epochs == nil || s.LatestVersion == nil {
+	if s.Source == nil || s.NewEncoder == nil || s.Sink == nil || s.DeadLetter == nil || s.Refusals == nil || s.Epochs == nil || s.LatestVersion == nil {
 		return errors.New("make a pipeline: a part is missing in its settings")
 	}
 	topics := make(map[string]string)

@@ -19,6 +19,9 @@ const positionBits = 40
 // 2^40 + offset, so that a topic created again does not write over old letters.
 func Position(topicNumber, offset int64) int64 { return topicNumber<<positionBits + offset }
 
+// OffsetOf returns the offset of a letter's position.
+func OffsetOf(position int64) int64 { return position & (1<<positionBits - 1) }
+
 // LetterHeader is one header of the refused record.
 type LetterHeader struct {
 	Key   string `json:"key"`
