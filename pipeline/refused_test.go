@@ -136,3 +136,26 @@ func TestManyLettersAreReadInParts(t *testing.T) {
 		}
 	})
 }
+
+// TestTilesWaitForTheLettersOfEarlierBatches: they have counted these batches
+// and their fence covers them.
+func TestTilesWaitForTheLettersOfEarlierBatches(t *testing.T) {
+	run(t, func(s *Settings) {
+		withWindows(s)
+		s.MaxRows = 1
+	}, func(r *rig) {
+		r.assign(fresh(p0))
+		settle()
+		r.faults.set("Put", errDown)
+		r.src.h.Deliver(fetch(p0, record(0, '~', 1000), record(1, 'a', 1000)))
+		settle()
+		if n := len(r.store.Tiles()); n != 0 {
+			t.Errorf("%d tiles are stored whose fence covers a record without its letter", n)
+		}
+		r.faults.set("Put", nil)
+		settle()
+		if n := r.counted("a"); n != 1 || len(r.store.Letters()) != 1 {
+			t.Errorf("%d are counted, %d letters", n, len(r.store.Letters()))
+		}
+	})
+}
