@@ -55,7 +55,8 @@ func (w *world) join() (*process, error) {
 	version := w.latest()
 	w.mu.Unlock()
 	p, err := New(Settings{
-		Source: &m.group, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: m.store, DeadLetter: m.store, Refusals: m.store, Tiles: m.store, Sinces: sinks.NewSinces(w.meta), TileBytes: 3000,
+		Source: &m.group, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: m.store, DeadLetter: m.store, Refusals: m.store,
+		Tiles: m.store, Sinces: sinks.NewSinces(w.meta), TileBytes: 3000,
 		Epochs: simEpochs{sinks.NewEpochs(w.meta), w}, CatalogVersion: version, Routes: []Route{w.route(version)},
 		LatestVersion: func(context.Context) (int64, error) {
 			w.mu.Lock()

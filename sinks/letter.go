@@ -36,7 +36,7 @@ type LetterID struct {
 	Day       int32  `json:"day"` // UTC days since the epoch of the record time
 	Position  int64  `json:"position"`
 	Element   int32  `json:"element"` // feature.WholeRecord when it is about all of the record
-	View      string `json:"view"` // "" when the record could not be decoded
+	View      string `json:"view"`    // "" when the record could not be decoded
 }
 
 // Letter is one refused row with the record it came from.

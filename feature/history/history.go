@@ -44,7 +44,7 @@ type File struct {
 type ViewState struct {
 	Revision   uint16            `json:"revision"`
 	Generation uint32            `json:"generation"`
-	Began      uint16            `json:"began,omitempty"` // revision with which the generation began; 0 is the first
+	Began      uint16            `json:"began,omitempty"`   // revision with which the generation began; 0 is the first
 	Changed    int64             `json:"changed,omitempty"` // catalog version that brought the revision
 	Removed    bool              `json:"removed,omitempty"`
 	SchemaID   uint32            `json:"schema_id"`

@@ -32,7 +32,7 @@ func (s *Store) RefusalDays(ctx context.Context, source string, partition int32)
 		for ok := it.First(); ok; {
 			day := readInt32(it.Key()[len(prefix):])
 			days = append(days, day)
-			ok = day < math.MaxInt32 && it.SeekGE(appendInt32(prefix[:len(prefix):len(prefix)], day+1))
+			ok = day < math.MaxInt32 && it.SeekGE(appendInt32(slices.Clip(prefix), day+1))
 		}
 		if err := it.Close(); err != nil {
 			return nil, fmt.Errorf("read refusals: %w", err)
@@ -141,7 +141,7 @@ func (h *refusalHead) read(to any) error {
 // joinRefusal takes the lesser id off one head or both; nil when it is a mark
 // that stands for nothing.
 func joinRefusal(letters, marks *refusalHead) (*sinks.Refusal, error) {
-	order := 0
+	var order int
 	switch {
 	case !marks.ok:
 		order = -1
@@ -200,7 +200,7 @@ func (s *Store) KeepLetters(ctx context.Context, ids []sinks.LetterID, version i
 			if err != nil {
 				return fmt.Errorf("encode mark: %w", err)
 			}
-			if err := b.Set(markKey(key), append(expiry[:len(expiry):len(expiry)], text...), nil); err != nil {
+			if err := b.Set(markKey(key), append(slices.Clip(expiry), text...), nil); err != nil {
 				return err
 			}
 		}
