@@ -6,9 +6,12 @@ type Origin struct {
 	RecordMillis int64 // the log's time of the record, milliseconds since the epoch
 	EventMicros  int64 // when it happened, microseconds since the epoch
 	Record       int32 // index of the record among those handed to the decoder
-	Element      int32 // 0 unless the view unnests
+	Element      int32 // 0 unless the view unnests; of a reject also WholeRecord
 	Deleted      bool  // the row says that its entity's row is gone; only its join keys count
 }
+
+// WholeRecord is the element of a reject that is about all of its record.
+const WholeRecord = -1
 
 // Field is a named, typed column of a schema.
 type Field struct {
@@ -65,6 +68,29 @@ func (b *Batch) RejectLast(stage Stage, reason Reason, message string) {
 	b.Origins = b.Origins[:last]
 	for i := range b.Columns {
 		b.Columns[i].Truncate(last)
+	}
+}
+
+// RefuseWhole makes rejects of records of which nothing else came rejects of
+// WholeRecord, so that they are told apart from those of a first element. It is
+// called once, after decoding.
+func (b *Batch) RefuseWhole() {
+	if len(b.Rejects) == 0 {
+		return
+	}
+	came := make(map[int32]int, len(b.Rejects))
+	for i := range b.Rejects {
+		came[b.Rejects[i].Origin.Record]++
+	}
+	for i := range b.Origins {
+		if _, refused := came[b.Origins[i].Record]; refused {
+			came[b.Origins[i].Record]++
+		}
+	}
+	for i := range b.Rejects {
+		if o := &b.Rejects[i].Origin; came[o.Record] == 1 {
+			o.Element = WholeRecord
+		}
 	}
 }
 

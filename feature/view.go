@@ -124,6 +124,7 @@ type View struct {
 	Revision   uint16 // of the view's logic; orders rows, see Sequence
 	Generation uint32 // of the view's stored data
 	Began      uint16 // revision with which the generation began; 0 is the first
+	Changed    int64  // catalog version that brought the revision; given by apply, 0 before
 }
 
 // Feed names what the view's rows come from: its source, or, of a rekeyed view,

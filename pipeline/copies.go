@@ -58,6 +58,14 @@ func (c *copies) unpack(recs []sources.Record) {
 	}
 }
 
+// offsetOf is where a record of the batch is in the lane's partition.
+func (c *copies) offsetOf(recs []sources.Record, i int) int64 {
+	if c == nil {
+		return recs[i].Offset
+	}
+	return c.offsets[i]
+}
+
 // broken reports whether record i should be a copy and is none.
 func (c *copies) broken(i int) bool { return c != nil && c.of[i].Topic == "" }
 

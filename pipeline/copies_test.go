@@ -75,7 +75,7 @@ func TestRowsOfCopiesHaveOneEnd(t *testing.T) {
 		if want := (ViewEnds{Received: 10, Stored: 5, Filtered: 1, DeadLettered: 4}); fmt.Sprint(*got["v"]) != fmt.Sprint(want) {
 			t.Errorf("%+v, want %+v", *got["v"], want)
 		}
-		want := []string{`1000/2 "v" expression`, `1000/4 "" malformed`, `1005/0 "" malformed`, `9/0 "" malformed`}
+		want := []string{`1000/2 "v" expression`, `1000/4 "" malformed`, `1005/-1 "" malformed`, `9/-1 "" malformed`}
 		if letters := r.letters(); !slices.Equal(letters, want) {
 			t.Errorf("letters %q, want %q", letters, want)
 		}

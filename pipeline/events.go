@@ -19,7 +19,7 @@ type Events struct {
 	// BatchDone reports a batch all of whose rows have their end. It is valid
 	// during the call only.
 	BatchDone func(*BatchStats)
-	// Failed reports the first failure of an operation ("decode", "dead
+	// Failed reports the first failure of an operation ("letters", "decode", "dead
 	// letter", "load tiles", "write", "write tiles", "epochs", "adopt") of a lane, Recovered the success after it.
 	Failed    func(p sources.Partition, operation string, err error)
 	Recovered func(p sources.Partition, operation string, attempts int)
@@ -29,6 +29,9 @@ type Events struct {
 	CommitFailed func(err error)
 	// Expired reports records that the log dropped before they were read.
 	Expired func(p sources.Partition, records int64)
+	// Repeated reports, once per assignment, that the source delivered records
+	// again, which is a bug of it: they were passed over.
+	Repeated func(p sources.Partition, records int)
 	// Stopped reports a lane that needs a person: what, and the next step.
 	Stopped func(source string, a sources.Assignment, err error)
 	// TopicRecreated reports that the group's offset belongs to an older topic
@@ -68,6 +71,7 @@ type ViewEnds struct {
 	Filtered     int
 	Late         int // too old for windows, whatever their end
 	DeadLettered int // BatchStats.Rejects included
+	Kept         int // of these, rows that a former owner had refused: their letters are there
 	Rejects      []feature.Reject
 	Origins      []feature.Origin // of stored rows, superseded ones included
 }
@@ -88,6 +92,7 @@ func Tee(all ...Events) Events {
 		e.Committed = tee1(e.Committed, next.Committed)
 		e.CommitFailed = tee1(e.CommitFailed, next.CommitFailed)
 		e.Expired = tee2(e.Expired, next.Expired)
+		e.Repeated = tee2(e.Repeated, next.Repeated)
 		e.Stopped = tee3(e.Stopped, next.Stopped)
 		e.TopicRecreated = tee1(e.TopicRecreated, next.TopicRecreated)
 	}
@@ -137,6 +142,7 @@ func (e Events) fill() Events {
 		Committed:      func([]sources.Mark) {},
 		CommitFailed:   func(error) {},
 		Expired:        func(sources.Partition, int64) {},
+		Repeated:       func(sources.Partition, int) {},
 		Stopped:        func(string, sources.Assignment, error) {},
 		TopicRecreated: func(sources.Partition) {},
 	}, e)

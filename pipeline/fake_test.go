@@ -147,6 +147,8 @@ func (d fakeDecoder) Decode(_ context.Context, dst *feature.Batch, recs []source
 type fakeTransformer struct {
 	v  *feature.View
 	ws *transforms.Windows // nil, or of the key alone
+
+	accepts bool // nothing is refused
 }
 
 var fakeStored = &feature.Stored{}
@@ -154,10 +156,10 @@ var fakeStored = &feature.Stored{}
 func (t fakeTransformer) Apply(in *feature.Batch, _ int64, out *feature.Rows) {
 	out.Reset(t.v, fakeStored, keyField, in.Partition)
 	for i, o := range in.Origins {
-		switch key := in.Columns[0].Strings[i]; key {
-		case "?":
+		switch key := in.Columns[0].Strings[i]; {
+		case key == "?":
 			out.Filtered++
-		case "~":
+		case key == "~" && !t.accepts:
 			out.Rejects = append(out.Rejects, feature.Reject{Origin: o, Stage: feature.StageTransform, Reason: feature.ReasonExpression, Message: "refused"})
 		default:
 			out.Keys[0].SetString(out.Keys[0].AppendNull(), key)

@@ -13,11 +13,11 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 	if end, ok := l.take(s); !ok {
 		return end, false
 	}
-	if !l.noteExpired() {
+	l.copies.unpack(s.records)
+	if !l.noteExpired() || !l.lookUp(s.records) {
 		return endDrained, false
 	}
 	defer l.shares.reset(len(l.route.Views)) // the slot holds the records
-	l.copies.unpack(s.records)
 	l.shares.sort(l.route, s.records, l.copies)
 	for i := range l.shapes.of {
 		raw := &l.shapes.of[i]
@@ -25,12 +25,13 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 		if !l.decode(s, raw.decoder, &raw.batch, &l.shares.raw) {
 			return endDrained, false
 		}
+		raw.batch.RefuseWhole()
 	}
 	began, decoding := l.p.s.Clock(), s.stats.Decode
 	s.resetViews(l.route.Views)
 	s.stats.Rejects = l.shapes.common(append(s.stats.Rejects, l.shares.refused...))
 	for i := range s.stats.Rejects {
-		s.addLetter(l, "", 0, &s.stats.Rejects[i])
+		l.refuseAll(s, &s.stats.Rejects[i])
 	}
 	for i := range l.route.Views {
 		if !l.view(s, i, began.UnixMilli()) {
@@ -97,6 +98,7 @@ func (l *lane) transform(s *slot, view int, t Transformer, in *feature.Batch, no
 	l.encoder.Encode(&s.buffer, &l.rows)
 	l.refuse(s, view, l.rows.Rejects)
 	ends.Filtered += l.rows.Filtered
+	l.keepRefused(s, view, in, first)
 	ends.Stored += len(s.buffer.Rows) - first - l.rows.Both
 	ends.Origins = append(ends.Origins, s.buffer.Origins[first:]...)
 	ws := l.route.Views[view].Windows
@@ -117,6 +119,10 @@ func (l *lane) transform(s *slot, view int, t Transformer, in *feature.Batch, no
 func (l *lane) refuse(s *slot, view int, rejects []feature.Reject) {
 	ends, v := &s.stats.Views[view], l.route.Views[view].View
 	for i := range rejects {
+		if o := &rejects[i].Origin; l.refused.kept(o.Record, o.Element, v.Name) {
+			ends.Kept++
+			continue
+		}
 		s.addLetter(l, v.Name, v.Revision, &rejects[i])
 	}
 	ends.Rejects = append(ends.Rejects, rejects...)

@@ -61,9 +61,11 @@ type lane struct {
 	finished     feature.Batch // of finished rows, one view's at a time
 	rows         feature.Rows
 	newest       coalescer
-	copies       *copies  // nil when records are no copies
-	tiles        *tiles   // nil when no view of the source has windows
-	keys         []string // of the rows that windows are to count
+	copies       *copies // nil when records are no copies
+	refused      refused
+	lettered     <-chan struct{} // of the batch that was made last
+	tiles        *tiles          // nil when no view of the source has windows
+	keys         []string        // of the rows that windows are to count
 
 	mu struct {
 		sync.Mutex
@@ -74,6 +76,8 @@ type lane struct {
 		held     bool
 		lost     error // the log lost records; Deliver is not called until Resume
 		expired  bool  // the log dropped records before the last ones of the queue
+		next     int64 // offset behind the last record that was delivered
+		repeated bool  // the listener heard of records that came again
 		logEnd   int64
 	}
 
@@ -104,68 +108,6 @@ func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
 		l.slots <- new(slot)
 	}
 	return l
-}
-
-// deliver queues a fetch and says whether the partition is to be paused.
-func (l *lane) deliver(f sources.Fetch) bool {
-	var n int64
-	for i := range f.Records {
-		n += int64(f.Records[i].Bytes())
-	}
-	l.p.budget.take(n)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mu.logEnd = max(l.mu.logEnd, f.LogEnd)
-	l.mu.buffered += n
-	if f.Expired > 0 {
-		l.mu.expired = true
-		l.p.s.Events.Expired(l.partition, f.Expired)
-	}
-	if f.Err != nil {
-		l.mu.lost = f.Err
-	} else if len(f.Records) > 0 {
-		l.mu.queue = append(l.mu.queue, f)
-	}
-	l.nudge()
-	// A lane that holds nothing is never paused for want of bytes: nothing of
-	// its own would be given back later and reopen it.
-	room := l.mu.buffered < l.p.s.LaneBytes && !l.p.budget.spent()
-	if f.Err == nil && (room || l.mu.buffered == 0) {
-		return false
-	}
-	if !l.mu.full && f.Err == nil {
-		l.p.s.Events.Full(l.partition)
-	}
-	l.mu.full = true
-	return true
-}
-
-func (l *lane) nudge() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
-// release gives the bytes of records back that have reached their end.
-func (l *lane) release(n int64) {
-	l.p.budget.give(n)
-	l.mu.Lock()
-	l.mu.buffered -= n
-	l.mu.Unlock()
-	l.p.resumeLanes()
-}
-
-// resumable reports, once, that a paused lane may be delivered to again.
-func (l *lane) resumable() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	room := l.mu.buffered == 0 || (l.mu.buffered <= l.p.s.LaneBytes/2 && l.p.budget.relaxed())
-	if !l.mu.full || l.mu.held || l.mu.lost != nil || !room {
-		return false
-	}
-	l.mu.full = false
-	return true
 }
 
 // run is the lane's goroutine.
@@ -212,6 +154,7 @@ func (l *lane) work() workEnd {
 			l.slots <- s
 			return end
 		}
+		l.follow(s)
 		l.writers.Go(func() { l.guard(func() { l.store(s) }) })
 	}
 }
@@ -236,6 +179,7 @@ func (l *lane) guard(f func()) {
 func (l *lane) store(s *slot) {
 	began := l.p.s.Clock()
 	ok := len(s.letters) == 0 || l.retry(l.life, "dead letter", func(ctx context.Context) error { return l.p.s.DeadLetter.Put(ctx, s.letters) })
+	ok = ok && l.letterTurn(s)
 	if ok && l.write(s) {
 		s.acknowledged()
 		s.stats.Tiles = len(s.tiles)
@@ -261,6 +205,35 @@ func (l *lane) write(s *slot) bool {
 	}
 	ok := len(s.buffer.Rows) == 0 || l.retry(l.life, "write", func(ctx context.Context) error { return l.p.s.Sink.Write(ctx, s.buffer.Rows) })
 	return ok && (len(s.tiles) == 0 || l.retry(l.life, "write tiles", func(ctx context.Context) error { return l.p.s.Tiles.WriteTiles(ctx, s.tiles) }))
+}
+
+// follow has a batch follow the one before.
+func (l *lane) follow(s *slot) {
+	if l.tiles == nil {
+		return
+	}
+	s.before, s.lettered = l.lettered, make(chan struct{})
+	l.lettered = s.lettered
+}
+
+// letterTurn waits, with a batch's letters acknowledged, for those of all
+// batches before. Its tiles have counted these batches and their fence covers
+// them: stored without the letters, they would have a record passed over that
+// newer definitions accept after a crash, and that nobody has counted or kept.
+// False means that the lane ends.
+func (l *lane) letterTurn(s *slot) bool {
+	if l.tiles == nil {
+		return true
+	}
+	if s.before != nil {
+		select {
+		case <-s.before:
+		case <-l.life.Done():
+			return false
+		}
+	}
+	close(s.lettered)
+	return true
 }
 
 // take moves what waits, up to a batch's limits, into s. It blocks until there

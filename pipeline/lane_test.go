@@ -30,7 +30,7 @@ func TestALetterCarriesItsRecord(t *testing.T) {
 			t.Fatalf("%d letters", len(all))
 		}
 		l := all[0]
-		want := sinks.LetterID{Source: "trips", Partition: 1, Day: 1, Position: sinks.Position(0, 7)}
+		want := sinks.LetterID{Source: "trips", Partition: 1, Day: 1, Position: sinks.Position(0, 7), Element: feature.WholeRecord}
 		if l.LetterID != want || l.Topic != "trips" || l.Offset != 7 || l.RecordMillis != 86_400_000 || l.CatalogVersion != 3 {
 			t.Errorf("letter %+v", l)
 		}
@@ -260,6 +260,9 @@ func TestFillAllocatesNothingInSteadyState(t *testing.T) {
 	fetches := make([]sources.Fetch, 2*rounds+10)
 	for i := range fetches {
 		fetches[i] = fetch(p0, slices.Clone(batch.Records)...)
+		for j := range fetches[i].Records {
+			fetches[i].Records[j].Offset += int64(i * records)
+		}
 	}
 	s, next := <-l.slots, 0
 	allocs := testing.AllocsPerRun(rounds, func() {

@@ -121,6 +121,9 @@ func BenchmarkFill(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		f.Records = append(f.Records[:0:0], batch...)
+		for i := range f.Records {
+			f.Records[i].Offset += l.mu.next
+		}
 		l.deliver(f)
 		l.fill(s)
 		l.mu.tracker.finish(s.id)
@@ -133,7 +136,7 @@ func benchSettings() Settings {
 	view := &feature.View{Name: "v", Entity: "e", Revision: 1}
 	store := new(memory.Store)
 	return Settings{
-		Source: newFakeSource(), NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: store, DeadLetter: store,
+		Source: newFakeSource(), NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: store, DeadLetter: store, Refusals: store,
 		Epochs: sinks.NewEpochs(store), LatestVersion: func(context.Context) (int64, error) { return 0, nil },
 		Routes: []Route{{
 			Source: "trips", Topic: "trips",

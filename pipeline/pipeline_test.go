@@ -62,7 +62,7 @@ func newRig(t *testing.T, store *memory.Store, change func(*Settings)) *rig {
 	store.Fail(r.faults.check)
 	view := &feature.View{Name: "v", Entity: "e", Revision: 1}
 	s := Settings{
-		Source: r.src, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: store, DeadLetter: store, Epochs: r.epochs,
+		Source: r.src, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: store, DeadLetter: store, Refusals: store, Epochs: r.epochs,
 		CatalogVersion: 3, LatestVersion: func(context.Context) (int64, error) { return 3, nil },
 		Routes: []Route{{
 			Source: "trips", Topic: "trips",

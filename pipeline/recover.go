@@ -43,6 +43,7 @@ func (l *lane) decide(r sources.Assignment, recovery sinks.Recovery) {
 	}
 	l.mu.held = l.start.Hold
 	l.mu.tracker.reset(l.start.Offset)
+	l.mu.next = l.start.Offset
 	l.mu.logEnd = r.LogEnd
 	l.carried = r.Metadata
 	l.committed.Store(r.Committed)
@@ -138,17 +139,22 @@ func (l *lane) moveTo(r sinks.Recovery) {
 	l.p.budget.give(l.mu.buffered)
 	l.mu.buffered = 0
 	l.mu.tracker.reset(r.Offset)
+	l.mu.next = r.Offset
 }
 
 // adopt commits the lane's metadata before its first batch under it, unless
 // that is what was committed already, and opens the partition if it was held.
 func (l *lane) adopt(held bool) bool {
+	if !l.keepEnds() {
+		return false
+	}
 	if l.tiles != nil && !l.begin() {
 		return false
 	}
 	ok := l.retry(l.taking, "adopt", func(ctx context.Context) error {
 		return l.p.adoptLane(ctx, l, l.start.Offset, l.meta.encode())
 	})
+	ok = ok && l.decideFrom()
 	if ok && held {
 		l.p.s.Source.Resume(l.partition, l.start.Offset)
 	}

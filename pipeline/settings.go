@@ -25,13 +25,15 @@ type Transformer interface {
 	Apply(in *feature.Batch, nowMillis int64, out *feature.Rows)
 }
 
-// Epochs gives topic numbers and recoveries: sinks.Epochs.
+// Epochs gives topic numbers, recoveries and adoptions: sinks.Epochs.
 type Epochs interface {
 	TopicNumber(ctx context.Context, source string, topic [16]byte, partition int32) (int64, error)
 	SetPartitions(ctx context.Context, source string, partition, of int32) error
 	Recovery(ctx context.Context, source string, partition int32) (sinks.Recovery, error)
 	Epoch(ctx context.Context, source string, partition int32) (sinks.Epoch, error)
 	Raise(ctx context.Context, source string, partition int32, version int64) (sinks.Epoch, error)
+	Adopt(ctx context.Context, source string, partition int32, version, position int64) ([]sinks.Adoption, error)
+	Kept(ctx context.Context, source string, partition int32, version int64) ([]sinks.Adoption, error)
 }
 
 // Tiles is the store of tiles.
@@ -81,8 +83,8 @@ type Route struct {
 	Views    []RouteView
 	Finished bool // records that do not say what they are, are finished rows
 
-	// WindowsVersion is the catalog version that changed the aggregates of the
-	// source's views last; 0 without any.
+	// WindowsVersion is the catalog version that last changed the aggregates of
+	// the source's views, or which of their rows are refused; 0 without any.
 	WindowsVersion int64
 
 	Copies    *Copies  // nil for records that are no copies; a route of copies has one view
@@ -108,6 +110,7 @@ type Settings struct {
 	NewEncoder     func() sinks.Encoder // one per lane
 	Sink           sinks.Sink
 	DeadLetter     sinks.DeadLetter
+	Refusals       sinks.Refusals     // of DeadLetter's letters
 	Tiles          Tiles              // needed with windows
 	Together       sinks.TogetherSink // of Sink and Tiles, if they are one store that writes both at once; or nil
 	Sinces         Sinces             // needed with windows
@@ -165,7 +168,7 @@ var ErrClosed = errors.New("pipeline is shut down")
 
 // check says what wiring forgot.
 func (s *Settings) check() error {
-	if s.Source == nil || s.NewEncoder == nil || s.Sink == nil || s.DeadLetter == nil || s.Epochs == nil || s.LatestVersion == nil {
+	if s.Source == nil || s.NewEncoder == nil || s.Sink == nil || s.DeadLetter == nil || s.Refusals == nil || s.Epochs == nil || s.LatestVersion == nil {
 		return errors.New("make a pipeline: a part is missing in its settings")
 	}
 	topics := make(map[string]string)

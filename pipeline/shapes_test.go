@@ -88,7 +88,7 @@ func TestEveryElementHasOneEnd(t *testing.T) {
 				t.Errorf("view %s: %+v, want %+v", view, *e, want)
 			}
 		}
-		want := []string{`0/2 "w" malformed`, `0/2 "x" malformed`, `1/1 "w" expression`, `1/1 "x" expression`, `2/0 "" malformed`, `4/0 "" bad_flag`}
+		want := []string{`0/2 "w" malformed`, `0/2 "x" malformed`, `1/1 "w" expression`, `1/1 "x" expression`, `2/-1 "" malformed`, `4/-1 "" bad_flag`}
 		if letters := r.letters(); !slices.Equal(letters, want) {
 			t.Errorf("letters\n%q, want\n%q", letters, want)
 		}
@@ -110,7 +110,7 @@ func TestViewsOfElementsAlone(t *testing.T) {
 				t.Errorf("view %s: %+v, want %+v", view, *got[view], want)
 			}
 		}
-		if letters, want := r.letters(), []string{`0/1 "" malformed`, `1/0 "" malformed`}; !slices.Equal(letters, want) {
+		if letters, want := r.letters(), []string{`0/1 "" malformed`, `1/-1 "" malformed`}; !slices.Equal(letters, want) {
 			t.Errorf("letters\n%q, want\n%q", letters, want)
 		}
 	})

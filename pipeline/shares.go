@@ -172,6 +172,6 @@ func (s *shares) refuseWay(w way, rec *sources.Record, i int) {
 }
 
 func (s *shares) refuse(rec *sources.Record, i int, reason feature.Reason, message string) {
-	o := feature.Origin{Offset: rec.Offset, RecordMillis: rec.TimeMillis, Record: int32(i)}
+	o := feature.Origin{Offset: rec.Offset, RecordMillis: rec.TimeMillis, Record: int32(i), Element: feature.WholeRecord}
 	s.refused = append(s.refused, feature.Reject{Origin: o, Stage: feature.StageDecode, Reason: reason, Message: message})
 }

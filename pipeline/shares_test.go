@@ -214,6 +214,9 @@ func TestAMixedBatchAllocatesNothingInSteadyState(t *testing.T) {
 	fetches := make([]sources.Fetch, 2*rounds+10)
 	for i := range fetches {
 		fetches[i] = fetch(p0, slices.Clone(batch.Records)...)
+		for j := range fetches[i].Records {
+			fetches[i].Records[j].Offset += int64(i * records)
+		}
 	}
 	s, next := <-l.slots, 0
 	allocs := testing.AllocsPerRun(rounds, func() {

@@ -18,7 +18,8 @@ type process struct {
 	p     *Pipeline
 	store *store
 	group simGroup
-	ended chan error
+	ended chan struct{}
+	fault error // of Run; good when ended is closed
 	kill  context.CancelFunc
 
 	// guarded by world.mu
@@ -47,21 +48,25 @@ const (
 )
 
 func (w *world) join() (*process, error) {
-	m := &process{w: w, ended: make(chan error, 1), at: make(map[sources.Partition]*place), told: make(map[sources.Partition]bool), resumes: make(map[sources.Partition]int64)}
+	m := &process{w: w, ended: make(chan struct{}), at: make(map[sources.Partition]*place), told: make(map[sources.Partition]bool), resumes: make(map[sources.Partition]int64)}
 	m.store, m.group = &store{w: w, m: m}, simGroup{m: m, orders: make(chan func(sources.Handler))}
 	var together sinks.TogetherSink
 	if w.together {
 		together = m.store
 	}
+	w.mu.Lock()
+	w.stores = append(w.stores, m.store)
+	version := w.latest()
+	w.mu.Unlock()
 	p, err := New(Settings{
-		Source: &m.group, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: m.store, DeadLetter: m.store,
-		Tiles: m.store, Together: together, Sinces: sinks.NewSinces(w.meta), TileBytes: 2000,
-		Epochs: sinks.NewEpochs(w.meta), CatalogVersion: 3, LatestVersion: func(context.Context) (int64, error) { return 3, nil },
-		Routes: []Route{{
-			Source: "trips", Topic: "trips",
-			Shapes: []Shape{{Fields: keyField, NewDecoder: func() sources.Decoder { return simDecoder{w, fakeDecoder{new(faults)}} }}},
-			Views:  []RouteView{simView()},
-		}},
+		Source: &m.group, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: m.store, DeadLetter: m.store, Refusals: m.store,
+		Tiles: m.store, Together: together, Sinces: sinks.NewSinces(w.meta), TileBytes: 3000,
+		Epochs: simEpochs{sinks.NewEpochs(w.meta), w}, CatalogVersion: version, Routes: []Route{w.route(version)},
+		LatestVersion: func(context.Context) (int64, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.latest(), nil
+		},
 		MaxRows: 4, InFlight: 3, LaneBytes: simLaneBytes, TotalBytes: simTotalBytes, CommitTimeout: 300 * time.Millisecond,
 		BackoffMax: 50 * time.Millisecond, Events: Events{BatchDone: m.batchDone},
 	})
@@ -71,7 +76,10 @@ func (w *world) join() (*process, error) {
 	m.p = p
 	ctx, kill := context.WithCancel(context.Background())
 	m.kill = kill
-	go func() { m.ended <- p.Run(ctx) }()
+	go func() {
+		m.fault = p.Run(ctx)
+		close(m.ended)
+	}()
 	return m, nil
 }
 
@@ -210,8 +218,11 @@ func (m *process) owned() []sources.Partition {
 // order has Run's goroutine do something, and waits for it.
 func (m *process) order(do func(sources.Handler)) {
 	done := make(chan struct{})
-	m.group.orders <- func(h sources.Handler) { do(h); close(done) }
-	<-done
+	select {
+	case m.group.orders <- func(h sources.Handler) { do(h); close(done) }:
+		<-done
+	case <-m.ended:
+	}
 }
 
 func (m *process) revoke(h sources.Handler, ps ...sources.Partition) {
@@ -244,12 +255,17 @@ func (m *process) assign(p sources.Partition) {
 		m.w.mu.Lock()
 		m.w.owner[p] = m
 		delete(m.told, p)
-		a := sources.Assignment{Partition: p, TopicID: sources.TopicID{1}, Committed: -1, LogEnd: m.w.end(p)}
+		a := sources.Assignment{Partition: p, TopicID: m.w.topicOf(p), Committed: -1, LogEnd: m.w.end(p)}
 		if c, committed := m.w.commits[p]; committed {
 			a.Committed, a.Metadata = c.Offset, c.Metadata
 		}
 		m.w.mu.Unlock()
 		starts, err := h.Assigned(context.Background(), []sources.Assignment{a})
+		if _, old := errors.AsType[*CatalogError](err); old {
+			m.kill() // a source gives up with what its handler says
+			m.forget(p)
+			return
+		}
 		if err != nil || len(starts) != 1 || starts[0].Hold {
 			m.w.reportf("assigned: %+v %v", starts, err)
 			return
@@ -273,8 +289,9 @@ func (m *process) crash() error {
 // leave ends m in good order.
 func (m *process) leave() error {
 	m.kill()
-	if err := <-m.ended; err != nil {
-		return fmt.Errorf("run ended with: %w", err)
+	<-m.ended
+	if _, old := errors.AsType[*CatalogError](m.fault); m.fault != nil && !old {
+		return fmt.Errorf("run ended with: %w", m.fault)
 	}
 	if used := m.p.budget.used.Load(); used != 0 {
 		return fmt.Errorf("%d bytes are still charged after the end", used)

@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +21,7 @@ import (
 type simulation struct {
 	w         *world
 	processes []*process
+	replayer  *simReplayer // nil while no replay runs
 }
 
 // step is one thing that happens; rapid draws and shrinks lists of them.
@@ -40,7 +43,7 @@ const (
 
 var simSteps = []string{
 	"publish", "publish", "publish", "wait", "wait", "move", "move", "steal", "crash", "restart",
-	"store", "broker", "decoder", "heal",
+	"store", "broker", "decoder", "heal", "apply", "recreate", "replay", "replay", "interrupt",
 }
 
 func drawScript(t *rapid.T) []step {
@@ -79,6 +82,7 @@ func simulate(t *testing.T, seed uint64, volatile bool, broken string, script []
 		}
 		for _, st := range script {
 			s.play(st)
+			s.restartEnded()
 		}
 		s.finish()
 		faults = s.w.faults
@@ -122,7 +126,99 @@ func (s *simulation) play(st step) {
 		s.set(&s.w.decoderDown, true)
 	case "heal":
 		s.heal()
+	case "apply":
+		s.w.apply(st.n)
+	case "recreate":
+		s.recreate(p, st.process, time.Duration(st.n)*10*time.Millisecond)
+	case "replay":
+		s.replay()
+	case "interrupt":
+		if s.replayer != nil {
+			s.replayer.crash()
+			s.replayer = nil
+		}
 	}
+}
+
+// restartEnded starts processes again that ended by themselves, because a
+// partition needed newer definitions; they load the newest.
+func (s *simulation) restartEnded() {
+	for again := true; again; {
+		again = false
+		for i, m := range s.processes {
+			select {
+			case <-m.ended:
+				again = true
+				s.replace(i, m.leave)
+			default:
+			}
+		}
+	}
+}
+
+// replay starts a replay, where none runs.
+func (s *simulation) replay() {
+	if s.replayer != nil {
+		select {
+		case <-s.replayer.ended:
+		default:
+			return
+		}
+	}
+	s.replayer = s.w.replay()
+}
+
+// recreate deletes the topic of a partition and makes it again, once all of it
+// was read; two processes notice at the same time.
+func (s *simulation) recreate(p sources.Partition, member int, unaware time.Duration) {
+	s.heal()
+	if !s.wait(func() bool { return s.w.settledAt(p) && s.w.owner[p] != nil }) {
+		s.w.reportf("partition %d does not settle", p.Number)
+		return
+	}
+	lose := func(m *process) {
+		m.order(func(h sources.Handler) {
+			h.Lost([]sources.Partition{p})
+			m.forget(p)
+		})
+	}
+	old, m := s.ownerOf(p), s.processes[member] // some may have been started again
+	lose(old)
+	s.w.mu.Lock()
+	s.w.past[p] = append(s.w.past[p], s.w.logs[p])
+	s.w.logs[p], s.w.verified[p] = nil, 0
+	s.w.mu.Unlock()
+	s.w.publish(p, 5)
+	if m == old {
+		m.assign(p)
+		return
+	}
+	var both sync.WaitGroup
+	both.Go(func() { m.assign(p) })
+	both.Go(func() { old.assign(p) })
+	both.Wait()
+	time.Sleep(unaware)
+	for _, one := range []*process{m, old} {
+		if s.ownerOf(p) != one {
+			lose(one)
+		}
+	}
+}
+
+// wait waits, for a long time, until something holds; processes that end
+// meanwhile are started again.
+func (s *simulation) wait(until func() bool) bool {
+	locked := func() bool {
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		return until()
+	}
+	for patience := time.Now().Add(10 * time.Minute); !locked(); time.Sleep(100 * time.Millisecond) {
+		if s.restartEnded(); time.Now().After(patience) {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *simulation) set(what *bool, to bool) {
@@ -149,14 +245,16 @@ func (s *simulation) move(p sources.Partition, m *process) {
 	if old == m {
 		return
 	}
-	old.order(func(h sources.Handler) { old.revoke(h, p) })
+	if old != nil {
+		old.order(func(h sources.Handler) { old.revoke(h, p) })
+	}
 	m.assign(p)
 }
 
 // steal gives p to m while its owner works on and hears of it later.
 func (s *simulation) steal(p sources.Partition, m *process, unaware time.Duration) {
 	old := s.ownerOf(p)
-	if old == m {
+	if old == m || old == nil {
 		return
 	}
 	m.assign(p)
@@ -175,27 +273,46 @@ func (s *simulation) replace(i int, end func() error) {
 		s.w.reportf("%v", err)
 	}
 	s.start(i)
-	for _, p := range had {
-		s.processes[i].assign(p)
+	for n := range int32(simPartitions) {
+		p := sources.Partition{Topic: "trips", Number: n}
+		if s.ownerOf(p) == nil || slices.Contains(had, p) {
+			s.processes[i].assign(p)
+		}
 	}
 }
 
 // finish heals everything, waits until all is committed, and compares.
 func (s *simulation) finish() {
 	s.heal()
-	patience := time.Now().Add(10 * time.Minute)
-	for !s.w.settled() && time.Now().Before(patience) {
-		time.Sleep(100 * time.Millisecond)
+	for i := range s.processes { // what a version was adopted for by somebody who was no owner any more, is adopted
+		s.replace(i, s.processes[i].leave)
 	}
-	if !s.w.settled() {
+	if !s.wait(s.w.settled) {
 		s.w.reportf("not everything is committed: %v of %v", s.w.commits, s.lanes())
 	}
+	s.replayAll()
 	for _, m := range s.processes {
 		if err := m.leave(); err != nil {
 			s.w.reportf("%v", err)
 		}
 	}
 	s.w.compare()
+}
+
+// replayAll takes every letter in again, under the newest definitions.
+func (s *simulation) replayAll() {
+	for range 30 { // the store fails now and then
+		if s.replayer != nil {
+			<-s.replayer.ended
+		}
+		s.replayer = s.w.replay()
+		if <-s.replayer.ended; s.replayer.err == nil {
+			s.replayer.m.store.settleNow()
+			return
+		}
+		s.replayer = nil
+	}
+	s.w.reportf("letters cannot be replayed")
 }
 
 func (s *simulation) lanes() []LaneStatus {

@@ -14,34 +14,20 @@ import (
 
 	"millrace/feature"
 	"millrace/sinks"
+	"millrace/sources"
 	"millrace/transforms"
 	"millrace/transforms/window"
 )
 
 // The simulated view counts its rows in tiles of a second and in one without
 // end, and keeps the last key: what an answer needs to be wrong visibly.
-var simWindows = func() *transforms.Windows {
-	text := feature.Of(feature.KindString)
-	src := &feature.Source{Name: "trips", Format: feature.FormatJSON, Fields: []feature.SourceField{{Field: feature.Field{Name: "key", Type: text}}}}
-	e := &feature.Entity{Name: "e", JoinKeys: []feature.Field{{Name: "id", Type: text}}}
-	v := &feature.View{Name: "v", Keys: []feature.JoinKeyExpr{{JoinKey: "id", Expr: "key"}}, Features: []feature.Feature{
-		{Name: "key", Expr: "key"},
-		{Name: "n", Aggregate: &feature.Aggregate{Kind: "count", Window: time.Minute, Hop: time.Second}},
-		{Name: "all", Aggregate: &feature.Aggregate{Kind: "count", Unlimited: true}},
-		{Name: "last", Aggregate: &feature.Aggregate{Kind: "last", Of: "key", Unlimited: true}},
-	}}
-	p, problems := transforms.Compile(v, src, e)
-	if len(problems) > 0 {
-		panic(problems[0].Message)
-	}
-	return p.Windows
-}()
+var simWindows = simWindowsOf()
 
 func simView() RouteView {
 	v := &feature.View{Name: "v", Entity: "e", Revision: 1, Generation: 1}
 	r := fakeView(v)
 	r.Windows = simWindows
-	r.NewTransformer = func() Transformer { return fakeTransformer{v, simWindows} }
+	r.NewTransformer = func() Transformer { return fakeTransformer{v: v, ws: simWindows} }
 	r.Finished.NewTransformer = r.NewTransformer
 	for i := range simWindows.Features {
 		r.Aggregates = append(r.Aggregates, Aggregate{ID: simWindows.Features[i].ID(), Version: 1})
@@ -54,6 +40,7 @@ const (
 	noFence      = "no fence"
 	noStamp      = "no stamp"
 	lateSnapshot = "late snapshot"
+	noLetters    = "adoption does not read letters"
 )
 
 // WriteTiles implements sinks.TileSink.
@@ -88,6 +75,9 @@ func (s *store) WriteTogether(ctx context.Context, rows []sinks.Row, tiles []sin
 // encodeNow is the mistake of encoding a tile when it is stored.
 func (s *store) encodeNow(t *sinks.Tile) {
 	fence := decodeTile(t).Fence
+	if s.m.p == nil { // a replay, which counts nothing meanwhile
+		return
+	}
 	for _, l := range s.m.p.allLanes() {
 		for k, h := range l.tiles.all {
 			if k.key == t.Key && k.start == t.Start && hopSeconds(simWindows, k.hop) == t.HopSeconds && l.partition.Number == t.Source && h.state != nil {
@@ -98,8 +88,8 @@ func (s *store) encodeNow(t *sinks.Tile) {
 }
 
 func shapeOf(id *sinks.TileID) *window.Shape {
-	i := slices.IndexFunc(simWindows.Hops, func(h transforms.Hop) bool { return int32(h.Span/time.Second) == id.HopSeconds })
-	return simWindows.Hops[i].Shape
+	i := slices.IndexFunc(simMoreWindows.Hops, func(h transforms.Hop) bool { return int32(h.Span/time.Second) == id.HopSeconds })
+	return simMoreWindows.Hops[i].Shape
 }
 
 func decodeTile(t *sinks.Tile) *window.Tile {
@@ -130,9 +120,9 @@ func (s *store) ReadTiles(ctx context.Context, ids []sinks.TileID, dst *sinks.Ti
 	}
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	for _, m := range s.w.owner {
-		if m.store != s && !m.dead {
-			m.store.settleTiles()
+	for _, other := range s.w.stores {
+		if other != s && !other.m.dead {
+			other.settle(true) // in the order of writing: letters do not outlive tiles alone
 		}
 	}
 	dst.Reset(len(ids))
@@ -158,18 +148,16 @@ func (s *store) ReadTiles(ctx context.Context, ids []sinks.TileID, dst *sinks.Ti
 // caller holds mu.
 func (w *world) compareTiles() {
 	want := make(map[sinks.TileID]int64)
-	for _, log := range w.logs {
-		for _, r := range log {
-			if bytes.ContainsAny(r.Value, "!~?") {
-				continue
-			}
-			for hop := range simWindows.Hops {
-				id := sinks.TileID{Entity: "e", Key: string(r.Value), View: "v@1", HopSeconds: hopSeconds(simWindows, hop)}
-				id.Start = window.TileStart(r.TimeMillis*1000, simWindows.Hops[hop].Span)
-				want[id]++
-			}
+	w.each(func(_ sources.Partition, _ int, r sources.Record) {
+		if !w.reads(w.latest(), r.Value[0]) {
+			return
 		}
-	}
+		for hop := range simWindows.Hops {
+			id := sinks.TileID{Entity: "e", Key: string(r.Value), View: "v@1", HopSeconds: hopSeconds(simWindows, hop)}
+			id.Start = window.TileStart(r.TimeMillis*1000, simWindows.Hops[hop].Span)
+			want[id]++
+		}
+	})
 	got := make(map[sinks.TileID]*window.Tile)
 	for id, t := range w.tiles {
 		id.Source = 0
@@ -187,7 +175,7 @@ func (w *world) compareTiles() {
 		for i, a := range shapeOf(&id).Aggregates {
 			var c feature.Column
 			c.Reset(feature.Of(feature.KindInt64))
-			if a.Spec.Kind == window.KindLast {
+			if a.Spec.Kind == window.KindLast || a.Spec.Kind == window.KindFirst {
 				c.Reset(feature.Of(feature.KindString))
 			}
 			c.AppendNull()
@@ -215,24 +203,24 @@ func randomScript(rng *rand.Rand) []step {
 // away, simulations go wrong. The third sabotage is a race as well: see
 // TestLateSnapshotsAreSeenWithoutRace.
 func TestSabotagesOfTilesAreSeen(t *testing.T) {
-	for _, broken := range []string{noFence, noStamp} {
+	for _, broken := range []string{noFence, noStamp, noLetters} {
 		t.Run(broken, func(t *testing.T) { goesWrong(t, broken) })
 	}
 }
 
 func goesWrong(t *testing.T, broken string) {
 	t.Helper()
-	const seeds = 60
-	wrong := 0
-	for seed := range uint64(seeds) {
-		rng := rand.New(rand.NewPCG(seed, 7))
-		if len(simulate(t, seed, false, broken, randomScript(rng))) > 0 {
+	const enough, most = 3, 2000
+	wrong, seeds := 0, uint64(0)
+	for ; seeds < most && wrong < enough; seeds++ {
+		rng := rand.New(rand.NewPCG(seeds, 7))
+		if len(simulate(t, seeds, false, broken, randomScript(rng))) > 0 {
 			wrong++
 		}
 	}
 	t.Logf("%d of %d simulations went wrong", wrong, seeds)
-	if wrong == 0 {
-		t.Error("nothing was seen")
+	if wrong < enough {
+		t.Error("too little was seen")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,8 +29,10 @@ type world struct {
 	owner    map[sources.Partition]*process
 	cells    map[string]sinks.Row // durable
 	tiles    map[sinks.TileID]sinks.Tile
-	broken   string // one of the sabotages of sim_tiles_test.go, or ""
-	letters  map[sinks.LetterID]bool
+	broken   string                                   // one of the sabotages of sim_tiles_test.go, or ""
+	kinds    []change                                 // of the catalog versions behind the first one
+	past     map[sources.Partition][][]sources.Record // logs of topics that were made again
+	stores   []*store
 	faults   []string
 	meta     *memory.Store
 
@@ -43,7 +46,7 @@ func newWorld(seed uint64, volatile bool) *world {
 		rng:  rand.New(rand.NewPCG(seed, 1)),
 		logs: make(map[sources.Partition][]sources.Record), commits: make(map[sources.Partition]sources.Mark),
 		verified: make(map[sources.Partition]int64), owner: make(map[sources.Partition]*process),
-		cells: make(map[string]sinks.Row), tiles: make(map[sinks.TileID]sinks.Tile), letters: make(map[sinks.LetterID]bool),
+		cells: make(map[string]sinks.Row), tiles: make(map[sinks.TileID]sinks.Tile), past: make(map[sources.Partition][][]sources.Record),
 		meta: new(memory.Store), volatile: volatile, together: seed%2 == 1,
 	}
 }
@@ -102,24 +105,25 @@ func rowOf(p sources.Partition, r sources.Record) sinks.Row {
 }
 
 // ended reports whether a record's row has its end durably; the caller holds mu.
-func (w *world) ended(p sources.Partition, r sources.Record) bool {
-	id := sinks.LetterID{Source: "trips", Partition: p.Number, Day: sinks.DayOf(r.TimeMillis), Position: sinks.Position(0, r.Offset)}
-	switch r.Value[0] {
-	case '?':
+func (w *world) ended(p sources.Partition, topic int, r sources.Record) bool {
+	switch key := r.Value[0]; {
+	case key == '?' || w.refused(letterOf(p, topic, r)):
 		return true
-	case '!':
-		if len(r.Headers) > 0 { // a finished row: it was for that view
-			id.View = "v"
-		}
-		return w.letters[id]
-	case '~':
-		id.View = "v"
-		return w.letters[id]
-	default:
-		row := rowOf(p, r)
-		cell, found := w.cells[row.Key]
-		return found && !row.Newer(&cell)
+	case key == '!' && !w.reads(w.latest(), '!') || key == '~' && !w.reads(w.latest(), '~'):
+		return false
 	}
+	row := rowOf(p, r)
+	cell, found := w.cells[row.Key]
+	return found && !row.Newer(&cell)
+}
+
+// letterOf names the letter of a record that is refused.
+func letterOf(p sources.Partition, topic int, r sources.Record) sinks.LetterID {
+	id := sinks.LetterID{Source: "trips", Partition: p.Number, Day: sinks.DayOf(r.TimeMillis), Position: sinks.Position(int64(topic), r.Offset), View: "v"}
+	if r.Value[0] == '!' && len(r.Headers) == 0 { // not a finished row, which is for that view
+		id.View, id.Element = "", feature.WholeRecord
+	}
+	return id
 }
 
 // accept takes a commit; invariant 1 is checked here. The caller holds mu.
@@ -128,7 +132,7 @@ func (w *world) accept(m sources.Mark) {
 		if r.Offset >= m.Offset {
 			break
 		}
-		if r.Offset >= w.verified[m.Partition] && !w.ended(m.Partition, r) {
+		if r.Offset >= w.verified[m.Partition] && !w.ended(m.Partition, len(w.past[m.Partition]), r) {
 			w.faultf("committed %d of partition %d, but the record at %d has no end", m.Offset, m.Number, r.Offset)
 		}
 	}
@@ -136,16 +140,33 @@ func (w *world) accept(m sources.Mark) {
 	w.commits[m.Partition] = m
 }
 
-// settled reports whether everything published was committed.
+// settled reports whether everything published was committed; the caller holds
+// mu.
 func (w *world) settled() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for p := range w.logs {
-		if w.commits[p].Offset != w.end(p) {
+		if !w.settledAt(p) {
 			return false
 		}
 	}
 	return true
+}
+
+// settledAt reports whether everything of a partition was committed; the caller
+// holds mu.
+func (w *world) settledAt(p sources.Partition) bool {
+	m, known := parseMetadata(w.commits[p].Metadata)
+	return known && m.Topic == topicHex(w.topicOf(p)) && w.commits[p].Offset == w.end(p)
+}
+
+// each calls fn for every record that there ever was; the caller holds mu.
+func (w *world) each(fn func(p sources.Partition, topic int, r sources.Record)) {
+	for p, log := range w.logs {
+		for topic, log := range append(slices.Clone(w.past[p]), log) {
+			for _, r := range log {
+				fn(p, topic, r)
+			}
+		}
+	}
 }
 
 // compare checks the store against the greatest (event time, sequence) of
@@ -153,31 +174,35 @@ func (w *world) settled() bool {
 func (w *world) compare() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	want, letters := make(map[string]sinks.Row), 0
-	for p, log := range w.logs {
-		for _, r := range log {
-			if bytes.ContainsAny(r.Value, "!~") {
-				letters++
+	want, left := make(map[string]sinks.Row), make(map[sinks.LetterID]bool)
+	for _, l := range w.meta.Letters() {
+		left[l.LetterID] = true
+	}
+	letters := 0
+	w.each(func(p sources.Partition, topic int, r sources.Record) {
+		if !w.ended(p, topic, r) {
+			w.faultf("partition %d offset %d has no end", p.Number, r.Offset)
+		}
+		switch key := r.Value[0]; {
+		case key == '?':
+		case !w.reads(w.latest(), key):
+			if letters++; !left[letterOf(p, topic, r)] {
+				w.faultf("partition %d offset %d has no letter", p.Number, r.Offset)
 			}
-			if bytes.ContainsAny(r.Value, "!~?") {
-				continue
-			}
+		default:
 			row := rowOf(p, r)
 			if old, ok := want[row.Key]; !ok || row.Newer(&old) {
 				want[row.Key] = row
 			}
-			if !w.ended(p, r) {
-				w.faultf("partition %d offset %d has no end", p.Number, r.Offset)
-			}
 		}
-	}
+	})
 	for key, row := range want {
 		if got := w.cells[key]; got.Stamp != row.Stamp || !bytes.Equal(got.Value, row.Value) {
 			w.faultf("key %s holds %d %x, want %d %x", key, got.Stamp, got.Value, row.Stamp, row.Value)
 		}
 	}
-	if len(w.cells) != len(want) || len(w.letters) != letters {
-		w.faultf("%d cells and %d letters, want %d and %d", len(w.cells), len(w.letters), len(want), letters)
+	if len(w.cells) != len(want) || len(left) < letters { // overtaken letters are left, too
+		w.faultf("%d cells and %d letters, want %d and %d", len(w.cells), len(left), len(want), letters)
 	}
 	w.compareTiles()
 }
@@ -201,7 +226,7 @@ type store struct {
 	w     *world
 	m     *process
 	rows  []sinks.Row // acknowledged, not yet durable; guarded by w.mu
-	left  []sinks.LetterID
+	left  []func()    // changes of letters
 	tiles []sinks.Tile
 }
 
@@ -245,21 +270,6 @@ func (s *store) Write(ctx context.Context, rows []sinks.Row) error {
 	return err
 }
 
-// Put implements sinks.DeadLetter.
-func (s *store) Put(ctx context.Context, letters []sinks.Letter) error {
-	effect, err := s.enter(ctx, &s.w.storeDown, 10*time.Millisecond)
-	if !effect {
-		return err
-	}
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	for _, l := range letters {
-		s.left = append(s.left, l.LetterID)
-	}
-	s.settle(!s.w.volatile)
-	return err
-}
-
 // Sync implements sinks.Sink.
 func (s *store) Sync(ctx context.Context) error {
 	upTo := 5 * time.Millisecond
@@ -273,6 +283,12 @@ func (s *store) Sync(ctx context.Context) error {
 	return err
 }
 
+func (s *store) settleNow() {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.settle(true)
+}
+
 // settle makes durable what was acknowledged; the caller holds mu.
 func (s *store) settle(durable bool) {
 	if !durable {
@@ -283,25 +299,9 @@ func (s *store) settle(durable bool) {
 			s.w.cells[r.Key] = r
 		}
 	}
-	for _, id := range s.left {
-		s.w.letters[id] = true
+	for _, do := range s.left {
+		do()
 	}
 	s.settleTiles()
 	s.rows, s.left = nil, nil
-}
-
-// simDecoder fails while the world says so.
-type simDecoder struct {
-	w *world
-	d fakeDecoder
-}
-
-func (d simDecoder) Decode(ctx context.Context, dst *feature.Batch, recs []sources.Record) error {
-	d.w.mu.Lock()
-	down := d.w.decoderDown
-	d.w.mu.Unlock()
-	if down {
-		return errDown
-	}
-	return d.d.Decode(ctx, dst, recs)
 }

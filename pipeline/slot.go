@@ -22,6 +22,9 @@ type slot struct {
 	headers []sinks.LetterHeader
 	stats   BatchStats
 	id      int64 // of the tracker
+
+	before   <-chan struct{} // closed: the letters of all batches before are acknowledged
+	lettered chan struct{}   // closed: and so are this one's
 }
 
 func (s *slot) reset() {

@@ -18,7 +18,8 @@ import (
 //
 // It also keeps recoveries: where a lane goes on whose log lost records. The
 // lane finds the record by itself, so recovering works while the group is
-// active, which an administrator's offset commit would not.
+// active, which an administrator's offset commit would not. And adoptions: from
+// where on lanes run which catalog version.
 type Epochs struct{ meta Meta }
 
 // NewEpochs returns Epochs kept in meta. It is safe for concurrent use.
@@ -53,6 +54,8 @@ type epochEntry struct {
 	Of       int32     `json:"of,omitempty"`      // partitions of the last topic
 	Topics   []string  `json:"topics"`            // ids in hex; the index is m
 	Recovery *Recovery `json:"recovery,omitempty"`
+
+	Adopted []Adoption `json:"adopted,omitempty"` // by version
 }
 
 func epochID(source string, partition int32) string {

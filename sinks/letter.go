@@ -19,6 +19,9 @@ const positionBits = 40
 // 2^40 + offset, so that a topic created again does not write over old letters.
 func Position(topicNumber, offset int64) int64 { return topicNumber<<positionBits + offset }
 
+// OffsetOf returns the offset of a letter's position.
+func OffsetOf(position int64) int64 { return position & (1<<positionBits - 1) }
+
 // LetterHeader is one header of the refused record.
 type LetterHeader struct {
 	Key   string `json:"key"`
@@ -32,8 +35,8 @@ type LetterID struct {
 	Partition int32  `json:"partition"`
 	Day       int32  `json:"day"` // UTC days since the epoch of the record time
 	Position  int64  `json:"position"`
-	Element   int32  `json:"element"`
-	View      string `json:"view"` // "" when the record could not be decoded
+	Element   int32  `json:"element"` // feature.WholeRecord when it is about all of the record
+	View      string `json:"view"`    // "" when the record could not be decoded
 }
 
 // Letter is one refused row with the record it came from.

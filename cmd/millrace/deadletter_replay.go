@@ -128,6 +128,7 @@ func printReplay(w io.Writer, r replayed) error {
 	}{
 		{r.Truncated, "truncated: only a part of the record was kept, send it again"},
 		{r.Exhausted, "refused too often: correct the cause and raise --max-attempts, or drop them"},
+		{r.Overtaken, "overtaken: their records have another end under newer definitions, drop them"},
 		{r.NoView, "for a view that is no longer there: drop them"},
 		{r.Gone, "already at their end, or dropped meanwhile"},
 	} {

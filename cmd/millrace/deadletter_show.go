@@ -22,7 +22,8 @@ import (
 )
 
 // letterName is how a person names a letter: its record as positions print
-// everywhere, the element when it is not the first, and the view.
+// everywhere, the element unless it is all of the record or the view's first
+// one, and the view.
 func letterName(l *sinks.Letter) string {
 	partition := l.Partition
 	if n := len(l.Headers); n > 0 && strings.Contains(l.Source, "/") { // of a rekeyed view: where the record was before
@@ -31,7 +32,7 @@ func letterName(l *sinks.Letter) string {
 		}
 	}
 	name := fmt.Sprintf("%s/%d@%d", l.Topic, partition, l.Offset)
-	if l.Element != 0 {
+	if l.Element > 0 || l.Element == 0 && l.View == "" {
 		name += "#" + strconv.Itoa(int(l.Element))
 	}
 	if l.View != "" {

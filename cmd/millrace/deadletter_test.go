@@ -24,6 +24,20 @@ func TestLettersHaveNames(t *testing.T) {
 			t.Errorf("%s is refused", name)
 		}
 	}
+	for _, c := range []struct {
+		element int32
+		view    string
+		want    string
+	}{
+		{-1, "", "rides.trips/3@81234"},
+		{0, "", "rides.trips/3@81234#0"},
+		{0, "driver_trips", "rides.trips/3@81234:driver_trips"},
+		{-1, "driver_trips", "rides.trips/3@81234:driver_trips"},
+	} {
+		if l.Element, l.View = c.element, c.view; letterName(&l) != c.want {
+			t.Errorf("element %d of view %q is named %s, want %s", c.element, c.view, letterName(&l), c.want)
+		}
+	}
 	for _, wrong := range []string{"", "81234", "trips@3", "trips/3@x", full + " "} {
 		if letterNameForm.MatchString(wrong) {
 			t.Errorf("%q is taken", wrong)

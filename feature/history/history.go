@@ -44,7 +44,8 @@ type File struct {
 type ViewState struct {
 	Revision   uint16            `json:"revision"`
 	Generation uint32            `json:"generation"`
-	Began      uint16            `json:"began,omitempty"` // revision with which the generation began; 0 is the first
+	Began      uint16            `json:"began,omitempty"`   // revision with which the generation began; 0 is the first
+	Changed    int64             `json:"changed,omitempty"` // catalog version that brought the revision
 	Removed    bool              `json:"removed,omitempty"`
 	SchemaID   uint32            `json:"schema_id"`
 	Columns    json.RawMessage   `json:"columns"` // canonical stored schema
@@ -184,7 +185,7 @@ func Open(a *Applied) (*definition.Project, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the stored columns of view %s: %w", v.Name, err)
 		}
-		v.Revision, v.Generation, v.Began = state.Revision, state.Generation, state.Began
+		v.Revision, v.Generation, v.Began, v.Changed = state.Revision, state.Generation, state.Began, state.Changed
 		overlay(p.Plans[v.Name].Stored, &st)
 		p.Plans[v.Name].Stored.ID = state.SchemaID
 		overlayWindows(p.Plans[v.Name].Windows, state.Windows)

@@ -382,3 +382,22 @@ func TestRowsOfAnotherListAreOtherRows(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Lanes begin a new epoch with the version that changed which rows a view
+// refuses, and with no other.
+func TestAViewKnowsTheVersionOfItsRevision(t *testing.T) {
+	store := new(memory.Store)
+	const more = "- {name: k, expr: km}\n      - {name: age"
+	for version, p := range []*definition.Project{
+		project(t), project(t, "- {name: age", more), project(t, "- {name: age", more, "where: km > 0", "where: km > 0\n    ttl: 1d"),
+	} {
+		a, _ := apply(t, store, p)
+		loaded, err := history.Open(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := loaded.Catalog.View("v").Changed, []int64{1, 2, 2}[version]; got != want {
+			t.Errorf("in version %d (%d) the view changed in %d, want %d", version+1, a.Version, got, want)
+		}
+	}
+}

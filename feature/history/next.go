@@ -70,6 +70,9 @@ func Next(prev *Applied, p *definition.Project) (*Applied, []Change, error) {
 		before, known := old[v.Name]
 		state, cs, err := nextView(before, known, v, p.Plans[v.Name])
 		giveSince(&before, &state, next.Version)
+		if state.Changed = before.Changed; state.Revision != before.Revision {
+			state.Changed = next.Version
+		}
 		next.Views[v.Name] = state
 		changes = append(changes, cs...)
 		faults = append(faults, err)

@@ -103,6 +103,7 @@ func (a *applier) run(ctx context.Context, b *batch, g *group) error {
 	if err := p.decoder.Decode(ctx, &a.batch, records); err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
+	a.batch.RefuseWhole()
 	yields := make([]bool, len(records)) // whether a record decoded into a row at least
 	for i := range a.batch.Origins {
 		o := &a.batch.Origins[i]
@@ -174,10 +175,9 @@ func (a *applier) keep(items []item, g *group, first int) {
 	b.Rows, b.Origins = b.Rows[:kept], b.Origins[:kept]
 }
 
-// concerns reports whether a letter is about that element of its record. A
-// letter without a view is about the record, unless it names an element.
+// concerns reports whether a letter is about that element of its record.
 func concerns(l *sinks.Letter, element int32) bool {
-	return l.Element == element || l.View == "" && l.Element == 0
+	return l.Element == element || l.Element == feature.WholeRecord
 }
 
 // refuse notes that a row was refused again. own says that it was decoding that
@@ -196,7 +196,10 @@ func (a *applier) refuse(it *item, v *feature.View, r *feature.Reject, own, whol
 	// What belonged to no view is refused by one now: a letter of its own, with
 	// the revision that orders the record, so that it can be replayed in turn.
 	l := *it.letter
-	l.View, l.Element, l.Revision = v.Name, r.Origin.Element, v.Revision
+	l.View, l.Revision = v.Name, v.Revision
+	if l.Element == feature.WholeRecord {
+		l.Element = r.Origin.Element
+	}
 	l.Stage, l.Reason, l.Message = r.Stage, r.Reason, strings.Clone(r.Message)
 	l.Attempts, l.ReplayNumber = 0, 0
 	if own {

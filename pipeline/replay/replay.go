@@ -73,9 +73,10 @@ type Result struct {
 	Reasons      map[feature.Reason]int `json:"reasons,omitempty"` // of those
 	Gone         int                    `json:"gone,omitempty"`    // dropped or expired meanwhile, or finished before an interruption
 	Truncated    int                    `json:"skipped_truncated,omitempty"`
-	Exhausted    int                    `json:"skipped_attempts,omitempty"` // were refused as often as is allowed
-	NoView       int                    `json:"skipped_no_view,omitempty"`  // the view, or the source, is no longer there
-	Resumed      bool                   `json:"resumed,omitempty"`          // an interrupted replay was finished first
+	Exhausted    int                    `json:"skipped_attempts,omitempty"`  // were refused as often as is allowed
+	Overtaken    int                    `json:"skipped_overtaken,omitempty"` // written late: a lane under newer definitions gave the record another end
+	NoView       int                    `json:"skipped_no_view,omitempty"`   // the view, or the source, is no longer there
+	Resumed      bool                   `json:"resumed,omitempty"`           // an interrupted replay was finished first
 	DryRun       bool                   `json:"dry_run,omitempty"`
 }
 
@@ -148,9 +149,12 @@ func (r *run) chunks(ctx context.Context, f sinks.LetterFilter) error {
 		if limited {
 			most = min(most, left)
 		}
-		ids, err := r.choose(ctx, &f, first, most)
-		if err != nil || len(ids) == 0 {
+		ids, last, err := r.choose(ctx, &f, first, most)
+		if err != nil || last && len(ids) == 0 {
 			return err
+		}
+		if len(ids) == 0 {
+			continue
 		}
 		c := &chunk{First: r.state.Next, Catalog: latest.Version, Letters: ids}
 		if err := r.chunk(ctx, c, first); err != nil {
@@ -173,27 +177,57 @@ func (r *run) chunk(ctx context.Context, c *chunk, runFirst int64) error {
 	return r.finish(ctx)
 }
 
-// choose returns the next letters worth a replay, and moves f behind them.
-func (r *run) choose(ctx context.Context, f *sinks.LetterFilter, runFirst int64, most int) ([]sinks.LetterID, error) {
-	var ids []sinks.LetterID
-	var last sinks.LetterID
-	err := r.s.Store.EachLetter(ctx, *f, func(l *sinks.Letter) bool {
-		last = cloneID(&l.LetterID)
+// choose returns the next letters worth a replay, and moves f behind them. last
+// is true when there are no more.
+func (r *run) choose(ctx context.Context, f *sinks.LetterFilter, runFirst int64, most int) (ids []sinks.LetterID, last bool, err error) {
+	var chosen []sinks.Refusal
+	var behind sinks.LetterID
+	last = true
+	err = r.s.Store.EachLetter(ctx, *f, func(l *sinks.Letter) bool {
+		behind = cloneID(&l.LetterID)
 		switch {
-		case l.ReplayNumber != 0 && l.ReplayNumber >= runFirst:
+		case l.ReplayNumber > 0 && l.ReplayNumber >= runFirst:
 		case l.Truncated:
 			r.result.Truncated++
 		case l.Attempts >= r.s.MaxAttempts:
 			r.result.Exhausted++
 		default:
-			ids = append(ids, last)
+			chosen = append(chosen, sinks.Refusal{LetterID: behind, CatalogVersion: l.CatalogVersion, ReplayNumber: l.ReplayNumber})
 		}
-		return len(ids) < most
+		last = len(chosen) < most
+		return last
 	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what failed; Run adds where
+		return nil, false, err //nolint:wrapcheck // says what failed; Run adds where
 	}
-	f.After = &last
+	f.After = &behind
+	ids, err = r.standing(ctx, chosen)
+	return ids, last, err
+}
+
+// standing leaves letters out that lanes have overtaken. What lanes adopted is
+// read after the letters: whoever adopts a version later sees those that are
+// left, and keeps them. So a letter of a recorded chunk stands for good, as it
+// has to: once its number is passed, nothing would count it.
+func (r *run) standing(ctx context.Context, chosen []sinks.Refusal) ([]sinks.LetterID, error) {
+	epochs, adopted := sinks.NewEpochs(r.s.Store), make(map[int32][]sinks.Adoption)
+	var ids []sinks.LetterID
+	for i := range chosen {
+		c := &chosen[i]
+		all, known := adopted[c.Partition]
+		if !known {
+			var err error
+			if all, err = epochs.Adoptions(ctx, r.source, c.Partition); err != nil {
+				return nil, err //nolint:wrapcheck // says what failed; Run adds where
+			}
+			adopted[c.Partition] = all
+		}
+		if c.Overtaken(all) {
+			r.result.Overtaken++
+			continue
+		}
+		ids = append(ids, c.LetterID)
+	}
 	return ids, nil
 }
 

@@ -292,7 +292,7 @@ func TestWhatIsDecodedNowIsNotTriedAgain(t *testing.T) {
 	c := catalog(t, 1, broken+windowed)
 	c.Routes[0].Shapes[0].NewDecoder = func() sources.Decoder { return partDecoder{} }
 	l := sinks.Letter{
-		LetterID: sinks.LetterID{Source: "trips"}, Topic: "trips",
+		LetterID: sinks.LetterID{Source: "trips", Element: feature.WholeRecord}, Topic: "trips",
 		RecordMillis: base, RecordValue: []byte("12x"), CatalogVersion: 1,
 	}
 	if err := store.Put(t.Context(), []sinks.Letter{l}); err != nil {
@@ -319,5 +319,31 @@ func TestWhatIsDecodedNowIsNotTriedAgain(t *testing.T) {
 		if n := counted(decodeTile(rides(c), &tiles[i])); n != 1 || tiles[i].Source != sinks.ReplaySource {
 			t.Errorf("tile %+v counted %d", tiles[i].TileID, n)
 		}
+	}
+}
+
+// The first element of a record was refused for no view in particular: windows
+// have counted the others, and a replay counts that one alone.
+func TestTheFirstElementIsNotTheRecord(t *testing.T) {
+	store := new(memory.Store)
+	c := catalog(t, 1, broken+windowed)
+	c.Routes[0].Shapes[0].NewDecoder = func() sources.Decoder { return manyDecoder{} }
+	l := sinks.Letter{
+		LetterID: sinks.LetterID{Source: "trips"}, Topic: "trips",
+		RecordMillis: base, RecordValue: []byte("123"), CatalogVersion: 1,
+	}
+	if err := store.Put(t.Context(), []sinks.Letter{l}); err != nil {
+		t.Fatal(err)
+	}
+	if got := replay(t, settings(store, c), sinks.LetterFilter{}); got.Stored != 1 {
+		t.Errorf("%+v", got)
+	}
+	for _, tile := range store.Tiles() {
+		if n := counted(decodeTile(rides(c), &tile)); tile.Key != "1" || n != 1 {
+			t.Errorf("tile %+v counted %d", tile.TileID, n)
+		}
+	}
+	if n := len(store.Tiles()); n != 2 { // of one key, two hops
+		t.Errorf("%d tiles", n)
 	}
 }

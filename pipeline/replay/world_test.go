@@ -102,6 +102,7 @@ func ingest(t tester, store *memory.Store, c *Catalog, partition int32, records 
 	if err := route.Shapes[0].NewDecoder().Decode(ctx, &in, records); err != nil {
 		t.Fatalf("decode: %v", err)
 	}
+	in.RefuseWhole()
 	var letters []sinks.Letter
 	letter := func(view string, revision uint16, r *feature.Reject) {
 		rec := &records[r.Origin.Record]

@@ -124,6 +124,76 @@ func (s *Store) MarkLetters(ctx context.Context, marks []sinks.LetterMark) error
 	return nil
 }
 
+// RefusalDays implements sinks.Refusals.
+func (s *Store) RefusalDays(ctx context.Context, source string, partition int32) ([]int32, error) {
+	if err := s.enter(ctx, "RefusalDays"); err != nil {
+		return nil, err
+	}
+	var days []int32
+	for _, r := range s.refusals(func(id *sinks.LetterID) bool { return id.Source == source && id.Partition == partition }) {
+		if n := len(days); n == 0 || days[n-1] != r.Day {
+			days = append(days, r.Day)
+		}
+	}
+	return days, nil
+}
+
+// EachRefusal implements sinks.Refusals.
+func (s *Store) EachRefusal(ctx context.Context, source string, partition, day int32, position int64, fn func(*sinks.Refusal) bool) error {
+	if err := s.enter(ctx, "EachRefusal"); err != nil {
+		return err
+	}
+	for _, r := range s.refusals(func(id *sinks.LetterID) bool {
+		return id.Source == source && id.Partition == partition && id.Day == day && id.Position >= position
+	}) {
+		if !fn(&r) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// refusals returns those of the selected letters, in order.
+func (s *Store) refusals(selected func(*sinks.LetterID) bool) []sinks.Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []sinks.Refusal
+	for id, l := range s.mu.letters {
+		if selected(&id) {
+			m := s.mu.marks[id]
+			all = append(all, sinks.Refusal{LetterID: id, CatalogVersion: l.CatalogVersion, ReplayNumber: m.ReplayNumber, Done: m.Done})
+		}
+	}
+	for id, m := range s.mu.marks {
+		if _, written := s.mu.letters[id]; !written && m.Done && selected(&id) {
+			all = append(all, sinks.Refusal{LetterID: id, ReplayNumber: m.ReplayNumber, Done: true})
+		}
+	}
+	slices.SortFunc(all, func(a, b sinks.Refusal) int { return a.Compare(&b.LetterID) })
+	return all
+}
+
+// KeepLetters implements sinks.Refusals.
+func (s *Store) KeepLetters(ctx context.Context, ids []sinks.LetterID, version int64) error {
+	if err := s.enter(ctx, "KeepLetters"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.marks == nil {
+		s.mu.marks = make(map[sinks.LetterID]sinks.LetterMark)
+	}
+	for _, id := range ids {
+		m := s.mu.marks[id]
+		if _, written := s.mu.letters[id]; !written || m.ReplayNumber > 0 || m.ReplayNumber <= sinks.KeptNumber(version) {
+			continue
+		}
+		m.LetterID, m.ReplayNumber = cloneID(id), sinks.KeptNumber(version)
+		s.mu.marks[m.LetterID] = m
+	}
+	return nil
+}
+
 func cloneID(id sinks.LetterID) sinks.LetterID {
 	id.Source, id.View = strings.Clone(id.Source), strings.Clone(id.View)
 	return id

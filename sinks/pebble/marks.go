@@ -94,6 +94,8 @@ func (s *Store) GetLetters(ctx context.Context, ids []sinks.LetterID, fn func(*s
 // MarkLetters implements sinks.LetterKeeper. The mark and the letter change in
 // one step.
 func (s *Store) MarkLetters(ctx context.Context, marks []sinks.LetterMark) error {
+	s.marking.Lock() // what is marked is read first
+	defer s.marking.Unlock()
 	return s.change(ctx, "mark letters", func(b *pebble.Batch) error {
 		for i := range marks {
 			if err := s.fillMark(b, &marks[i]); err != nil {

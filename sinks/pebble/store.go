@@ -72,7 +72,7 @@ func (s Settings) filled() Settings {
 // Store implements every contract of package sinks over one folder. It is
 // safe for concurrent use.
 //
-// Lock order: closing, then swap or pruning.
+// Lock order: marking, then closing, then swap or pruning.
 type Store struct {
 	db   *pebble.DB
 	lock *pebble.Lock
@@ -86,6 +86,8 @@ type Store struct {
 	}
 	// swap makes the read and the write of Meta.Swap one step.
 	swap sync.Mutex
+	// marking makes the read and the write of a letter's mark one step.
+	marking sync.Mutex
 	// pruning is held for reading by writers of cells, tiles and letters. Prune holds
 	// it while it looks at an expired one and deletes it: a row merged in
 	// between would be deleted unseen.

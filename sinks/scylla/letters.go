@@ -56,7 +56,7 @@ func (s *Store) putLetter(ctx context.Context, l *sinks.Letter) error {
 		l.Source, l.Partition, l.Day, l.Position, l.Element, l.View,
 		strings.ToValidUTF8(l.Topic, "\ufffd"), l.Offset, l.RecordMillis, string(l.Stage), string(l.Reason), strings.ToValidUTF8(l.Message, "\ufffd"),
 		int(l.Revision), l.CatalogVersion, l.RecordKey, l.RecordValue, headers, l.ValueBytes, l.Truncated,
-		seconds(s.set.LetterTTL)))
+		seconds(s.set.LetterTTL)).Consistency(s.tiles))
 }
 
 // letterPartition is one partition of the table.
@@ -98,7 +98,7 @@ func (s *Store) letterPartitions(ctx context.Context, f *sinks.LetterFilter) ([]
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	it := s.session.QueryWithContext(ctx, "SELECT DISTINCT source, src, day FROM deadletters").RetryPolicy(again()).Iter()
+	it := s.session.QueryWithContext(ctx, "SELECT DISTINCT source, src, day FROM deadletters").Consistency(s.tiles).RetryPolicy(again()).Iter()
 	var all []letterPartition
 	for p := (letterPartition{}); it.Scan(&p.source, &p.src, &p.day); {
 		if (f.Source == "" || f.Source == p.source) && p.mayHold(f) {

@@ -57,11 +57,11 @@ func (s *Store) MarkLetters(ctx context.Context, marks []sinks.LetterMark) error
 		m := &marks[i]
 		if m.Done {
 			return exec(s.session.QueryWithContext(ctx, markDone, ttl, m.Attempts, m.ReplayNumber,
-				m.Source, m.Partition, m.Day, m.Position, m.Element, m.View))
+				m.Source, m.Partition, m.Day, m.Position, m.Element, m.View).Consistency(s.tiles))
 		}
 		return exec(s.session.QueryWithContext(ctx, markLetter, ttl, m.Attempts, m.ReplayNumber,
 			string(m.Stage), string(m.Reason), strings.ToValidUTF8(m.Message, "\ufffd"),
-			m.Source, m.Partition, m.Day, m.Position, m.Element, m.View))
+			m.Source, m.Partition, m.Day, m.Position, m.Element, m.View).Consistency(s.tiles))
 	})
 	if err != nil {
 		return fmt.Errorf("mark letters: %w", err)

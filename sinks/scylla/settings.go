@@ -26,10 +26,10 @@ type Settings struct {
 	// LocalDC is the data centre that is asked first and that local
 	// consistencies count in; "" treats all nodes alike.
 	LocalDC string
-	// Consistency of writes and reads of rows and letters, and of the tiles that
-	// serving reads; "" is LOCAL_QUORUM.
+	// Consistency of writes and reads of rows, of reads of letters by people, and
+	// of the tiles that serving reads; "" is LOCAL_QUORUM.
 	Consistency string
-	// TileConsistency is of tiles, written and loaded: QUORUM, which "" is, or
+	// TileConsistency is of tiles and letters, written and loaded: QUORUM, which "" is, or
 	// LOCAL_QUORUM where nobody outside LocalDC writes. Less would let a lane
 	// count on from a replica that lags.
 	TileConsistency string

@@ -21,6 +21,7 @@ type Store interface {
 	sinks.DeadLetter
 	sinks.LetterReader
 	sinks.LetterKeeper
+	sinks.Refusals
 	sinks.Cells
 	sinks.TileSink
 	sinks.TileLoader
@@ -51,6 +52,7 @@ func contracts() []contract {
 	all = append(all, windowContracts()...)
 	all = append(all, tileRaceContracts()...)
 	all = append(all, letterContracts()...)
+	all = append(all, refusalContracts()...)
 	all = append(all, metaContracts()...)
 	return append(all, lineageContracts()...)
 }

@@ -87,6 +87,9 @@ func logEvents(log *slog.Logger) pipeline.Events {
 		Expired: func(p sources.Partition, records int64) {
 			log.Error("the log dropped records before they were read", append(at(p), "records", records)...)
 		},
+		Repeated: func(p sources.Partition, records int) {
+			log.Error("the source delivered records again, which is a bug: they were passed over", append(at(p), "records", records)...)
+		},
 		Stopped: func(source string, a sources.Assignment, err error) {
 			log.Error("lane stopped", "source", source, "topic", a.Topic, "partition", a.Number, "err", err)
 		},

@@ -84,7 +84,7 @@ func newPipeline(c *config.Config, p *definition.Project, source sources.Source,
 	pipe, err := pipeline.New(pipeline.Settings{
 		Source: source, Routes: routes,
 		NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
-		Sink:       store, DeadLetter: letters, Epochs: sinks.NewEpochs(store),
+		Sink:       store, DeadLetter: letters, Refusals: store, Epochs: sinks.NewEpochs(store),
 		Tiles: store, Together: together, Sinces: sinks.NewSinces(store), TileBytes: int64(in.TileBytes), MaxFutureSkew: in.MaxFutureSkew.Std(),
 		CatalogVersion: p.Catalog.Version,
 		LatestVersion:  func(ctx context.Context) (int64, error) { return latestVersion(ctx, store) },
@@ -223,11 +223,13 @@ func route(c *config.Config, p *definition.Project, d *decoders, src *feature.So
 }
 
 // addAggregates lists a view's windows, and returns the catalog
-// version that brought the latest.
+// version that brought the latest of them, or changed which rows are refused:
+// tiles of before and after must not be taken for each other.
 func addAggregates(v *pipeline.RouteView) (latest int64) {
 	if v.Windows == nil {
 		return 0
 	}
+	latest = v.View.Changed
 	for i := range v.Windows.Features {
 		f := &v.Windows.Features[i]
 		v.Aggregates = append(v.Aggregates, pipeline.Aggregate{ID: f.ID(), Version: f.Since})
