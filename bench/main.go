@@ -32,6 +32,7 @@ type settings struct {
 	seed      uint64
 	events    int
 	burst     int
+	hot       int
 	rounds    int
 	reads     time.Duration
 }
@@ -50,6 +51,7 @@ func main() {
 	flag.Uint64Var(&s.seed, "seed", 1, "seed of the events")
 	flag.IntVar(&s.events, "events", 300_000, "events per round of the ingest scenario")
 	flag.IntVar(&s.burst, "burst", 100_000, "events per round of the windows scenarios")
+	flag.IntVar(&s.hot, "hot", entities, "entities of the windows scenarios")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds; medians are reported")
 	flag.DurationVar(&s.reads, "reads", 4*time.Second, "time per measurement of the read scenarios")
 	flag.Parse()

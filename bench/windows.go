@@ -84,17 +84,17 @@ func compare(ctx context.Context, s settings, r *report, title, goal string, var
 		defer w.stop()
 		all = append(all, &rounds{variant: &variants[i], worker: w})
 	}
-	base := time.Now().Add(-time.Minute)
-	for round := range s.rounds + 2 { // the first of the random ones warms up
+	base := time.Now().Truncate(time.Hour) // all rounds within one tile of each hop
+	for round := range s.rounds + 2 {      // the first of the random ones warms up
 		for _, one := range all {
 			rng := rand.New(rand.NewPCG(s.seed, uint64(round)))
-			b, err := one.worker.take(ctx, burstOf(round, s.burst), func(i int, rec *kgo.Record) {
+			b, err := one.worker.take(ctx, s.burstOf(round), func(i int, rec *kgo.Record) {
 				driver := i
 				if round > 0 {
-					driver = rng.IntN(entities)
+					driver = rng.IntN(s.hot)
 				}
 				rec.Key = []byte(strconv.Itoa(driver))
-				rec.Value = trip(nil, round*entities+i, driver, rng, base.Add(time.Duration(round*entities+i)*time.Microsecond))
+				rec.Value = trip(nil, round<<24+i, driver, rng, base.Add(time.Duration(round*1_000_000+i)*time.Microsecond))
 			})
 			if err != nil {
 				return fmt.Errorf("%s: %w", one.name, err)
@@ -116,11 +116,11 @@ func compare(ctx context.Context, s settings, r *report, title, goal string, var
 func (r *rounds) is(v variant) bool { return v.name == r.name }
 
 // burstOf is the events of a round; the first has one for each entity.
-func burstOf(round, burst int) int {
+func (s *settings) burstOf(round int) int {
 	if round == 0 {
-		return entities
+		return s.hot
 	}
-	return burst
+	return s.burst
 }
 
 func startVariant(ctx context.Context, s settings, i int, v *variant) (*worker, error) {
@@ -164,7 +164,7 @@ func compareTable(ctx context.Context, s settings, r *report, title, goal string
 	}
 	t.notef("%d entities, each touched before and held; topics of %d partitions keyed by the entity; rounds of %d events, alternately; "+
 		"tiles of %d bytes on average. Ratios are of the rounds: median (least–greatest). New entities are those of the first round, whose tiles are looked for in the store.",
-		entities, partitions, s.burst, tile)
+		s.hot, partitions, s.burst, tile)
 	t.notef("%s", goal)
 	return nil
 }
