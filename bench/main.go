@@ -75,6 +75,7 @@ func run(ctx context.Context, s settings) error {
 			return fmt.Errorf("no scenario %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(scenarios)), ", "))
 		}
 		if err := scenario(ctx, s, r); err != nil {
+			fmt.Print(r.markdown()) // what was measured before is not lost
 			return fmt.Errorf("scenario %s: %w", name, err)
 		}
 	}

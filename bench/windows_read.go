@@ -17,8 +17,8 @@ import (
 const (
 	lookedUp     = 10 // entities per lookup
 	readSpread   = 16 // partitions of the spread topic
-	hotEntities  = 200
-	wideEntities = 50
+	hotEntities  = 100
+	wideEntities = 20
 )
 
 // spanOf is a window's length and its hop.
