@@ -13,13 +13,22 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 	if end, ok := l.take(s); !ok {
 		return end, false
 	}
+	if !l.apply(s) {
+		return endDrained, false
+	}
+	return 0, true
+}
+
+// apply makes what is to be stored of the records of s. False means that the
+// lane ends.
+func (l *lane) apply(s *slot) bool {
 	defer l.shares.reset(len(l.route.Views)) // the slot holds the records
 	l.shares.sort(l.route, s.records)
 	for i := range l.shapes.of {
 		raw := &l.shapes.of[i]
 		raw.batch.Reset(raw.fields, l.partition.Number)
 		if !l.decode(s, raw.decoder, &raw.batch, &l.shares.raw) {
-			return endDrained, false
+			return false
 		}
 	}
 	began, decoding := l.p.s.Clock(), s.stats.Decode
@@ -30,7 +39,7 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 	}
 	for i := range l.route.Views {
 		if !l.view(s, i, began.UnixMilli()) {
-			return endDrained, false
+			return false
 		}
 	}
 	if l.tiles != nil {
@@ -38,7 +47,7 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 		s.stats.Held, s.stats.HeldBytes = len(l.tiles.all), l.tiles.bytes
 	}
 	s.stats.Transform = l.p.s.Clock().Sub(began) - (s.stats.Decode - decoding)
-	return 0, true
+	return true
 }
 
 // view takes in one view's rows: it runs the write half over the raw records
