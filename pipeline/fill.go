@@ -13,6 +13,15 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 	if end, ok := l.take(s); !ok {
 		return end, false
 	}
+	if !l.apply(s) {
+		return endDrained, false
+	}
+	return 0, true
+}
+
+// apply makes what is to be stored of the records of s. False means that the
+// lane ends.
+func (l *lane) apply(s *slot) bool {
 	defer l.shares.reset(len(l.route.Views)) // the slot holds the records
 	l.shares.sort(l.route, s.records)
 	s.awaited = l.shares.awaited
@@ -20,7 +29,7 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 		raw := &l.shapes.of[i]
 		raw.batch.Reset(raw.fields, l.partition.Number)
 		if !l.decode(s, l.shares.aside.decoder(raw), &raw.batch, &l.shares.raw) {
-			return endDrained, false
+			return false
 		}
 	}
 	began, decoding := l.p.s.Clock(), s.stats.Decode
@@ -31,7 +40,7 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 	}
 	for i := range l.route.Views {
 		if !l.view(s, i, began.UnixMilli()) {
-			return endDrained, false
+			return false
 		}
 	}
 	if l.tiles != nil {
@@ -39,7 +48,7 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 		s.stats.Held, s.stats.HeldBytes = len(l.tiles.all), l.tiles.bytes
 	}
 	s.stats.Transform = l.p.s.Clock().Sub(began) - (s.stats.Decode - decoding)
-	return 0, true
+	return true
 }
 
 // view takes in one view's rows: it runs the write half over the raw records

@@ -89,11 +89,17 @@ func (s *slot) addLetter(l *lane, view string, revision uint16, r *feature.Rejec
 }
 
 // coalescer keeps at most one write per key.
-type coalescer struct{ at map[string]int }
+type coalescer struct {
+	at  map[string]int
+	off bool // somebody else does it
+}
 
 // keepNewest compacts the rows of b from index start on, all of one view, to
 // the newest per key, and returns how many were superseded.
 func (c *coalescer) keepNewest(b *sinks.Buffer, start int) int {
+	if c.off {
+		return 0
+	}
 	if c.at == nil {
 		c.at = make(map[string]int)
 	}
