@@ -22,11 +22,12 @@ type slot struct {
 	headers []sinks.LetterHeader
 	stats   BatchStats
 	id      int64 // of the tracker
+	awaited bool  // somebody waits for one of the records
 }
 
 func (s *slot) reset() {
 	clear(s.records) // lets go of the client's memory
-	s.records, s.bytes = s.records[:0], 0
+	s.records, s.bytes, s.awaited = s.records[:0], 0, false
 	s.buffer.Reset()
 	clear(s.tiles)
 	clear(s.held)

@@ -52,6 +52,7 @@ type applier struct {
 type maker struct {
 	view     int
 	finished bool
+	fields   bool // raw, and JSON of the source's fields by name
 }
 
 type parts struct {
@@ -196,7 +197,11 @@ func (a *applier) parts(m maker) *parts {
 			p = &parts{v.Finished.NewDecoder(), v.Finished.NewTransformer(), v.Finished.Fields}
 		} else {
 			shape := &a.route.Shapes[v.Shape]
-			p = &parts{shape.NewDecoder(), v.NewTransformer(), shape.Fields}
+			decoder := shape.NewDecoder
+			if m.fields {
+				decoder = shape.NewFields
+			}
+			p = &parts{decoder(), v.NewTransformer(), shape.Fields}
 		}
 		a.makers[m] = p
 	}
