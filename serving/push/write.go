@@ -58,7 +58,7 @@ func (w *write) run(ctx context.Context) *serving.Error {
 // wayOpen refuses what needs a topic where there is none, before rows are
 // looked at.
 func (w *write) wayOpen() *serving.Error {
-	why := ""
+	var why string
 	switch {
 	case w.req.Async:
 		why = "asynchronous pushes go through the source's topic"
@@ -248,6 +248,9 @@ func (w *write) fail(ctx context.Context, err error) *serving.Error {
 	}
 	if ctx.Err() != nil {
 		return serving.Errorf(serving.CodeCanceled, "the caller went away; some rows may have been written")
+	}
+	if errors.Is(err, ErrOverloaded) {
+		return serving.Errorf(serving.CodeOverloaded, "more rows than may be are on their way to the source's topic; nothing was published")
 	}
 	w.s.failed(fmt.Errorf("push to source %s: %w", w.target.source.Name, err))
 	next := "push the same rows again: with their event times that changes nothing"
