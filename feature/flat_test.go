@@ -16,7 +16,8 @@ func TestFlatHasFieldsByTheirNames(t *testing.T) {
 		Name: "s", Topic: "t", Format: feature.FormatAvro, Schema: &feature.SourceSchema{Subject: "t-value"},
 		Envelope: feature.EnvelopeDebezium, OnTombstone: feature.TombstoneIgnore, EventTime: "at", EventID: "id", Pushed: true,
 		Fields: []feature.SourceField{
-			{Field: field("id"), Key: true}, {Field: field("region"), Header: "r"},
+			{Field: field("id"), Key: true},
+			{Field: field("region"), Header: "r"},
 			{Field: field("at"), Path: "meta.at", Unit: time.Second, Quoted: true},
 			{Field: field("lines"), Path: "a.b", Of: []feature.SourceField{{Field: field("sku"), Path: "x.y"}}},
 		},
@@ -24,7 +25,9 @@ func TestFlatHasFieldsByTheirNames(t *testing.T) {
 	want := *s
 	want.Format, want.Schema, want.Envelope = feature.FormatJSON, nil, feature.EnvelopeNone
 	want.Fields = []feature.SourceField{
-		{Field: field("id")}, {Field: field("region")}, {Field: field("at"), Unit: time.Second, Quoted: true},
+		{Field: field("id")},
+		{Field: field("region")},
+		{Field: field("at"), Unit: time.Second, Quoted: true},
 		{Field: field("lines"), Of: []feature.SourceField{{Field: field("sku")}}},
 	}
 	if got := s.Flat(); !reflect.DeepEqual(*got, want) {

@@ -47,7 +47,8 @@ type forms struct {
 
 // Decode implements sources.Decoder.
 func (f *forms) Decode(ctx context.Context, dst *feature.Batch, recs []sources.Record) error {
-	for from, to := 0, 0; from < len(recs); from = to {
+	to := 0
+	for from := 0; from < len(recs); from = to {
 		for to = from + 1; to < len(recs) && f.isFields[to] == f.isFields[from]; {
 			to++
 		}

@@ -162,7 +162,7 @@ func TestBatchBoundariesChangeNothingForPushedRecords(t *testing.T) {
 				}
 				fmt.Fprintln(&text, *offsets)
 				for _, row := range r.store.Rows() {
-					fmt.Fprintln(&text, row.View, row.Key, row.Stamp, row.Value)
+					fmt.Fprintf(&text, "%s %s %d %x\n", row.View, row.Key, row.Stamp, row.Value)
 				}
 				for _, l := range r.store.Letters() {
 					fmt.Fprintln(&text, l.LetterID, l.Reason, l.Message)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -230,7 +231,7 @@ func lettersAt(t *testing.T, s Store) {
 		{sinks.LetterRange{Partition: 1, Day: 2, From: 5, To: 6}, "5/0/ 5/0/v 5/9/u"},
 		{sinks.LetterRange{Partition: 1, Day: 2, From: 6, To: 6}, ""},
 		{sinks.LetterRange{Partition: 1, Day: 2, From: 9, To: 1 << 60}, ""},
-		{sinks.LetterRange{Partition: 1, Day: -1, From: high, To: high + 1}, fmt.Sprint(high) + "/2/v"},
+		{sinks.LetterRange{Partition: 1, Day: -1, From: high, To: high + 1}, strconv.FormatInt(high, 10) + "/2/v"},
 	} {
 		c.r.Source = source
 		var got []string

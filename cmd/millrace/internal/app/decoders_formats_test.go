@@ -147,7 +147,8 @@ func TestFinishedRowsAreJSON(t *testing.T) {
 func TestPushedRowsAreJSONOfTheFieldsByName(t *testing.T) {
 	const schema = `{"type":"record","name":"change","fields":[{"name":"op","type":"string"},{"name":"after","type":["null",
 		{"type":"record","name":"trip","fields":[{"name":"trip","type":{"type":"record","name":"inner","fields":[{"name":"km","type":"double"}]}}]}]}]}`
-	id, region, km, at := sourceField("id", feature.KindInt64), sourceField("region", feature.KindString), sourceField("km", feature.KindFloat64), sourceField("at", feature.KindTimestamp)
+	id, region := sourceField("id", feature.KindInt64), sourceField("region", feature.KindString)
+	km, at := sourceField("km", feature.KindFloat64), sourceField("at", feature.KindTimestamp)
 	id.Key, region.Header, km.Path, at.Path, at.Unit = true, "r", "trip.km", "meta.at", time.Second
 	lines := sourceField("lines", feature.KindJSON)
 	lines.Type, lines.Path = feature.ListOf(lines.Type), "deep.lines"
@@ -161,7 +162,10 @@ func TestPushedRowsAreJSONOfTheFieldsByName(t *testing.T) {
 	protobuf.Format, protobuf.Schema, protobuf.Envelope = feature.FormatProtobuf, &feature.SourceSchema{Descriptors: "none"}, feature.EnvelopeNone
 	const row = `{"id": 7, "region": "eu", "km": 1.5, "at": 10, "lines": [{"sku": "a"}, {"sku": "b"}], "trip": {"km": 9}, "op": "d"}`
 	for name, src := range map[string]*feature.Source{"debezium in avro": debezium, "cloudevents in json": &events, "protobuf": &protobuf} {
-		recs := []sources.Record{{Key: []byte("8"), Headers: []sources.Header{{Key: "r", Value: []byte("us")}}, Value: []byte(row)}, {Key: []byte("8"), Value: []byte(`{"id": 9, "km": "far"}`)}}
+		recs := []sources.Record{
+			{Key: []byte("8"), Headers: []sources.Header{{Key: "r", Value: []byte("us")}}, Value: []byte(row)},
+			{Key: []byte("8"), Value: []byte(`{"id": 9, "km": "far"}`)},
+		}
 		whole := shapeOf(src)
 		d, err := (&decoders{}).fields(src, whole)
 		if err != nil {

@@ -51,7 +51,7 @@ func playBroker() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println(k.Addr())
+	fmt.Fprintln(os.Stdout, k.Addr())
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	k.Close()
 	return 0

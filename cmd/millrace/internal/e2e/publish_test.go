@@ -176,7 +176,8 @@ func TestPushToWindowsIsReadWhenAnswered(t *testing.T) {
 func TestReceipts(t *testing.T) {
 	s := newPublish(t, "receipts")
 	now := time.Now()
-	done := s.waitReceipt(s.pushAsync("rides", jsonBody, ridesBody(rideRow(1, "a", now), rideRow(2, "b", now))))
+	location := s.pushAsync("rides", jsonBody, ridesBody(rideRow(1, "a", now), rideRow(2, "b", now)))
+	done := s.waitReceipt(location)
 	if done.State != "done" || done.Rows != 2 || done.Finished != 2 || len(done.Errors) != 0 {
 		t.Errorf("receipt %s", done.text)
 	}
@@ -184,8 +185,19 @@ func TestReceipts(t *testing.T) {
 		t.Errorf("features %s", got)
 	}
 
-	// What is refused by the lane alone, for definitions that are newer than a
-	// server's, has a letter: rows as such a server would have put them there.
+	s.receiptOfRefused(now)
+	s.receiptOfLines(now)
+	for _, id := range []string{"x", location[len("/v1/receipts/") : len(location)-3], strings.Repeat("A", 300)} {
+		if got := s.call("GET", "/v1/receipts/"+id, ""); got.status != http.StatusNotFound {
+			t.Errorf("receipt %s: %d %s", id, got.status, got.text)
+		}
+	}
+}
+
+// receiptOfRefused asks about rows as a server would have put them on the topic
+// whose definitions are older than the lane's, which refuses some.
+func (s *stack) receiptOfRefused(now time.Time) {
+	s.t.Helper()
 	var r push.Receipt
 	for i, row := range []string{rideRow(1, "c", now), rideRow(1, "d", now.Add(-48*time.Hour)), `{"driver_id": "me"}`, rideRow(3, "e", now)} {
 		rec := s.produce(int32(i%2), "k", row, header("millrace-format", "fields"))
@@ -195,18 +207,21 @@ func TestReceipts(t *testing.T) {
 	r.Source = "rides"
 	refused := s.waitReceipt("/v1/receipts/" + r.Encode())
 	if refused.State != "dead_lettered" || refused.Finished != 4 || len(refused.Errors) != 2 || refused.Errors[0].Message == "" {
-		t.Fatalf("receipt %s", refused.text)
+		s.t.Fatalf("receipt %s", refused.text)
 	}
 	if late, wrong := refused.Errors[0], refused.Errors[1]; late.Row != 3 || late.Reason != "late" || late.View != "driver_rides" ||
 		wrong.Row != 5 || wrong.Reason != "wrong_type" || wrong.View != "" {
-		t.Errorf("receipt %s", refused.text)
+		s.t.Errorf("receipt %s", refused.text)
 	}
 	if got := s.now(1, "driver_rides:rides") + s.now(3, "driver_rides:rides"); got != "21" {
-		t.Errorf("rides %s", got)
+		s.t.Errorf("rides %s", got)
 	}
+}
 
-	// Lines: a bad one is refused at once. A late one is stored by itself, but
-	// no window counts it, which is what its letter says.
+// receiptOfLines pushes lines: a bad one is refused at once. A late one is stored
+// by itself, but no window counts it, which is what its letter says.
+func (s *stack) receiptOfLines(now time.Time) {
+	s.t.Helper()
 	var lines strings.Builder
 	const n = 300
 	for i := range n {
@@ -221,20 +236,14 @@ func TestReceipts(t *testing.T) {
 	}
 	a := s.call("POST", "/v1/push/rides?mode=async", lines.String(), "Content-Type", lineBody)
 	if a.status != http.StatusAccepted || a.Accepted != n-1 || a.Rejected != 1 || len(a.Errors) != 2 || a.Errors[0].Row != 10 || a.Errors[1].Row != 20 {
-		t.Fatalf("lines answered %d, %d accepted, %d rejected, %+v", a.status, a.Accepted, a.Rejected, a.Errors)
+		s.t.Fatalf("lines answered %d, %d accepted, %d rejected, %+v", a.status, a.Accepted, a.Rejected, a.Errors)
 	}
 	if got := s.waitReceipt("/v1/receipts/" + a.Receipt); got.State != "dead_lettered" || got.Finished != n-1 || len(got.Errors) != 1 ||
 		got.Errors[0].Row != 20 || got.Errors[0].Reason != "late" {
-		t.Errorf("receipt %s", got.text)
+		s.t.Errorf("receipt %s", got.text)
 	}
 	if got := s.now(5, "driver_rides:rides"); got != fmt.Sprint(n-2) {
-		t.Errorf("rides %s", got)
-	}
-
-	for _, id := range []string{"x", a.Receipt[:len(a.Receipt)-3], strings.Repeat("A", 300)} {
-		if got := s.call("GET", "/v1/receipts/"+id, ""); got.status != http.StatusNotFound {
-			t.Errorf("receipt %s: %d %s", id, got.status, got.text)
-		}
+		s.t.Errorf("rides %s", got)
 	}
 }
 
