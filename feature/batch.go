@@ -164,20 +164,6 @@ func resetColumns(cs []Column, n int, typ func(int) Type) []Column {
 	return cs
 }
 
-// Keep fills b, which has the layout of src, with those rows of src that keep
-// lists, ascending and each once, and takes over src's rejects. Strings are
-// shared with src.
-func (b *Batch) Keep(src *Batch, keep []int32) {
-	b.Reset(src.Fields, src.Partition)
-	for _, row := range keep {
-		b.Origins = append(b.Origins, src.Origins[row])
-	}
-	for i := range b.Columns {
-		b.Columns[i].Gather(&src.Columns[i], keep)
-	}
-	b.Rejects, b.Absent = append(b.Rejects, src.Rejects...), src.Absent
-}
-
 // Len returns the number of rows.
 func (r *Rows) Len() int { return len(r.Origins) }
 

@@ -88,7 +88,8 @@ func (c *copies) own(b *feature.Batch, finished bool) {
 		}
 	}
 	if len(c.keep) < b.Rows() {
-		s.spare.Keep(b, c.keep)
+		s.spare.Gather(b, c.keep)
+		s.spare.Rejects, s.spare.Absent = append(s.spare.Rejects, b.Rejects...), b.Absent
 		*b, s.spare = s.spare, *b
 	}
 	kept := b.Rejects[:0]

@@ -102,28 +102,27 @@ func TestLettersOfCopiesShowTheRecord(t *testing.T) {
 	})
 }
 
-// TestFinishedRowsOfOtherRoutesAreNotOurs, and unnamed ones are for nobody
+// TestRowsForOtherRoutesAreNotOurs, and unnamed ones are for nobody
 // where the source has several views, though the route has one.
-func TestFinishedRowsOfOtherRoutesAreNotOurs(t *testing.T) {
+func TestRowsForOtherRoutesAreNotOurs(t *testing.T) {
 	r := &Route{Views: []RouteView{fakeView(&feature.View{Name: "v"})}, Elsewhere: []string{"w"}}
 	for _, c := range []struct {
 		headers []string
-		want    way
+		view    int
+		want    wrong
 	}{
-		{[]string{flag, "false", named, "v"}, 0},
-		{[]string{flag, "false", named, "w"}, wayElsewhere},
-		{[]string{flag, "false", named, "x"}, wayUnknown},
-		{[]string{flag, "false"}, wayUnnamed},
-		{[]string{named, "w"}, wayRaw},
+		{[]string{flag, "false", named, "v"}, 0, fits},
+		{[]string{flag, "false", named, "w"}, Elsewhere, fits},
+		{[]string{flag, "false", named, "x"}, EveryView, viewUnknown},
+		{[]string{flag, "false"}, 0, viewUnnamed},
+		{[]string{named, "w"}, Elsewhere, fits},
+		{[]string{named, "v"}, EveryView, fits},
+		{nil, EveryView, fits},
 	} {
 		rec := headed(0, 'a', 0, c.headers...)
-		if got := r.wayOf(&rec); got != c.want {
-			t.Errorf("headers %q: way %d, want %d", c.headers, got, c.want)
+		if got, w := r.courseOf(&rec); got.View != c.view || w != c.want {
+			t.Errorf("headers %q: view %d, wrong %d, want %d, %d", c.headers, got.View, w, c.view, c.want)
 		}
-	}
-	rec := headed(0, 'a', 0, flag, "false", named, "w")
-	if view, raw, refused := r.FinishedView(&rec); view != -1 || raw || refused != nil {
-		t.Errorf("view %d, raw %v, refused %v", view, raw, refused)
 	}
 	got := make(map[string]*ViewEnds)
 	run(t, func(s *Settings) {
@@ -133,12 +132,13 @@ func TestFinishedRowsOfOtherRoutesAreNotOurs(t *testing.T) {
 	}, func(r *rig) {
 		r.assign(fresh(p0))
 		settle()
-		r.src.h.Deliver(fetch(p0, record(0, 'a', 5), headed(1, 'b', 5, flag, "false", named, "w"), headed(2, 'c', 5, flag, "false", named, "v")))
+		r.src.h.Deliver(fetch(p0, record(0, 'a', 5), headed(1, 'b', 5, flag, "false", named, "w"),
+			headed(2, 'c', 5, flag, "false", named, "v"), headed(3, 'd', 5, named, "w")))
 		settle()
 		if want := (ViewEnds{Received: 2, Stored: 2}); fmt.Sprint(*got["v"]) != fmt.Sprint(want) {
 			t.Errorf("%+v, want %+v", *got["v"], want)
 		}
-		r.wantCommit(p0, 3)
+		r.wantCommit(p0, 4)
 	})
 }
 

@@ -22,6 +22,7 @@ type slot struct {
 	headers []sinks.LetterHeader
 	stats   BatchStats
 	id      int64 // of the tracker
+	awaited bool  // somebody waits for one of the records
 
 	before   <-chan struct{} // closed: the letters of all batches before are acknowledged
 	lettered chan struct{}   // closed: and so are this one's
@@ -29,7 +30,7 @@ type slot struct {
 
 func (s *slot) reset() {
 	clear(s.records) // lets go of the client's memory
-	s.records, s.bytes = s.records[:0], 0
+	s.records, s.bytes, s.awaited = s.records[:0], 0, false
 	s.buffer.Reset()
 	clear(s.tiles)
 	clear(s.held)
@@ -95,11 +96,17 @@ func (s *slot) addLetter(l *lane, view string, revision uint16, r *feature.Rejec
 }
 
 // coalescer keeps at most one write per key.
-type coalescer struct{ at map[string]int }
+type coalescer struct {
+	at  map[string]int
+	off bool // somebody else does it
+}
 
 // keepNewest compacts the rows of b from index start on, all of one view, to
 // the newest per key, and returns how many were superseded.
 func (c *coalescer) keepNewest(b *sinks.Buffer, start int) int {
+	if c.off {
+		return 0
+	}
 	if c.at == nil {
 		c.at = make(map[string]int)
 	}

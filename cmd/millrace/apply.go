@@ -152,9 +152,14 @@ func generations(k *feature.Catalog, a *history.Applied) *feature.Catalog {
 // printNeeds lists the topics that the roles touch and the rights they need.
 func printNeeds(w io.Writer, cfg *config.Config, k *feature.Catalog) {
 	fmt.Fprintln(w, "\ntopics and rights:")
+	pushed := false
 	for _, s := range k.Sources {
 		if s.Topic != "" {
 			fmt.Fprintf(w, "  ingest: read, describe topic %s\n", s.Topic)
+		}
+		if s.Topic != "" && s.Pushed {
+			fmt.Fprintf(w, "  serve: write, describe topic %s\n", s.Topic)
+			pushed = true
 		}
 	}
 	if cfg.DeadLetter.Topic != "" {
@@ -168,6 +173,9 @@ func printNeeds(w io.Writer, cfg *config.Config, k *feature.Catalog) {
 		fmt.Fprintf(w, "  ingest: read, write, describe, describe configs topic %s, which apply creates for view %s\n", app.RekeyTopic(k.Project, v), v.Name)
 		fmt.Fprintf(w, "  ingest: read group %s\n", app.RekeyGroup(cfg, k.Project, v))
 		fmt.Fprintf(w, "  ingest: write, describe transactional ids that begin with %s\n", app.RekeyTransactions(k.Project, v))
+	}
+	if pushed {
+		fmt.Fprintf(w, "  serve: describe group %s\n", app.Group(cfg, k.Project))
 	}
 }
 

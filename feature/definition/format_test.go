@@ -65,6 +65,10 @@ func TestMistakesInFormats(t *testing.T) {
 		{"schema of a push", "push: {}, schema: {subject: a}, " + field, "schema is for kafka sources"},
 		{"format of a request", "request: {}, format: avro, " + field, "format is for kafka sources"},
 		{"tombstones of a push", "push: {}, on_tombstone: delete, " + field, "on_tombstone is for kafka sources"},
+		{"two kinds of which one is a flag meant", "kafka: {topic: t}, push: {}, " + field, "write push: true, so that rows"},
+		{"push of a request", "request: {}, push: true, " + field, "push is for sources that are stored"},
+		{"push alone as a flag", "push: true, " + field, "write push: {topic: …}: rows then come through the API alone"},
+		{"push that is neither", "kafka: {topic: t}, push: yes please, " + field, "push must be true or false"},
 		{"unnest of a source", "kafka: {topic: t}, unnest: {field: a, as: b}, " + field, "unnest"},
 		{"no type and no registry", "kafka: {topic: t}, format: avro, schema: {subject: s}, fields: [{name: a}]", "set schema_registry.urls"},
 	} {
@@ -186,5 +190,28 @@ views:
 	if got := places(t, text); got != want {
 		_, err := load(text)
 		t.Errorf("mistakes at %s, want %s\n%v", got, want, err)
+	}
+}
+
+// TestAKafkaSourceThatIsPushedTo may have any format; a push source always is.
+func TestAKafkaSourceThatIsPushedTo(t *testing.T) {
+	for kind, want := range map[string]bool{
+		"kafka: {topic: a}":              false,
+		"kafka: {topic: a}, push: true":  true,
+		"kafka: {topic: a}, push: false": false,
+		"kafka: {topic: a}, push: true, format: avro, schema: {subject: a}": true,
+		"kafka: {topic: a}, push: true, envelope: debezium":                 true,
+		"push: {}":           true,
+		"push: {topic: t.1}": true,
+		"request: {}":        false,
+	} {
+		p, err := load("project: p\nsources:\n  - {name: s, " + kind + ", fields: [{name: a, type: int64}]}\n")
+		if err != nil {
+			t.Errorf("%s: %v", kind, err)
+			continue
+		}
+		if got := p.Catalog.Source("s").Pushed; got != want {
+			t.Errorf("%s: pushed %v", kind, got)
+		}
 	}
 }

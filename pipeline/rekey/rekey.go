@@ -19,14 +19,20 @@ import (
 
 // Maker makes copies for one view. It belongs to one goroutine.
 type Maker struct {
-	route    *pipeline.Route
-	raw      side
-	finished side
-	found    []found
-	seen     map[occurrence]struct{}
+	route *pipeline.Route
+	sides [3]side // raw records, those that are JSON of the fields' names, finished rows
+	found []found
+	seen  map[occurrence]struct{}
 }
 
-// side decodes one kind of records: raw ones, or finished rows.
+// Places in Maker.sides.
+const (
+	raw = iota
+	fields
+	finished
+)
+
+// side decodes one kind of records.
 type side struct {
 	decoder sources.Decoder
 	keyer   pipeline.Keyer
@@ -51,11 +57,13 @@ type occurrence struct {
 // New returns a Maker for the view of a route of copies.
 func New(r *pipeline.Route) *Maker {
 	v, shape := &r.Views[0], &r.Shapes[r.Views[0].Shape]
-	return &Maker{
-		route: r, seen: make(map[occurrence]struct{}),
-		raw:      side{decoder: shape.NewDecoder(), keyer: r.Copies.NewKeyer(), fields: shape.Fields},
-		finished: side{decoder: v.Finished.NewDecoder(), keyer: r.Copies.NewFinishedKeyer(), fields: v.Finished.Fields},
+	m := &Maker{route: r, seen: make(map[occurrence]struct{})}
+	m.sides[raw] = side{decoder: shape.NewDecoder(), keyer: r.Copies.NewKeyer(), fields: shape.Fields}
+	m.sides[finished] = side{decoder: v.Finished.NewDecoder(), keyer: r.Copies.NewFinishedKeyer(), fields: v.Finished.Fields}
+	if r.Pushed {
+		m.sides[fields] = side{decoder: shape.NewFields(), keyer: r.Copies.NewKeyer(), fields: shape.Fields}
 	}
+	return m
 }
 
 // Copies appends to dst the copies of records of a partition, in their order;
@@ -65,8 +73,8 @@ func New(r *pipeline.Route) *Maker {
 // away): dst is unchanged then, and the call is to be repeated.
 func (m *Maker) Copies(ctx context.Context, from sources.Partition, recs []sources.Record, dst []sources.Record) ([]sources.Record, error) {
 	m.sort(recs)
-	for _, s := range []*side{&m.raw, &m.finished} {
-		if err := m.look(ctx, s, from.Number); err != nil {
+	for i := range m.sides {
+		if err := m.look(ctx, &m.sides[i], from.Number); err != nil {
 			return dst, err
 		}
 	}
@@ -79,22 +87,26 @@ func (m *Maker) Copies(ctx context.Context, from sources.Partition, recs []sourc
 }
 
 // sort divides recs by what decodes them. Those that are refused by their
-// headers have no key.
+// headers, or filtered, are not asked for keys.
 func (m *Maker) sort(recs []sources.Record) {
 	m.found = append(m.found[:0], make([]found, len(recs))...)
 	clear(m.seen)
-	m.raw.reset()
-	m.finished.reset()
+	for i := range m.sides {
+		m.sides[i].reset()
+	}
 	for i := range recs {
-		view, raw, refused := m.route.FinishedView(&recs[i])
+		course, refused := m.route.Course(&recs[i])
 		switch {
 		case refused != nil:
-		case raw:
-			m.raw.add(recs[i], i)
-		case view < 0:
+		case course.View == pipeline.Elsewhere:
 			m.found[i].elsewhere = true
+		case course.Offline:
+		case course.Finished:
+			m.sides[finished].add(recs[i], i)
+		case course.Fields:
+			m.sides[fields].add(recs[i], i)
 		default:
-			m.finished.add(recs[i], i)
+			m.sides[raw].add(recs[i], i)
 		}
 	}
 }

@@ -22,6 +22,7 @@ type Store interface {
 	sinks.LetterReader
 	sinks.LetterKeeper
 	sinks.Refusals
+	sinks.LetterFinder
 	sinks.Cells
 	sinks.TileSink
 	sinks.TileLoader

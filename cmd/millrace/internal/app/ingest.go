@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -40,6 +41,10 @@ func (i *Ingest) Run(ctx context.Context) error {
 	copying.Wait()
 	return err //nolint:wrapcheck // says already what
 }
+
+// ErrNothingToIngest is wrapped when every row of a project comes through the
+// API.
+var ErrNothingToIngest = errors.New("there is nothing to ingest")
 
 // NewIngest wires a pipeline: every source of the catalog that has a topic,
 // into store. alone lets what copies records go on by itself where a person
@@ -127,7 +132,7 @@ func routes(c *config.Config, p *definition.Project, d *decoders) ([]pipeline.Ro
 		}
 	}
 	if len(rs) == 0 {
-		return nil, nil, fmt.Errorf("project %s has no view on a source with a topic: there is nothing to ingest", p.Catalog.Project)
+		return nil, nil, fmt.Errorf("project %s has no view on a source with a topic: %w", p.Catalog.Project, ErrNothingToIngest)
 	}
 	return rs, ts, nil
 }
@@ -196,7 +201,7 @@ func route(c *config.Config, p *definition.Project, d *decoders, src *feature.So
 	for i, v := range views {
 		plans[i] = p.Plans[v.Name]
 	}
-	r := pipeline.Route{Source: src.Name, Topic: src.Topic, Finished: !src.TransformOnWrite}
+	r := pipeline.Route{Source: src.Name, Topic: src.Topic, Finished: !src.TransformOnWrite, Pushed: src.Pushed}
 	shapes, shapeOf, err := routeShapes(d, src, plans)
 	if err != nil {
 		return pipeline.Route{}, err
@@ -246,8 +251,13 @@ func routeShapes(d *decoders, src *feature.Source, plans []*transforms.Plan) (sh
 		if _, err := d.shape(src, s); err != nil {
 			return nil, nil, fmt.Errorf("make the decoder of source %s: %w", src.Name, err)
 		}
+		if _, err := d.fields(src, s); src.Pushed && err != nil {
+			return nil, nil, fmt.Errorf("make the decoder of rows pushed to source %s: %w", src.Name, err)
+		}
 		shapes = append(shapes, pipeline.Shape{
-			Fields: s.Fields, NewDecoder: func() sources.Decoder { x, _ := d.shape(src, s); return x },
+			Fields:     s.Fields,
+			NewDecoder: func() sources.Decoder { x, _ := d.shape(src, s); return x },
+			NewFields:  func() sources.Decoder { x, _ := d.fields(src, s); return x },
 		})
 		for _, p := range s.Plans {
 			of[p] = i

@@ -29,6 +29,7 @@ type letterStore interface {
 	sinks.LetterReader
 	sinks.LetterKeeper
 	sinks.Refusals
+	sinks.LetterFinder
 }
 
 type tileStore interface {
