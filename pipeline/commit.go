@@ -32,7 +32,7 @@ func (p *Pipeline) commitLoop(ctx context.Context) {
 			p.gather(ctx, last)
 		case <-tick.C:
 		}
-		last = time.Now()
+		last = p.s.Clock()
 		if err := p.commit(ctx, p.allLanes()); err != nil && ctx.Err() == nil {
 			p.s.Events.CommitFailed(err)
 		}
@@ -53,8 +53,8 @@ func (p *Pipeline) hurry() {
 
 // gather waits until another commit may be made, for all who wait by then.
 func (p *Pipeline) gather(ctx context.Context, last time.Time) {
-	if wait := time.Until(last.Add(hurryInterval)); wait > 0 {
-		sleep(ctx, wait)
+	if wait := hurryInterval - p.s.Clock().Sub(last); wait > 0 {
+		sleep(ctx, min(wait, hurryInterval)) // the clock may have been set back
 	}
 	select {
 	case <-p.hurried:
