@@ -53,8 +53,8 @@ func (p *Pipeline) hurry() {
 
 // gather waits until another commit may be made, for all who wait by then.
 func (p *Pipeline) gather(ctx context.Context, last time.Time) {
-	if wait := hurryInterval - p.s.Clock().Sub(last); wait > 0 {
-		sleep(ctx, min(wait, hurryInterval)) // the clock may have been set back
+	if wait := last.Add(hurryInterval).Sub(p.s.Clock()); wait > 0 {
+		sleep(ctx, min(wait, hurryInterval)) // the clock may have gone back
 	}
 	select {
 	case <-p.hurried:

@@ -155,10 +155,21 @@ func cellNames(store *memory.Store) []string {
 	return names
 }
 
+// counted is a sink that notes how many rows it is given.
+type counted struct {
+	*memory.Store
+	rows int
+}
+
+func (c *counted) Write(ctx context.Context, rows []sinks.Row) error {
+	c.rows += len(rows)
+	return c.Store.Write(ctx, rows)
+}
+
 // TestOneWritePerCell: the newest row of a key is stored; of equal times the
 // later one in the request.
 func TestOneWritePerCell(t *testing.T) {
-	store := new(memory.Store)
+	store := &counted{Store: new(memory.Store)}
 	a := applier(t, store, "fares")
 	recs := []sources.Record{
 		raw(fmt.Sprintf(`{"driver_id":7,"fare":1,"at":%d}`, base+1)),
@@ -178,7 +189,7 @@ func TestOneWritePerCell(t *testing.T) {
 		t.Errorf("%d stored; superseded rows are stored, too", b.Views[0].Stored)
 	}
 	rows := store.Rows()
-	if len(rows) != 1 || feature.Sequence(rows[0].Value[:feature.SequenceBytes]).Offset() != recs[2].Offset {
+	if store.rows != 1 || len(rows) != 1 || feature.Sequence(rows[0].Value[:feature.SequenceBytes]).Offset() != recs[2].Offset {
 		t.Errorf("stored %d rows, not the third alone", len(rows))
 	}
 }

@@ -42,7 +42,7 @@ func recordsOfRows() map[string]recordCase {
 		"raw and finished are raw":     {req: request{Source: "trips"}, row: `{"driver_id":1,"amount":1,"n":2,` + whole + `}`},
 		"of several views":             {req: request{Source: "both"}, row: `{"driver_id":1,"k":1}`},
 		"of one of them":               {req: request{View: "rows"}, row: `{"driver_id":1,"k":1}`, done: true},
-		"windows alone store nothing":  {req: request{View: "tiles"}, row: `{}`},
+		"windows alone store nothing":  {req: request{View: "tiles"}, row: `{"driver_id":1}`},
 		"windows, and what was stored": {req: request{View: "counts"}, row: `{"driver_id":1,"newest":1}`, done: true},
 	}
 }

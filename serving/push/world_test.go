@@ -59,7 +59,7 @@ views:
   - {name: profile, entity: driver, source: profiles, features: [{name: rating}]}
   - {name: counts, entity: driver, source: clicks, features: [{name: clicks, agg: count, window: 1h}, {name: newest, expr: n}]}
   - {name: rows, entity: driver, source: both, features: [{name: k, expr: n}]}
-  - {name: tiles, entity: driver, source: both, features: [{name: c, agg: count, window: 1h}]}
+  - {name: tiles, entity: driver, source: both, features: [{name: c, agg: sum, of: n, window: 1h}]}
   - {name: shut, entity: driver, source: closed, features: [{name: id, expr: driver_id}]}
 `
 

@@ -104,8 +104,11 @@ func TestNextRow(t *testing.T) {
 	}
 }
 
-// endless is a body of so many bytes, of lines of every length.
-type endless struct{ left, at int }
+// endless is a body of so many bytes, of lines of every length or of one.
+type endless struct {
+	left, at int
+	one      bool
+}
 
 func (e *endless) Read(p []byte) (int, error) {
 	if e.left <= 0 {
@@ -113,7 +116,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	}
 	n := min(len(p), e.left)
 	for i := range p[:n] {
-		if e.at++; e.at*e.at%99_991 < 7 {
+		if e.at++; !e.one && e.at*e.at%99_991 < 7 {
 			p[i] = '\n'
 		} else {
 			p[i] = 'x'
@@ -133,6 +136,10 @@ func TestLinesHoldLittle(t *testing.T) {
 	status, a := w.lines(&endless{left: 20 << 20})
 	if status != http.StatusOK || a.Rejected < 1000 || len(a.Errors) != 100 {
 		t.Errorf("%d, %d rejected, %d errors", status, a.Rejected, len(a.Errors))
+	}
+	status, a = w.lines(&endless{left: 20 << 20, one: true})
+	if status != http.StatusOK || a.Rejected != 1 {
+		t.Errorf("one line: %d, %d rejected", status, a.Rejected)
 	}
 	if most > 1<<20 || most == 0 || now != 0 {
 		t.Errorf("it held %d bytes, and %d at the end", most, now)
