@@ -47,7 +47,7 @@ type forms struct {
 
 // Decode implements sources.Decoder.
 func (f *forms) Decode(ctx context.Context, dst *feature.Batch, recs []sources.Record) error {
-	to := 0
+	var to int
 	for from := 0; from < len(recs); from = to {
 		for to = from + 1; to < len(recs) && f.isFields[to] == f.isFields[from]; {
 			to++

@@ -65,10 +65,6 @@ func TestMistakesInFormats(t *testing.T) {
 		{"schema of a push", "push: {}, schema: {subject: a}, " + field, "schema is for kafka sources"},
 		{"format of a request", "request: {}, format: avro, " + field, "format is for kafka sources"},
 		{"tombstones of a push", "push: {}, on_tombstone: delete, " + field, "on_tombstone is for kafka sources"},
-		{"two kinds of which one is a flag meant", "kafka: {topic: t}, push: {}, " + field, "write push: true, so that rows"},
-		{"push of a request", "request: {}, push: true, " + field, "push is for sources that are stored"},
-		{"push alone as a flag", "push: true, " + field, "write push: {topic: …}: rows then come through the API alone"},
-		{"push that is neither", "kafka: {topic: t}, push: yes please, " + field, "push must be true or false"},
 		{"unnest of a source", "kafka: {topic: t}, unnest: {field: a, as: b}, " + field, "unnest"},
 		{"no type and no registry", "kafka: {topic: t}, format: avro, schema: {subject: s}, fields: [{name: a}]", "set schema_registry.urls"},
 	} {
@@ -195,23 +191,39 @@ views:
 
 // TestAKafkaSourceThatIsPushedTo may have any format; a push source always is.
 func TestAKafkaSourceThatIsPushedTo(t *testing.T) {
-	for kind, want := range map[string]bool{
-		"kafka: {topic: a}":              false,
-		"kafka: {topic: a}, push: true":  true,
-		"kafka: {topic: a}, push: false": false,
-		"kafka: {topic: a}, push: true, format: avro, schema: {subject: a}": true,
-		"kafka: {topic: a}, push: true, envelope: debezium":                 true,
-		"push: {}":           true,
-		"push: {topic: t.1}": true,
-		"request: {}":        false,
-	} {
-		p, err := load("project: p\nsources:\n  - {name: s, " + kind + ", fields: [{name: a, type: int64}]}\n")
-		if err != nil {
-			t.Errorf("%s: %v", kind, err)
-			continue
+	kinds := map[bool][]string{
+		true: {
+			"push: {}", "push: {topic: t.1}", "kafka: {topic: a}, push: true", "kafka: {topic: a}, push: true, envelope: debezium",
+			"kafka: {topic: a}, push: true, format: avro, schema: {subject: a}",
+		},
+		false: {"kafka: {topic: a}", "kafka: {topic: a}, push: false", "request: {}"},
+	}
+	for want, of := range kinds {
+		for _, kind := range of {
+			p, err := load("project: p\nsources:\n  - {name: s, " + kind + ", fields: [{name: a, type: int64}]}\n")
+			if err != nil {
+				t.Errorf("%s: %v", kind, err)
+				continue
+			}
+			if got := p.Catalog.Source("s").Pushed; got != want {
+				t.Errorf("%s: pushed %v", kind, got)
+			}
 		}
-		if got := p.Catalog.Source("s").Pushed; got != want {
-			t.Errorf("%s: pushed %v", kind, got)
+	}
+}
+
+func TestMistakesInPush(t *testing.T) {
+	const field = "fields: [{name: a, type: int64}]"
+	for _, c := range []struct{ name, source, says string }{
+		{"two kinds of which one is a flag meant", "kafka: {topic: t}, push: {}, " + field, "write push: true, so that rows"},
+		{"push of a request", "request: {}, push: true, " + field, "push is for sources that are stored"},
+		{"push alone as a flag", "push: true, " + field, "write push: {topic: …}: rows then come through the API alone"},
+		{"push that is neither", "kafka: {topic: t}, push: yes please, " + field, "push must be true or false"},
+	} {
+		_, err := load("project: p\nsources:\n  - {name: s, " + c.source + "}\n")
+		var all definition.Errors
+		if !errors.As(err, &all) || len(all) != 1 || !strings.Contains(all[0].Message+all[0].Hint, c.says) || all[0].Hint == "" {
+			t.Errorf("%s: want one error with %q and a hint in\n%v", c.name, c.says, err)
 		}
 	}
 }
