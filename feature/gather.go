@@ -34,6 +34,18 @@ func (c *Column) Gather(src *Column, keep []int32) {
 	}
 }
 
+// Gather replaces b by the rows of src that keep lists, ascending and each
+// once, without its rejects. Strings are shared with src.
+func (b *Batch) Gather(src *Batch, keep []int32) {
+	b.Reset(src.Fields, src.Partition)
+	for i := range b.Columns {
+		b.Columns[i].Gather(&src.Columns[i], keep)
+	}
+	for _, row := range keep {
+		b.Origins = append(b.Origins, src.Origins[row])
+	}
+}
+
 func gather[T any](dst, src []T, keep []int32) {
 	if len(keep) == len(src) {
 		copy(dst, src)

@@ -51,3 +51,7 @@ func (s Sequence) Element() int { return int(binary.BigEndian.Uint16(s[16:18])) 
 
 // Compare orders sequences: negative when s is older than t.
 func (s Sequence) Compare(t Sequence) int { return bytes.Compare(s[:], t[:]) }
+
+// PushedPartition is the partition of rows that came through the API instead of
+// a log. Their offset is a number that their process gave them.
+const PushedPartition int32 = math.MinInt32

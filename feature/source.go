@@ -1,6 +1,9 @@
 package feature
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // SourceKind says where a source's rows come from.
 type SourceKind uint8
@@ -99,6 +102,27 @@ type Source struct {
 	EventTime        string // field that carries the event time; "" is the record's own time
 	EventID          string // field with the producer's id of the event, which windows count once; "" when there is none
 	TransformOnWrite bool   // of records that do not say: raw, or else finished rows
+	Pushed           bool   // rows may come through the API: a push source, or a kafka source that says so
+}
+
+// Flat returns s as rows look that come through the API: JSON objects of all
+// fields by their names, with nothing around them. Elements of a list of
+// records are by their names, too.
+func (s *Source) Flat() *Source {
+	flat := *s
+	flat.Format, flat.Schema, flat.Envelope = FormatJSON, nil, EnvelopeNone
+	flat.Fields = flatFields(s.Fields)
+	return &flat
+}
+
+func flatFields(fields []SourceField) []SourceField {
+	flat := slices.Clone(fields)
+	for i := range flat {
+		f := &flat[i]
+		f.Path, f.Header, f.Key = "", "", false
+		f.Of = flatFields(f.Of)
+	}
+	return flat
 }
 
 // Field returns the declared field of that name.

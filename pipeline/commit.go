@@ -19,19 +19,46 @@ import (
 // Lost take it before they return: a commit is either finished by then or sees
 // the flag. It has a deadline, so a revoke waits at most that long.
 
-// commitLoop commits on a timer until ctx ends.
+// commitLoop commits on a timer, and soon where somebody waits, until ctx ends.
 func (p *Pipeline) commitLoop(ctx context.Context) {
 	tick := time.NewTicker(p.s.CommitInterval)
 	defer tick.Stop()
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-p.hurried:
+			p.gather(ctx, last)
 		case <-tick.C:
-			if err := p.commit(ctx, p.allLanes()); err != nil && ctx.Err() == nil {
-				p.s.Events.CommitFailed(err)
-			}
 		}
+		last = time.Now()
+		if err := p.commit(ctx, p.allLanes()); err != nil && ctx.Err() == nil {
+			p.s.Events.CommitFailed(err)
+		}
+	}
+}
+
+// hurryInterval is the least time between commits for which somebody waits: the
+// first is made at once, those who come meanwhile share the next.
+const hurryInterval = 10 * time.Millisecond
+
+// hurry asks for a commit soon. Marks that are to be in it are made.
+func (p *Pipeline) hurry() {
+	select {
+	case p.hurried <- struct{}{}:
+	default:
+	}
+}
+
+// gather waits until another commit may be made, for all who wait by then.
+func (p *Pipeline) gather(ctx context.Context, last time.Time) {
+	if wait := time.Until(last.Add(hurryInterval)); wait > 0 {
+		sleep(ctx, wait)
+	}
+	select {
+	case <-p.hurried:
+	default:
 	}
 }
 

@@ -13,24 +13,34 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 	if end, ok := l.take(s); !ok {
 		return end, false
 	}
+	if !l.apply(s) {
+		return endDrained, false
+	}
+	return 0, true
+}
+
+// apply makes what is to be stored of the records of s. False means that the
+// lane ends.
+func (l *lane) apply(s *slot) bool {
 	defer l.shares.reset(len(l.route.Views)) // the slot holds the records
 	l.shares.sort(l.route, s.records)
+	s.awaited = l.shares.awaited
 	for i := range l.shapes.of {
 		raw := &l.shapes.of[i]
 		raw.batch.Reset(raw.fields, l.partition.Number)
-		if !l.decode(s, raw.decoder, &raw.batch, &l.shares.raw) {
-			return endDrained, false
+		if !l.decode(s, l.shares.aside.decoder(raw), &raw.batch, &l.shares.raw) {
+			return false
 		}
 	}
 	began, decoding := l.p.s.Clock(), s.stats.Decode
 	s.resetViews(l.route.Views)
-	s.stats.Rejects = l.shapes.common(append(s.stats.Rejects, l.shares.refused...))
+	s.stats.Rejects = l.shares.aside.take(l.shapes.common(append(s.stats.Rejects, l.shares.refused...)))
 	for i := range s.stats.Rejects {
 		s.addLetter(l, "", 0, &s.stats.Rejects[i])
 	}
 	for i := range l.route.Views {
 		if !l.view(s, i, began.UnixMilli()) {
-			return endDrained, false
+			return false
 		}
 	}
 	if l.tiles != nil {
@@ -38,15 +48,16 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 		s.stats.Held, s.stats.HeldBytes = len(l.tiles.all), l.tiles.bytes
 	}
 	s.stats.Transform = l.p.s.Clock().Sub(began) - (s.stats.Decode - decoding)
-	return 0, true
+	return true
 }
 
 // view takes in one view's rows: it runs the write half over the raw records
 // and checks the finished rows. At most one write per key is left of both.
 func (l *lane) view(s *slot, view int, nowMillis int64) bool {
 	ends, first := &s.stats.Views[view], len(s.buffer.Rows)
-	raw := &l.shapes.of[l.route.Views[view].Shape].batch
-	ends.Received = raw.Rows() + len(raw.Rejects) + len(s.stats.Rejects)
+	raw := l.shares.aside.of(view, &l.shapes.of[l.route.Views[view].Shape].batch)
+	ends.Filtered = l.shares.offline[view]
+	ends.Received = raw.Rows() + len(raw.Rejects) + len(s.stats.Rejects) + ends.Filtered
 	ends.DeadLettered = len(s.stats.Rejects)
 	l.refuse(s, view, raw.Rejects)
 	if !l.transform(s, view, l.transformers[view], raw, nowMillis) {

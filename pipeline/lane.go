@@ -236,8 +236,11 @@ func (l *lane) store(s *slot) {
 		s.stats.Tiles = len(s.tiles)
 		s.stats.Write = l.p.s.Clock().Sub(began)
 		l.mu.Lock()
-		l.mu.tracker.finish(s.id)
+		passed := l.mu.tracker.finish(s.id, s.awaited)
 		l.mu.Unlock()
+		if passed {
+			l.p.hurry()
+		}
 		l.p.s.Events.BatchDone(&s.stats)
 	}
 	n := s.bytes

@@ -268,7 +268,7 @@ func TestFillAllocatesNothingInSteadyState(t *testing.T) {
 		if _, ok := l.fill(s); !ok {
 			t.Fatal("nothing was taken")
 		}
-		l.mu.tracker.finish(s.id)
+		l.mu.tracker.finish(s.id, false)
 		l.release(s.bytes)
 	})
 	if allocs > 2 && !raceEnabled { // the queue, now and then

@@ -27,7 +27,7 @@ func TestTrackerIsThePrefixOfFinishedBatches(t *testing.T) {
 				ids, ends = append(ids, tr.begin(next)), append(ends, next)
 			} else if i := rapid.IntRange(0, len(ids)-1).Draw(t, "finish"); !finished[i] {
 				finished[i] = true
-				tr.finish(ids[i])
+				tr.finish(ids[i], false)
 			}
 			want := int64(10)
 			for i := range ends {
@@ -49,11 +49,11 @@ func TestTrackerIgnoresBatchesFromBeforeAReset(t *testing.T) {
 	old := tr.begin(5)
 	tr.reset(3)
 	id := tr.begin(4)
-	tr.finish(old)
+	tr.finish(old, false)
 	if tr.mark != 3 {
 		t.Errorf("mark %d", tr.mark)
 	}
-	tr.finish(id)
+	tr.finish(id, false)
 	if tr.mark != 4 {
 		t.Errorf("mark %d", tr.mark)
 	}
@@ -123,7 +123,7 @@ func BenchmarkFill(b *testing.B) {
 		f.Records = append(f.Records[:0:0], batch...)
 		l.deliver(f)
 		l.fill(s)
-		l.mu.tracker.finish(s.id)
+		l.mu.tracker.finish(s.id, false)
 		l.release(s.bytes)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*512), "ns/record")

@@ -23,7 +23,8 @@ type Pipeline struct {
 	hard   context.Context    //nolint:containedctx // every lane's life; ended when a shutdown's deadline is over
 	cut    context.CancelFunc // ends it
 
-	commitMu turn // see commit.go
+	commitMu turn          // see commit.go
+	hurried  chan struct{} // somebody waits for a commit
 
 	mu struct {
 		sync.Mutex
@@ -50,7 +51,7 @@ func New(s Settings) (*Pipeline, error) {
 		r.name()
 		p.routes[r.Topic] = r
 	}
-	p.commitMu = newTurn()
+	p.commitMu, p.hurried = newTurn(), make(chan struct{}, 1)
 	p.hard, p.cut = context.WithCancel(context.Background())
 	p.mu.lanes = make(map[sources.Partition]*lane)
 	return p, nil

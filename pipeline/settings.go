@@ -79,6 +79,7 @@ type Route struct {
 	Shapes   []Shape
 	Views    []RouteView
 	Finished bool // records that do not say what they are, are finished rows
+	Pushed   bool // records may be JSON of the source's fields by name, and say so in a header
 
 	// WindowsVersion is the catalog version that changed the aggregates of the
 	// source's views last; 0 without any.
@@ -95,6 +96,9 @@ func (r *Route) Windowed() bool {
 type Shape struct {
 	Fields     []feature.Field
 	NewDecoder func() sources.Decoder // one per lane
+	// NewFields makes the decoder of JSON of the source's fields by name. A lane
+	// makes it when the first such record arrives. Needed where Route.Pushed.
+	NewFields func() sources.Decoder
 }
 
 // Settings is what a Pipeline works with. Zero limits take defaults.
@@ -169,6 +173,9 @@ func (s *Settings) check() error {
 			return fmt.Errorf("make a pipeline: sources %s and %s both read topic %s", other, r.Source, r.Topic)
 		}
 		topics[r.Topic] = r.Source
+		if r.Pushed && slices.ContainsFunc(r.Shapes, func(s Shape) bool { return s.NewFields == nil }) {
+			return fmt.Errorf("make a pipeline: source %s can be pushed to, and a decoder of pushed rows is missing in its settings", r.Source)
+		}
 		for _, v := range r.Views {
 			if v.Shape < 0 || v.Shape >= len(r.Shapes) {
 				return fmt.Errorf("make a pipeline: view %s reads a shape that source %s does not have", v.View.Name, r.Source)

@@ -15,9 +15,11 @@ type shapes struct {
 }
 
 type shape struct {
-	decoder sources.Decoder
-	fields  []feature.Field
-	batch   feature.Batch
+	decoder   sources.Decoder
+	fields    []feature.Field
+	batch     feature.Batch
+	newFields func() sources.Decoder // see Shape.NewFields
+	forms     forms                  // made when the first such record arrives
 }
 
 // spot is a record of a batch, or an element of one.
@@ -26,7 +28,7 @@ type spot struct{ record, element int32 }
 func newShapes(of []Shape) shapes {
 	var s shapes
 	for _, one := range of {
-		s.of = append(s.of, shape{decoder: one.NewDecoder(), fields: one.Fields})
+		s.of = append(s.of, shape{decoder: one.NewDecoder(), fields: one.Fields, newFields: one.NewFields})
 	}
 	return s
 }

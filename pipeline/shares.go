@@ -5,68 +5,6 @@ import (
 	"millrace/sources"
 )
 
-// A record is raw, and then for every view of its source, or it is a finished
-// row of one view. Which one its header says, or the source.
-
-// way is where a record goes: the index of the view that it is a finished row
-// of, or one of the constants.
-type way int
-
-const (
-	wayRaw way = -1 - iota
-	wayBadFlag
-	wayUnnamed
-	wayUnknown
-)
-
-// wayOf reads the headers of a record. The last of several of one name counts.
-func (r *Route) wayOf(rec *sources.Record) way {
-	finished := r.Finished
-	var name []byte
-	named := false
-	for i := range rec.Headers {
-		switch h := &rec.Headers[i]; h.Key {
-		case sources.HeaderTransformOnWrite:
-			switch string(h.Value) {
-			case "true":
-				finished = false
-			case "false":
-				finished = true
-			default:
-				return wayBadFlag
-			}
-		case sources.HeaderView:
-			name, named = h.Value, true
-		}
-	}
-	switch {
-	case !finished:
-		return wayRaw
-	case !named && len(r.Views) == 1:
-		return 0
-	case !named:
-		return wayUnnamed
-	}
-	for i := range r.Views {
-		if r.Views[i].View.Name == string(name) {
-			return way(i)
-		}
-	}
-	return wayUnknown
-}
-
-// FinishedView says what a lane makes of rec: raw false and the index of the
-// view that it is a finished row of, or raw true; or why it is refused.
-func (r *Route) FinishedView(rec *sources.Record) (view int, raw bool, refused *feature.Reject) {
-	w := r.wayOf(rec)
-	if w >= wayRaw {
-		return int(w), w == wayRaw, nil
-	}
-	var s shares
-	s.refuseWay(w, rec, 0)
-	return 0, false, &s.refused[0]
-}
-
 // share is those records of a batch that go one way.
 type share struct {
 	records []sources.Record
@@ -100,26 +38,31 @@ func (s *share) place(b *feature.Batch) {
 // shares are the records of one batch by the way they go.
 type shares struct {
 	raw      share
+	aside    aside            // what is said of some raw records
 	finished []share          // by view
+	offline  []int            // by view: records that it filters
 	refused  []feature.Reject // for no view in particular
+	awaited  bool             // somebody waits for one of them
 }
 
 func (s *shares) reset(views int) {
 	s.raw.reset()
+	s.aside.reset()
 	for len(s.finished) < views {
-		s.finished = append(s.finished, share{})
+		s.finished, s.offline = append(s.finished, share{}), append(s.offline, 0)
 	}
 	for i := range s.finished {
 		s.finished[i].reset()
 	}
-	s.refused = s.refused[:0]
+	clear(s.offline)
+	s.refused, s.awaited = s.refused[:0], false
 }
 
 // sort divides recs. Records that are all raw, the usual case, are not copied.
 func (s *shares) sort(r *Route, recs []sources.Record) {
 	s.reset(len(r.Views))
 	n := 0
-	for n < len(recs) && (!r.Finished && len(recs[n].Headers) == 0 || r.wayOf(&recs[n]) == wayRaw) {
+	for n < len(recs) && (!r.Finished && len(recs[n].Headers) == 0 || s.usual(r, &recs[n])) {
 		n++
 	}
 	if n == len(recs) {
@@ -127,30 +70,35 @@ func (s *shares) sort(r *Route, recs []sources.Record) {
 		return
 	}
 	for i := range recs {
-		switch w := r.wayOf(&recs[i]); {
-		case w == wayRaw:
-			s.raw.add(recs[i], i)
-		case w < wayRaw:
-			s.refuseWay(w, &recs[i], i)
+		c, w := r.courseOf(&recs[i])
+		s.awaited = s.awaited || c.awaited
+		switch {
+		case w != fits:
+			s.refused = append(s.refused, w.reject(&recs[i], i))
+		case c.Offline:
+			s.filter(c.View)
+		case c.Finished:
+			s.finished[c.View].add(recs[i], i)
 		default:
-			s.finished[w].add(recs[i], i)
+			s.raw.add(recs[i], i)
+			s.aside.add(c, i, len(recs))
 		}
 	}
 }
 
-// refuseWay refuses a record whose headers say nothing that can be used.
-func (s *shares) refuseWay(w way, rec *sources.Record, i int) {
-	switch w {
-	case wayBadFlag:
-		s.refuse(rec, i, feature.ReasonBadFlag, "the header "+sources.HeaderTransformOnWrite+" is neither true nor false")
-	case wayUnnamed:
-		s.refuse(rec, i, feature.ReasonUnknownView, "the source feeds several views: a finished row has to name one in the header "+sources.HeaderView)
-	default:
-		s.refuse(rec, i, feature.ReasonUnknownView, "the header "+sources.HeaderView+" names no view of the source")
-	}
+// usual reports whether a record is raw and nothing else is said of it, other
+// than that somebody waits for it.
+func (s *shares) usual(r *Route, rec *sources.Record) bool {
+	c, w := r.courseOf(rec)
+	s.awaited = s.awaited || c.awaited
+	return w == fits && c.usual()
 }
 
-func (s *shares) refuse(rec *sources.Record, i int, reason feature.Reason, message string) {
-	o := feature.Origin{Offset: rec.Offset, RecordMillis: rec.TimeMillis, Record: int32(i)}
-	s.refused = append(s.refused, feature.Reject{Origin: o, Stage: feature.StageDecode, Reason: reason, Message: message})
+// filter counts a record that views are not to store.
+func (s *shares) filter(view int) {
+	for i := range s.offline {
+		if view == EveryView || view == i {
+			s.offline[i]++
+		}
+	}
 }

@@ -21,37 +21,69 @@ func headed(offset int64, key byte, at int64, headers ...string) sources.Record 
 
 const flag, named = sources.HeaderTransformOnWrite, sources.HeaderView
 
-func TestTheWayOfARecord(t *testing.T) {
+func TestTheCourseOfARecord(t *testing.T) {
 	one := []RouteView{fakeView(&feature.View{Name: "v"})}
 	two := append(slices.Clone(one), fakeView(&feature.View{Name: "w"}))
+	raw, finished := Course{View: EveryView}, Course{Finished: true}
 	for _, c := range []struct {
 		views    []RouteView
 		finished bool // says the source
 		headers  []string
-		want     way
+		want     Course
+		wrong    wrong
 	}{
-		{one, false, nil, wayRaw},
-		{one, true, nil, 0},
-		{one, false, []string{flag, "false"}, 0},
-		{one, true, []string{flag, "true"}, wayRaw},
-		{one, false, []string{flag, "false", named, "v"}, 0},
-		{one, false, []string{flag, "false", named, "w"}, wayUnknown},
-		{two, true, nil, wayUnnamed},
-		{two, true, []string{named, "w"}, 1},
-		{two, false, []string{flag, "false", named, "v"}, 0},
-		{two, false, []string{named, "w", flag, "false"}, 1},
-		{two, false, []string{flag, "false", named, ""}, wayUnknown},
-		{two, false, []string{named, "nope"}, wayRaw}, // raw records are for every view
-		{two, false, []string{flag, "False"}, wayBadFlag},
-		{two, false, []string{flag, ""}, wayBadFlag},
-		{two, true, []string{flag, "1", named, "v"}, wayBadFlag},
-		{one, false, []string{flag, "true", flag, "false"}, 0}, // the last one counts
-		{one, false, []string{"Transform_on_write", "false"}, wayRaw},
+		{one, false, nil, raw, fits},
+		{one, true, nil, finished, fits},
+		{one, false, []string{flag, "false"}, finished, fits},
+		{one, true, []string{flag, "true"}, raw, fits},
+		{one, false, []string{flag, "false", named, "v"}, finished, fits},
+		{one, false, []string{flag, "false", named, "w"}, raw, viewUnknown},
+		{two, true, nil, raw, viewUnnamed},
+		{two, true, []string{named, "w"}, Course{Finished: true, View: 1}, fits},
+		{two, false, []string{flag, "false", named, "v"}, finished, fits},
+		{two, false, []string{named, "w", flag, "false"}, Course{Finished: true, View: 1}, fits},
+		{two, false, []string{flag, "false", named, ""}, raw, viewUnknown},
+		{two, false, []string{flag, "False"}, raw, wrongFlag},
+		{two, false, []string{flag, ""}, raw, wrongFlag},
+		{two, true, []string{flag, "1", named, "v"}, raw, wrongFlag},
+		{one, false, []string{flag, "true", flag, "false"}, finished, fits}, // the last one counts
+		{one, false, []string{"Transform_on_write", "false"}, raw, fits},
+
+		// A raw record may be for one view.
+		{two, false, []string{named, "w"}, Course{View: 1}, fits},
+		{two, true, []string{named, "w", flag, "true"}, Course{View: 1}, fits},
+		{two, false, []string{named, "nope"}, raw, viewUnknown},
+		{one, false, []string{named, "v"}, raw, fits},
+		{one, false, []string{named, "w"}, raw, viewUnknown},
+		{one, false, []string{format, "fields"}, Course{View: EveryView, Fields: true}, fits},
+		{one, false, []string{format, "json"}, raw, wrongFormat},
+		{one, false, []string{format, "json", format, "fields"}, raw, wrongFormat},
+		{one, false, []string{format, ""}, raw, wrongFormat},
+		{two, false, []string{format, "fields", named, "v"}, Course{View: 0, Fields: true}, fits},
+		{one, false, []string{to, "online"}, raw, fits},
+		{one, false, []string{to, "online_and_offline"}, raw, fits},
+		{one, false, []string{to, "offline"}, Course{View: EveryView, Offline: true}, fits},
+		{one, false, []string{to, "nowhere"}, raw, wrongTo},
+		{two, false, []string{to, "offline", named, "w"}, Course{View: 1, Offline: true}, fits},
+		{two, true, []string{to, "offline"}, raw, viewUnnamed},
+		{one, false, []string{to, "x", flag, "y"}, raw, wrongTo}, // the first that is wrong
+		{one, false, []string{sources.HeaderWait, ""}, Course{View: EveryView, awaited: true}, fits},
+		{one, false, []string{flag, "maybe", sources.HeaderWait, "1"}, Course{awaited: true}, wrongFlag},
 	} {
-		r := &Route{Views: c.views, Finished: c.finished}
+		r := &Route{Views: c.views, Finished: c.finished, Pushed: true}
 		rec := headed(0, 'a', 0, c.headers...)
-		if got := r.wayOf(&rec); got != c.want {
-			t.Errorf("%d views, source says finished: %v, headers %q: way %d, want %d", len(c.views), c.finished, c.headers, got, c.want)
+		got, w := r.courseOf(&rec)
+		if w != c.wrong || w == fits && got != c.want || got.awaited != c.want.awaited {
+			t.Errorf("%d views, source says finished: %v, headers %q: %+v (%d), want %+v (%d)", len(c.views), c.finished, c.headers, got, w, c.want, c.wrong)
+		}
+		if _, refused := r.Course(&rec); (refused == nil) != (c.wrong == fits) || refused != nil && refused.Message == "" {
+			t.Errorf("headers %q: reject %+v", c.headers, refused)
+		}
+	}
+	for _, value := range []string{"fields", "json"} { // means nothing where nobody pushes
+		rec := headed(0, 'a', 0, format, value)
+		if got, w := (&Route{Views: one}).courseOf(&rec); w != fits || got != raw {
+			t.Errorf("not pushed, %s: %+v (%d)", value, got, w)
 		}
 	}
 }
@@ -193,6 +225,8 @@ func TestADecoderOfFinishedRowsIsAskedAgain(t *testing.T) {
 // A batch of both kinds allocates nothing either, and lets go of its records.
 func TestAMixedBatchAllocatesNothingInSteadyState(t *testing.T) {
 	settings := benchSettings()
+	route := &settings.Routes[0]
+	route.Pushed, route.Shapes[0].NewFields = true, route.Shapes[0].NewDecoder
 	p, err := New(settings)
 	if err != nil {
 		t.Fatal(err)
@@ -205,6 +239,8 @@ func TestAMixedBatchAllocatesNothingInSteadyState(t *testing.T) {
 		rec := record(i, byte(i%200)+40, 10)
 		if i%3 == 0 {
 			rec = headed(i, byte(i%200)+40, 10, flag, "false")
+		} else if i%5 == 0 {
+			rec = headed(i, byte(i%200)+40, 10, format, sources.FormatFields)
 		}
 		if len(rec.Value) == 1 && (rec.Value[0] == '?' || rec.Value[0] == '~') {
 			rec.Value[0] = 'a' // refusing allocates a letter
@@ -222,7 +258,7 @@ func TestAMixedBatchAllocatesNothingInSteadyState(t *testing.T) {
 		if _, ok := l.fill(s); !ok {
 			t.Fatal("nothing was taken")
 		}
-		l.mu.tracker.finish(s.id)
+		l.mu.tracker.finish(s.id, false)
 		l.release(s.bytes)
 	})
 	if allocs > 2 && !raceEnabled { // the queue, now and then

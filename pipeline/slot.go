@@ -22,11 +22,12 @@ type slot struct {
 	headers []sinks.LetterHeader
 	stats   BatchStats
 	id      int64 // of the tracker
+	awaited bool  // somebody waits for one of the records
 }
 
 func (s *slot) reset() {
 	clear(s.records) // lets go of the client's memory
-	s.records, s.bytes = s.records[:0], 0
+	s.records, s.bytes, s.awaited = s.records[:0], 0, false
 	s.buffer.Reset()
 	clear(s.tiles)
 	clear(s.held)
@@ -88,11 +89,17 @@ func (s *slot) addLetter(l *lane, view string, revision uint16, r *feature.Rejec
 }
 
 // coalescer keeps at most one write per key.
-type coalescer struct{ at map[string]int }
+type coalescer struct {
+	at  map[string]int
+	off bool // somebody else does it
+}
 
 // keepNewest compacts the rows of b from index start on, all of one view, to
 // the newest per key, and returns how many were superseded.
 func (c *coalescer) keepNewest(b *sinks.Buffer, start int) int {
+	if c.off {
+		return 0
+	}
 	if c.at == nil {
 		c.at = make(map[string]int)
 	}

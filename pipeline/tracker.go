@@ -17,6 +17,7 @@ type tracker struct {
 type openBatch struct {
 	next     int64
 	finished bool
+	awaited  bool
 }
 
 func (t *tracker) reset(mark int64) {
@@ -34,20 +35,24 @@ func (t *tracker) begin(next int64) int64 {
 	return t.begun - 1
 }
 
-// finish notes that every row of a batch has its end. An id from before a
-// reset is ignored.
-func (t *tracker) finish(id int64) {
+// finish notes that every row of a batch has its end, and that somebody waits
+// for it. It returns whether the mark has passed a batch that somebody waits
+// for. An id from before a reset is ignored.
+func (t *tracker) finish(id int64, awaited bool) (passed bool) {
 	if id < t.base {
-		return
+		return false
 	}
-	t.open[id-t.base].finished = true
+	b := &t.open[id-t.base]
+	b.finished, b.awaited = true, awaited
 	done := 0
 	for done < len(t.open) && t.open[done].finished {
 		t.mark = t.open[done].next
+		passed = passed || t.open[done].awaited
 		done++
 	}
 	t.base += int64(done)
 	t.open = append(t.open[:0], t.open[done:]...)
+	return passed
 }
 
 // unfinished returns how many batches have begun and not finished.

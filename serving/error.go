@@ -20,6 +20,9 @@ const (
 	CodeMissingContext   Code = "missing_context"
 	CodeTooManyEntities  Code = "too_many_entities"
 	CodeTooManyFeatures  Code = "too_many_features"
+	CodeUnknownSource    Code = "unknown_source"
+	CodeNotPushable      Code = "not_pushable"
+	CodeInvalidRows      Code = "invalid_rows"
 	CodeTooLarge         Code = "too_large"
 	CodeNotFound         Code = "not_found"
 	CodeMethodNotAllowed Code = "method_not_allowed"
@@ -34,7 +37,7 @@ const (
 func Codes() []Code {
 	return []Code{
 		CodeOK, CodeInvalidRequest, CodeUnknownFeature, CodeUnknownView, CodeUnknownService, CodeMissingEntity,
-		CodeMissingContext, CodeTooManyEntities, CodeTooManyFeatures, CodeTooLarge, CodeNotFound, CodeMethodNotAllowed,
+		CodeMissingContext, CodeTooManyEntities, CodeTooManyFeatures, CodeUnknownSource, CodeNotPushable, CodeInvalidRows, CodeTooLarge, CodeNotFound, CodeMethodNotAllowed,
 		CodeUnavailable, CodeOverloaded, CodeDeadlineExceeded, CodeCanceled, CodeInternal,
 	}
 }
@@ -49,9 +52,9 @@ func (c Code) HTTPStatus() int {
 		return http.StatusOK
 	case CodeInvalidRequest:
 		return http.StatusBadRequest
-	case CodeUnknownFeature, CodeUnknownView, CodeUnknownService, CodeNotFound:
+	case CodeUnknownFeature, CodeUnknownView, CodeUnknownService, CodeUnknownSource, CodeNotFound:
 		return http.StatusNotFound
-	case CodeMissingEntity, CodeMissingContext, CodeTooManyEntities, CodeTooManyFeatures:
+	case CodeMissingEntity, CodeMissingContext, CodeTooManyEntities, CodeTooManyFeatures, CodeNotPushable, CodeInvalidRows:
 		return http.StatusUnprocessableEntity
 	case CodeTooLarge:
 		return http.StatusRequestEntityTooLarge

@@ -55,9 +55,14 @@ func (r *ExplainedRow) Deleted() bool { return r.Origin.Flags&feature.RowDeleted
 
 // Record names the record that the row came from, "trips/3@81234": source,
 // partition, offset; and "#2" after it for an element of an unnested record.
+// One that came through the API is "trips/push@" and a number.
 func (r *ExplainedRow) Record() string {
 	seq := r.Origin.Sequence
-	name := fmt.Sprintf("%s/%d@%d", r.Source, r.Origin.Partition, seq.Offset())
+	partition := strconv.Itoa(int(r.Origin.Partition))
+	if r.Origin.Partition == feature.PushedPartition {
+		partition = "push"
+	}
+	name := fmt.Sprintf("%s/%s@%d", r.Source, partition, seq.Offset())
 	if seq.Element() > 0 {
 		name += "#" + strconv.Itoa(seq.Element())
 	}

@@ -130,3 +130,24 @@ type LetterReader interface {
 	// fn's only for the call.
 	EachLetter(ctx context.Context, f LetterFilter, fn func(*Letter) bool) error
 }
+
+// LetterRange is letters of one day of a partition, by their positions.
+type LetterRange struct {
+	Source    string
+	Partition int32
+	Day       int32
+	From, To  int64 // positions from From on and below To
+}
+
+// Holds reports whether id is in r.
+func (r *LetterRange) Holds(id *LetterID) bool {
+	return r.Source == id.Source && r.Partition == id.Partition && r.Day == id.Day && r.From <= id.Position && id.Position < r.To
+}
+
+// LetterFinder finds the letters of records by where these were.
+type LetterFinder interface {
+	// LettersAt calls fn for the letters in r, ordered by LetterID, until fn
+	// returns false. Its cost is that of the letters there, however many others
+	// are kept. The letter is fn's only for the call.
+	LettersAt(ctx context.Context, r LetterRange, fn func(*Letter) bool) error
+}

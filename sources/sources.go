@@ -21,8 +21,27 @@ const (
 	// HeaderTransformOnWrite says "true" for a raw record and "false" for a
 	// finished row; without it the source decides.
 	HeaderTransformOnWrite = "transform_on_write"
-	// HeaderView names the view that a finished row is for.
+	// HeaderView names the view that a record is for. A finished row needs it
+	// where the source feeds several; a raw record without it is for all.
 	HeaderView = "millrace-view"
+	// HeaderFormat says FormatFields of a record whose value is one JSON object
+	// of the source's fields by their names, whatever the source's format. It
+	// counts for sources that can be pushed to.
+	HeaderFormat = "millrace-format"
+	// HeaderTo says ToOffline of a record that is on the log for others and is
+	// not to be stored; ToOnline and ToBoth change nothing.
+	HeaderTo = "millrace-to"
+	// HeaderWait, whatever its value, says that somebody waits for the record:
+	// its lane's mark is committed soon after it has its end.
+	HeaderWait = "millrace-wait"
+)
+
+// Values of HeaderFormat and HeaderTo.
+const (
+	FormatFields = "fields"
+	ToOnline     = "online"
+	ToOffline    = "offline"
+	ToBoth       = "online_and_offline"
 )
 
 // Record is one message as received. Its bytes belong to the source's client

@@ -153,6 +153,10 @@ func (r *reader) decode(n ast.Node, v reflect.Value, path string) {
 		r.decodeDuration(n, v, path)
 	case v.Type() == reflect.TypeFor[refDef]() && isScalar(n):
 		v.FieldByName("Short").SetString(scalarText(n))
+	case v.Type() == reflect.TypeFor[pushDef]() && isScalar(n):
+		flag := new(bool)
+		v.FieldByName("Flag").Set(reflect.ValueOf(flag))
+		r.decodeScalar(n, reflect.ValueOf(flag).Elem(), path)
 	case v.Kind() == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		r.decode(n, v.Elem(), path)

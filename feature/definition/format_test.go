@@ -188,3 +188,26 @@ views:
 		t.Errorf("mistakes at %s, want %s\n%v", got, want, err)
 	}
 }
+
+// TestAKafkaSourceThatIsPushedTo may have any format; a push source always is.
+func TestAKafkaSourceThatIsPushedTo(t *testing.T) {
+	for kind, want := range map[string]bool{
+		"kafka: {topic: a}":              false,
+		"kafka: {topic: a}, push: true":  true,
+		"kafka: {topic: a}, push: false": false,
+		"kafka: {topic: a}, push: true, format: avro, schema: {subject: a}": true,
+		"kafka: {topic: a}, push: true, envelope: debezium":                 true,
+		"push: {}":           true,
+		"push: {topic: t.1}": true,
+		"request: {}":        false,
+	} {
+		p, err := load("project: p\nsources:\n  - {name: s, " + kind + ", fields: [{name: a, type: int64}]}\n")
+		if err != nil {
+			t.Errorf("%s: %v", kind, err)
+			continue
+		}
+		if got := p.Catalog.Source("s").Pushed; got != want {
+			t.Errorf("%s: pushed %v", kind, got)
+		}
+	}
+}

@@ -68,8 +68,11 @@ type kafkaDef struct {
 	Start string `yaml:"start"`
 }
 
+// pushDef is a mapping, of a source that is pushed to alone, or true or false,
+// of a Kafka source.
 type pushDef struct {
 	Topic string `yaml:"topic"`
+	Flag  *bool  // of true or false; nil with a mapping
 }
 
 type requestDef struct{}

@@ -35,6 +35,8 @@ func schemaOf(t reflect.Type, enum string) schemaDoc {
 		return schemaDoc{"type": "string", "pattern": `^([0-9]+w)?([0-9]+d)?([0-9.]+(h|m|s|ms|us|ns))*$`}
 	case t == reflect.TypeFor[refDef]():
 		return schemaDoc{"oneOf": []any{schemaDoc{"type": "string"}, schemaOfStruct(t)}}
+	case t == reflect.TypeFor[pushDef]():
+		return schemaDoc{"oneOf": []any{schemaDoc{"type": "boolean"}, schemaOfStruct(t)}}
 	}
 	switch t.Kind() { //nolint:exhaustive // the kinds that the model has
 	case reflect.Pointer:

@@ -59,8 +59,11 @@ func (b *builder) sourceKind(f loadedFile, d *sourceDef, s *feature.Source, path
 		s.Kind, s.Topic, topic = feature.SourceKafka, d.Kafka.Topic, path+".kafka.topic"
 		s.Start = b.start(f, d.Kafka.Start, path+".kafka.start")
 	}
-	if d.Push != nil {
+	if d.Push != nil && d.Push.Flag == nil {
 		given++
+		s.Pushed = true
+	}
+	if given == 1 && d.Kafka == nil {
 		s.Kind, s.Topic, topic = feature.SourcePush, d.Push.Topic, path+".push.topic"
 		if s.EventTime == "" {
 			s.EventTime = pushedEventTime
@@ -72,10 +75,31 @@ func (b *builder) sourceKind(f loadedFile, d *sourceDef, s *feature.Source, path
 		s.EventTime = ""
 		b.requestOnly(f, d, path)
 	}
-	if given != 1 && !f.bad[path] {
-		f.at(path, 0, fmt.Sprintf("source %s must be one of kafka, push and request", d.Name), "write one of kafka: {topic: …}, push: {topic: …} and request: {}")
+	b.pushFlag(f, d, s, path)
+	if given != 1 && !f.bad[path] && !f.bad[path+".push"] {
+		hint := "write one of kafka: {topic: …}, push: {topic: …} and request: {}"
+		if d.Kafka != nil && d.Push != nil {
+			hint = "write push: true, so that rows of the kafka source may come through the API too; or remove one of the two"
+		}
+		f.at(path, 0, fmt.Sprintf("source %s must be one of kafka, push and request", d.Name), hint)
 	}
 	b.topic(f, s, topic)
+}
+
+// pushFlag takes in push: true, by which a Kafka source can be pushed to as
+// well. Any format may say so: pushed rows are JSON of the fields' names, keyed
+// by entity, and say in a header that they are.
+func (b *builder) pushFlag(f loadedFile, d *sourceDef, s *feature.Source, path string) {
+	at := path + ".push"
+	switch {
+	case d.Push == nil || d.Push.Flag == nil || f.bad[at]:
+	case d.Request != nil:
+		f.refuse(at, 0, "push is for sources that are stored", "remove it: requests come with a read")
+	case d.Kafka == nil:
+		f.refuse(at, 0, "push: true and false are for kafka sources", "add kafka: {topic: …}, or write push: {topic: …}: rows then come through the API alone")
+	default:
+		s.Pushed = *d.Push.Flag
+	}
 }
 
 // eventID checks the field that carries the producer's id of the event.

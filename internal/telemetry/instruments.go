@@ -12,6 +12,7 @@ const (
 	labelGo        = "go_version"
 	labelOperation = "operation"
 	labelPartition = "partition"
+	labelSource    = "source"
 	labelReason    = "reason"
 	labelStage     = "stage"
 	labelStatus    = "status"
@@ -25,6 +26,7 @@ const (
 	EndStored       = "stored"
 	EndFiltered     = "filtered"
 	EndDeadLettered = "dead_lettered"
+	EndRejected     = "rejected" // of pushed rows: the caller was told
 )
 
 // Bucket bounds in seconds. All begin at 100 µs: an embedded store answers in
@@ -69,6 +71,10 @@ type instruments struct {
 	storeReads, tileReads   prometheus.Histogram
 	entities, tiles         prometheus.Counter
 	unencodable             prometheus.Counter
+	pushRequests, pushRows  *prometheus.CounterVec
+	pushPublished           *prometheus.CounterVec
+	pushDuration            *prometheus.HistogramVec
+	pushInFlight            prometheus.Gauge
 	storeConcurrency        prometheus.Gauge
 	catalogVersion          prometheus.Gauge
 	buildInfo               *prometheus.GaugeVec
@@ -79,6 +85,7 @@ func newInstruments() instruments {
 	i.addSource()
 	i.addSink()
 	i.addServing()
+	i.addPush()
 	i.addProcess()
 	return i
 }
@@ -130,6 +137,14 @@ func (i *instruments) addServing() {
 	i.tileReads = prometheus.NewHistogram(histogramOpts("serving", "tile_read_duration_seconds", "Reading and merging the windows of a lookup's entities.", durationBuckets()))
 }
 
+func (i *instruments) addPush() {
+	i.pushRequests = counters("push", "requests_total", "Requests to write, and for receipts, answered.", labelEndpoint, labelCode)
+	i.pushDuration = histograms("push", "request_duration_seconds", "Answering one of them.", labelEndpoint)
+	i.pushRows = counters("push", "rows_total", "Rows written through the API by their end.", labelSource, labelView, labelEnd)
+	i.pushPublished = counters("push", "published_rows_total", "Rows put on a source's topic.", labelSource)
+	i.pushInFlight = gauge("push", "in_flight_bytes", "Bytes that requests to write hold now.")
+}
+
 func (i *instruments) addProcess() {
 	i.catalogVersion = gauge("catalog", "version", "Catalog version in use.")
 	i.buildInfo = gauges("build", "info", "Always 1; its labels tell the version.", labelVersion, labelGo)
@@ -143,6 +158,7 @@ func (i *instruments) all() []prometheus.Collector {
 		i.rows, i.received, i.superseded, i.absent, i.late, i.rejected, i.freshness, i.eventAge,
 		i.commits, i.commitFailures, i.lastCommit,
 		i.requests, i.values, i.requestDuration, i.storeReads, i.tileReads, i.entities, i.tiles, i.unencodable,
+		i.pushRequests, i.pushDuration, i.pushRows, i.pushPublished, i.pushInFlight,
 		i.storeConcurrency, i.catalogVersion, i.buildInfo,
 	}
 }

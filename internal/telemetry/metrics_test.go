@@ -23,6 +23,10 @@ func touchAll(m *telemetry.Metrics) {
 	m.StoreRead(3, time.Millisecond)
 	m.TileRead(5, time.Millisecond)
 	m.Unencodable(1)
+	m.PushRequest("push", 200, time.Millisecond)
+	m.PushRows("trips", "driver_trips", 3, 2, 1)
+	m.PushPublished("trips", 4)
+	m.PushInFlight(100)
 	t := m.Topic("trips")
 	t.Batch(10, 1000, 12)
 	t.Tiles(4, 3)
@@ -66,7 +70,7 @@ var (
 	// labels is the closed set: none of them can hold a key, a value or an offset.
 	labels = []string{
 		"code", "end", "endpoint", "go_version", "operation", "partition",
-		"reason", "stage", "status", "topic", "version", "view",
+		"reason", "source", "stage", "status", "topic", "version", "view",
 	}
 )
 
@@ -100,8 +104,8 @@ func TestMetricNamesFollowTheConvention(t *testing.T) {
 	m := telemetry.NewMetrics("v1")
 	touchAll(m)
 	families := ours(t, m)
-	if len(families) != 40 {
-		t.Errorf("%d metrics gathered, want 40: touchAll has to touch each new one", len(families))
+	if len(families) != 45 {
+		t.Errorf("%d metrics gathered, want 45: touchAll has to touch each new one", len(families))
 	}
 	for _, f := range families {
 		if why := fault(f); why != "" {
@@ -168,6 +172,11 @@ func TestMetricsHoldWhatTheyAreTold(t *testing.T) {
 		{"millrace_rows_total", []string{"stored", "driver_trips"}, 16},
 		{"millrace_rows_total", []string{"filtered", "driver_trips"}, 6},
 		{"millrace_rows_total", []string{"dead_lettered", "driver_trips"}, 2},
+		{"millrace_push_rows_total", []string{"stored", "trips", "driver_trips"}, 6},
+		{"millrace_push_rows_total", []string{"filtered", "trips", "driver_trips"}, 4},
+		{"millrace_push_rows_total", []string{"rejected", "trips", "driver_trips"}, 2},
+		{"millrace_push_published_rows_total", []string{"trips"}, 8},
+		{"millrace_push_in_flight_bytes", nil, 100},
 		{"millrace_rows_received_total", []string{"driver_trips"}, 24},
 		{"millrace_columns_absent_total", []string{"driver_trips"}, 10},
 		{"millrace_rows_superseded_total", []string{"driver_trips"}, 4},

@@ -52,6 +52,7 @@ type applier struct {
 type maker struct {
 	view     int
 	finished bool
+	fields   bool // raw, and JSON of the source's fields by name
 }
 
 type parts struct {
@@ -122,7 +123,7 @@ func (a *applier) store(ctx context.Context, b *batch) error {
 			return err //nolint:wrapcheck // says what failed; Run adds where
 		}
 	}
-	if rows := newest(a.buffer.Rows); len(rows) > 0 {
+	if rows := pipeline.Newest(a.buffer.Rows); len(rows) > 0 {
 		if err := a.s.Store.Write(ctx, rows); err != nil {
 			return err //nolint:wrapcheck // says what failed; Run adds where
 		}
@@ -188,26 +189,6 @@ func count(items []item, r *Result) {
 	}
 }
 
-// newest keeps one row per cell, because Write wants distinct ones. Letters of
-// one key may come in any order and from several partitions and revisions.
-func newest(rows []sinks.Row) []sinks.Row {
-	type cell struct{ entity, key, view string }
-	at := make(map[cell]int, len(rows))
-	kept := rows[:0]
-	for i := range rows {
-		c := cell{rows[i].Entity, rows[i].Key, rows[i].View}
-		if j, seen := at[c]; seen {
-			if rows[i].Newer(&kept[j]) {
-				kept[j] = rows[i]
-			}
-			continue
-		}
-		at[c] = len(kept)
-		kept = append(kept, rows[i])
-	}
-	return kept
-}
-
 func (a *applier) parts(m maker) *parts {
 	p := a.makers[m]
 	if p == nil {
@@ -216,7 +197,11 @@ func (a *applier) parts(m maker) *parts {
 			p = &parts{v.Finished.NewDecoder(), v.Finished.NewTransformer(), v.Finished.Fields}
 		} else {
 			shape := &a.route.Shapes[v.Shape]
-			p = &parts{shape.NewDecoder(), v.NewTransformer(), shape.Fields}
+			decoder := shape.NewDecoder
+			if m.fields {
+				decoder = shape.NewFields
+			}
+			p = &parts{decoder(), v.NewTransformer(), shape.Fields}
 		}
 		a.makers[m] = p
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"millrace/feature"
+	"millrace/pipeline"
 	"millrace/sinks"
 	"millrace/sources"
 )
@@ -30,13 +31,13 @@ func (a *applier) group(ctx context.Context, items []item) ([]group, error) {
 	var all []group
 	at := make(map[groupKey]int)
 	for i := range items {
-		views, finished := a.viewsOf(&items[i])
+		views, course := a.viewsOf(&items[i])
 		for _, v := range views {
 			revision, err := a.revision(ctx, items[i].letter, a.route.Views[v].View)
 			if err != nil {
 				return nil, err
 			}
-			k := groupKey{maker{v, finished}, revision, items[i].letter.Partition}
+			k := groupKey{maker{v, course.Finished, course.Fields}, revision, items[i].letter.Partition}
 			g, seen := at[k]
 			if !seen {
 				g = len(all)
@@ -50,25 +51,25 @@ func (a *applier) group(ctx context.Context, items []item) ([]group, error) {
 }
 
 // viewsOf returns the views that a letter's record is for now.
-func (a *applier) viewsOf(it *item) (views []int, finished bool) {
+func (a *applier) viewsOf(it *item) (views []int, course pipeline.Course) {
 	it.noView = true
 	if a.route == nil {
-		return nil, false
+		return nil, course
 	}
 	rec := record(it.letter)
-	view, raw, refused := a.route.FinishedView(&rec)
-	if refused != nil {
+	course, refused := a.route.Course(&rec)
+	if refused != nil || course.Offline { // which filters it
 		it.noView, it.reject = false, refused
-		return nil, false
+		return nil, course
 	}
 	for i := range a.route.Views {
 		name := a.route.Views[i].View.Name
-		if (raw || view == i) && (it.letter.View == "" || it.letter.View == name) {
+		if (course.View == pipeline.EveryView || course.View == i) && (it.letter.View == "" || it.letter.View == name) {
 			views = append(views, i)
 		}
 	}
 	it.noView = len(views) == 0
-	return views, !raw
+	return views, course
 }
 
 // record makes the letter's record again.

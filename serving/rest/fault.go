@@ -28,6 +28,7 @@ func failNative(c *call, e *serving.Error) int {
 	if len(e.Details) > 0 {
 		b.raw(`]`)
 	}
+	c.pushFault()
 	b.raw(`}}`)
 	return e.Code.HTTPStatus()
 }

@@ -47,7 +47,8 @@ func failFeast(c *call, e *serving.Error) int {
 		c.feastError("feast.errors", "RequestDataNotFoundInEntityRowsException",
 			"Required request data source features ['"+strings.Join(detailNames(e), "', '")+"'] not found in the entity rows")
 		return http.StatusNotFound
-	case serving.CodeInvalidRequest, serving.CodeUnknownFeature, serving.CodeMissingEntity, serving.CodeTooManyEntities, serving.CodeTooManyFeatures:
+	case serving.CodeInvalidRequest, serving.CodeUnknownFeature, serving.CodeMissingEntity, serving.CodeTooManyEntities, serving.CodeTooManyFeatures,
+		serving.CodeUnknownSource, serving.CodeNotPushable, serving.CodeInvalidRows:
 		c.feastError("builtins", "ValueError", sentence(e))
 		return http.StatusUnprocessableEntity
 	case serving.CodeOK, serving.CodeTooLarge, serving.CodeNotFound, serving.CodeMethodNotAllowed, serving.CodeUnavailable,

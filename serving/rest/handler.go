@@ -17,7 +17,13 @@ import (
 )
 
 // Settings are what Handler needs beside the service. The zero value is ready.
-type Settings struct{}
+type Settings struct {
+	Writer     serving.Writer     // nil: nothing can be written
+	PushLimits serving.PushLimits // of what is read for it
+	// Pushed is called once per request to write, or for a receipt, with its
+	// end and duration; nil is left out. It must not block.
+	Pushed func(endpoint string, code serving.Code, took time.Duration)
+}
 
 // Paths of the API.
 const (
@@ -29,17 +35,20 @@ const (
 
 // Handler returns the API over svc. It is safe for concurrent use and adds no
 // limits of its own to those of svc.
-func Handler(svc *serving.Service, _ Settings) http.Handler {
-	h := &handler{svc: svc, calls: sync.Pool{New: func() any { return new(call) }}}
+func Handler(svc *serving.Service, s Settings) http.Handler {
+	s.PushLimits = s.PushLimits.WithDefaults()
+	h := &handler{svc: svc, s: s, calls: sync.Pool{New: func() any { return new(call) }}}
 	mux := http.NewServeMux()
 	mux.Handle("POST "+pathFeast, h.serve(feast, failFeast))
 	mux.Handle("POST "+pathLookup, h.serve(lookup, failNative))
 	mux.Handle("POST "+pathExplain, h.serve(explain, failNative))
 	mux.Handle("GET "+pathLookup+"/{name}", h.serve(lookupQuery, failNative))
 	mux.HandleFunc("GET "+pathHealth, func(http.ResponseWriter, *http.Request) {})
-	for _, p := range []struct{ path, allow string }{
-		{pathFeast, "POST"}, {pathLookup, "POST"}, {pathLookup + "/{name}", "GET"}, {pathExplain, "POST"}, {pathHealth, "GET"},
-	} {
+	paths := []path{{pathFeast, "POST"}, {pathLookup, "POST"}, {pathLookup + "/{name}", "GET"}, {pathExplain, "POST"}, {pathHealth, "GET"}}
+	if s.Writer != nil {
+		paths = append(paths, h.handlePush(mux)...)
+	}
+	for _, p := range paths {
 		mux.Handle(p.path, h.serve(func(c *call) *serving.Error {
 			c.header.Set("Allow", p.allow)
 			return serving.Errorf(serving.CodeMethodNotAllowed, "%s takes %s", p.path, p.allow)
@@ -49,15 +58,19 @@ func Handler(svc *serving.Service, _ Settings) http.Handler {
 	return mux
 }
 
+// path is one of the API's, and what it takes.
+type path struct{ path, allow string }
+
 func noSuchPath(c *call) *serving.Error {
 	e := serving.Errorf(serving.CodeNotFound, "there is no such path")
-	near := serving.Nearest(c.request.URL.Path, []string{pathFeast, pathLookup, pathExplain, pathHealth})
+	near := serving.Nearest(c.request.URL.Path, []string{pathFeast, pathLookup, pathExplain, pathHealth, pathFeastPush, pathFeastWrite, pathPush})
 	e.Details = []serving.Detail{{Field: "path", Message: "unknown path", Suggestion: near}}
 	return e
 }
 
 type handler struct {
 	svc   *serving.Service
+	s     Settings
 	calls sync.Pool // *call
 }
 
@@ -67,6 +80,7 @@ type call struct {
 	svc     *serving.Service
 	request *http.Request
 	header  http.Header // of the answer
+	writer  http.ResponseWriter
 
 	body     []byte
 	parser   fastjson.Parser
@@ -80,6 +94,8 @@ type call struct {
 	schema   []schemaFault // faults of a Feast body
 	include  include
 	named    bool
+	pushed   pushed
+	limits   serving.PushLimits
 }
 
 // endpoint answers a call into c.enc, or says why not.
@@ -109,8 +125,8 @@ func (h *handler) serve(answer endpoint, fail failure) http.HandlerFunc {
 }
 
 func (c *call) begin(svc *serving.Service, w http.ResponseWriter, r *http.Request) {
-	c.svc, c.request, c.header = svc, r, w.Header()
-	c.schema, c.include, c.named = c.schema[:0], 0, false
+	c.svc, c.request, c.header, c.writer = svc, r, w.Header(), w
+	c.schema, c.include, c.named, c.pushed = c.schema[:0], 0, false, pushed{nextRow: -1}
 	c.enc.reset(false)
 }
 
@@ -120,16 +136,18 @@ const maxPooledBytes = 4 << 20
 // end lets go of the request and reports whether c is worth keeping.
 func (c *call) end() bool {
 	c.resp.Release()
-	c.svc, c.request, c.header = nil, nil, nil
+	c.svc, c.request, c.header, c.writer, c.pushed = nil, nil, nil, nil, pushed{}
 	clear(c.features)
 	clear(c.places)
-	worth := cap(c.body) <= maxPooledBytes && cap(c.enc.out) <= maxPooledBytes && c.arena.Bytes() <= maxPooledBytes
+	worth := cap(c.body) <= maxPooledBytes && cap(c.enc.out) <= maxPooledBytes && cap(c.scratch) <= maxPooledBytes && c.arena.Bytes() <= maxPooledBytes
 	c.arena.Reset()
 	return worth
 }
 
 func (c *call) write(w http.ResponseWriter, status int) {
-	c.header.Set("Content-Type", "application/json")
+	if len(c.enc.out) > 0 {
+		c.header.Set("Content-Type", "application/json")
+	}
 	c.header.Set("Content-Length", strconv.Itoa(len(c.enc.out)))
 	w.WriteHeader(status)
 	_, _ = w.Write(c.enc.out) // a caller that went away is told nothing
@@ -139,8 +157,9 @@ func (c *call) write(w http.ResponseWriter, status int) {
 const minBodyBytes = 4 << 10
 
 // readBody reads the whole body, up to the service's limit.
-func (c *call) readBody() *serving.Error {
-	limit := c.svc.Limits().MaxBodyBytes
+func (c *call) readBody() *serving.Error { return c.readUpTo(c.svc.Limits().MaxBodyBytes) }
+
+func (c *call) readUpTo(limit int64) *serving.Error {
 	if c.request.ContentLength > limit {
 		return tooLarge(limit)
 	}

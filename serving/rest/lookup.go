@@ -40,6 +40,11 @@ func lookup(c *call) *serving.Error {
 	return nil
 }
 
+func notJSON(offset int) *serving.Error {
+	return serving.Errorf(serving.CodeInvalidRequest, "the body is not JSON").
+		At("body", fmt.Sprintf("the fault is at byte %d", offset))
+}
+
 // readLookup fills c.req from the body, which may have the members known.
 func (c *call) readLookup(known []string) *serving.Error {
 	if err := c.readBody(); err != nil {
@@ -47,8 +52,7 @@ func (c *call) readLookup(known []string) *serving.Error {
 	}
 	body, offset, ok := c.parse()
 	if !ok {
-		return serving.Errorf(serving.CodeInvalidRequest, "the body is not JSON").
-			At("body", fmt.Sprintf("the fault is at byte %d", offset))
+		return notJSON(offset)
 	}
 	if body.Type() != fastjson.TypeObject {
 		return serving.Errorf(serving.CodeInvalidRequest, "the body is not an object").

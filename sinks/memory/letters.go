@@ -59,6 +59,19 @@ func (s *Store) EachLetter(ctx context.Context, f sinks.LetterFilter, fn func(*s
 	return nil
 }
 
+// LettersAt implements sinks.LetterFinder.
+func (s *Store) LettersAt(ctx context.Context, r sinks.LetterRange, fn func(*sinks.Letter) bool) error {
+	if err := s.enter(ctx, "LettersAt"); err != nil {
+		return err
+	}
+	for _, l := range s.Letters() {
+		if r.Holds(&l.LetterID) && !fn(&l) {
+			return nil
+		}
+	}
+	return nil
+}
+
 // Letters returns all letters that are not done, ordered by LetterID.
 func (s *Store) Letters() []sinks.Letter {
 	s.mu.Lock()

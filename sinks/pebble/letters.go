@@ -62,7 +62,23 @@ func (s *Store) EachLetter(ctx context.Context, f sinks.LetterFilter, fn func(*s
 			from = key
 		}
 	}
-	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: from, UpperBound: after(prefix)})
+	return s.lettersWithin(ctx, from, after(prefix), f, fn)
+}
+
+// LettersAt implements sinks.LetterFinder.
+func (s *Store) LettersAt(ctx context.Context, r sinks.LetterRange, fn func(*sinks.Letter) bool) error {
+	if err := s.enter(ctx, "read letters"); err != nil {
+		return err
+	}
+	defer s.leave()
+	key := func(position int64) []byte {
+		return appendLetterKey(nil, &sinks.LetterID{Source: r.Source, Partition: r.Partition, Day: r.Day, Position: position})
+	}
+	return s.lettersWithin(ctx, key(r.From), key(r.To), sinks.LetterFilter{}, fn)
+}
+
+func (s *Store) lettersWithin(ctx context.Context, from, to []byte, f sinks.LetterFilter, fn func(*sinks.Letter) bool) error {
+	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return fmt.Errorf("read letters: %w", err)
 	}

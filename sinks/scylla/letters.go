@@ -26,6 +26,8 @@ const selectLetters = `SELECT position, element, feature_view,
  attempts, replay_number, replay_done
 FROM deadletters WHERE source = ? AND src = ? AND day = ?`
 
+const selectLettersAt = selectLetters + " AND position >= ? AND position < ?"
+
 const selectLetter = selectLetters + " AND position = ? AND element = ? AND feature_view = ?"
 
 // letterPage is how many letters are fetched at once: payloads may be large.
@@ -81,7 +83,7 @@ func (s *Store) EachLetter(ctx context.Context, f sinks.LetterFilter, fn func(*s
 		return fn(l) && found != f.Limit
 	}
 	for _, p := range partitions {
-		more, err := s.lettersOf(ctx, p, each)
+		more, err := s.lettersOf(ctx, p, each, selectLetters)
 		if err != nil {
 			return fmt.Errorf("read letters: %w", err)
 		}
@@ -125,10 +127,18 @@ func (p letterPartition) mayHold(f *sinks.LetterFilter) bool {
 	return f.After == nil || p.compare(letterPartition{f.After.Source, f.After.Partition, f.After.Day}) >= 0
 }
 
-// lettersOf calls fn for the letters of one partition until it returns false,
-// and reports whether it never did.
-func (s *Store) lettersOf(ctx context.Context, p letterPartition, fn func(*sinks.Letter) bool) (bool, error) {
-	it := s.session.QueryWithContext(ctx, selectLetters, p.source, p.src, p.day).RetryPolicy(again()).PageSize(letterPage).Iter()
+// LettersAt implements sinks.LetterFinder.
+func (s *Store) LettersAt(ctx context.Context, r sinks.LetterRange, fn func(*sinks.Letter) bool) error {
+	if _, err := s.lettersOf(ctx, letterPartition{r.Source, r.Partition, r.Day}, fn, selectLettersAt, r.From, r.To); err != nil {
+		return fmt.Errorf("read letters: %w", err)
+	}
+	return nil
+}
+
+// lettersOf calls fn for the letters of one partition that a query with further
+// values selects until it returns false, and reports whether it never did.
+func (s *Store) lettersOf(ctx context.Context, p letterPartition, fn func(*sinks.Letter) bool, query string, values ...any) (bool, error) {
+	it := s.session.QueryWithContext(ctx, query, append([]any{p.source, p.src, p.day}, values...)...).RetryPolicy(again()).PageSize(letterPage).Iter()
 	more := true
 	for more {
 		l, done, ok, err := scanLetter(it, p)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"millrace/feature"
@@ -24,6 +25,7 @@ func letterContracts() []contract {
 		{"LetterThatIsDoneStaysDone", doneStays},
 		{"DroppedLetterIsGoneAndMayComeBack", dropped},
 		{"LettersAreFoundByID", lettersByID},
+		{"LettersAreFoundByPosition", lettersAt},
 	}
 }
 
@@ -199,6 +201,52 @@ func letterStop(t *testing.T, s Store) {
 		return n < 2
 	})
 	if err != nil || n != 2 {
+		t.Errorf("stopped after %d letters, %v, want 2", n, err)
+	}
+}
+
+func lettersAt(t *testing.T, s Store) {
+	source := fresh("source")
+	of := func(partition, day int32, position int64, element int32, view string) sinks.Letter {
+		l := letter(source, position)
+		l.Partition, l.Day, l.Element, l.View = partition, day, element, view
+		return l
+	}
+	const high = int64(3)<<40 + 7
+	put(t, s, of(1, 2, 4, 0, ""), of(1, 2, 5, 0, ""), of(1, 2, 5, 0, "v"), of(1, 2, 5, 9, "u"), of(1, 2, 6, 0, "v"), of(1, 2, 7, 0, ""),
+		of(0, 2, 5, 0, ""), of(1, 1, 5, 0, ""), of(1, 3, 5, 0, ""), of(1, -1, high, 2, "v"), of(1, 2, 8, 0, ""))
+	other := of(1, 2, 5, 0, "")
+	other.Source += "2"
+	put(t, s, other)
+	done := of(1, 2, 6, 0, "v")
+	if err := s.MarkLetters(t.Context(), []sinks.LetterMark{{LetterID: done.LetterID, Attempts: 1, Done: true}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		r    sinks.LetterRange
+		want string
+	}{
+		{sinks.LetterRange{Partition: 1, Day: 2, From: 5, To: 8}, "5/0/ 5/0/v 5/9/u 7/0/"},
+		{sinks.LetterRange{Partition: 1, Day: 2, From: 5, To: 6}, "5/0/ 5/0/v 5/9/u"},
+		{sinks.LetterRange{Partition: 1, Day: 2, From: 6, To: 6}, ""},
+		{sinks.LetterRange{Partition: 1, Day: 2, From: 9, To: 1 << 60}, ""},
+		{sinks.LetterRange{Partition: 1, Day: -1, From: high, To: high + 1}, fmt.Sprint(high) + "/2/v"},
+	} {
+		c.r.Source = source
+		var got []string
+		err := s.LettersAt(t.Context(), c.r, func(l *sinks.Letter) bool {
+			got = append(got, fmt.Sprintf("%d/%d/%s", l.Position, l.Element, l.View))
+			if l.Source != source || l.Partition != 1 || l.Day != c.r.Day || l.Message == "" {
+				t.Errorf("letter %+v", l)
+			}
+			return true
+		})
+		if text := strings.Join(got, " "); err != nil || text != c.want {
+			t.Errorf("%+v: %q, %v, want %q", c.r, text, err, c.want)
+		}
+	}
+	n := 0
+	if err := s.LettersAt(t.Context(), sinks.LetterRange{Source: source, Partition: 1, Day: 2, To: 100}, func(*sinks.Letter) bool { n++; return n < 2 }); err != nil || n != 2 {
 		t.Errorf("stopped after %d letters, %v, want 2", n, err)
 	}
 }

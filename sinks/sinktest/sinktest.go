@@ -21,6 +21,7 @@ type Store interface {
 	sinks.DeadLetter
 	sinks.LetterReader
 	sinks.LetterKeeper
+	sinks.LetterFinder
 	sinks.Cells
 	sinks.TileSink
 	sinks.TileLoader

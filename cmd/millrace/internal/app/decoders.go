@@ -81,6 +81,13 @@ func (d *decoders) shape(src *feature.Source, s transforms.Shape) (sources.Decod
 	return unnest.New(f.src, *s.Unnest, s.Fields, f.part) //nolint:wrapcheck // names the source
 }
 
+// fields makes a decoder of src's rows as they come through the API, into one
+// shape: JSON of the fields' names, whatever the source's format. It reads
+// nothing but the value.
+func (d *decoders) fields(src *feature.Source, s transforms.Shape) (sources.Decoder, error) {
+	return d.shape(src.Flat(), s)
+}
+
 // finished makes a decoder of finished rows of a view.
 func (d *decoders) finished(p *transforms.Plan) (sources.Decoder, error) {
 	f, err := d.format(p.Source)

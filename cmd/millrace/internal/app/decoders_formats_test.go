@@ -3,6 +3,7 @@ package app
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/linkedin/goavro/v2"
 
@@ -138,5 +139,52 @@ func TestFinishedRowsAreJSON(t *testing.T) {
 	b.Reset(shapeOf(src).Fields, 0)
 	if err := raw.Decode(t.Context(), &b, recs[1:]); err != nil || b.Rows() != 1 || b.Columns[1].Ints[0] != 2 {
 		t.Errorf("the raw record: %d rows, %v, %v", b.Rows(), b.Rejects, err)
+	}
+}
+
+// TestPushedRowsAreJSONOfTheFieldsByName, whatever is around records of the
+// topic and wherever in them fields stand.
+func TestPushedRowsAreJSONOfTheFieldsByName(t *testing.T) {
+	const schema = `{"type":"record","name":"change","fields":[{"name":"op","type":"string"},{"name":"after","type":["null",
+		{"type":"record","name":"trip","fields":[{"name":"trip","type":{"type":"record","name":"inner","fields":[{"name":"km","type":"double"}]}}]}]}]}`
+	id, region, km, at := sourceField("id", feature.KindInt64), sourceField("region", feature.KindString), sourceField("km", feature.KindFloat64), sourceField("at", feature.KindTimestamp)
+	id.Key, region.Header, km.Path, at.Path, at.Unit = true, "r", "trip.km", "meta.at", time.Second
+	lines := sourceField("lines", feature.KindJSON)
+	lines.Type, lines.Path = feature.ListOf(lines.Type), "deep.lines"
+	lines.Of = []feature.SourceField{sourceField("sku", feature.KindString)}
+	lines.Of[0].Path = "x.y"
+	debezium := avroSource(schema, id, region, km, at, lines)
+	debezium.Envelope, debezium.EventTime = feature.EnvelopeDebezium, "at"
+	events := *debezium
+	events.Format, events.Schema, events.Envelope = feature.FormatJSON, nil, feature.EnvelopeCloudEvents
+	protobuf := *debezium
+	protobuf.Format, protobuf.Schema, protobuf.Envelope = feature.FormatProtobuf, &feature.SourceSchema{Descriptors: "none"}, feature.EnvelopeNone
+	const row = `{"id": 7, "region": "eu", "km": 1.5, "at": 10, "lines": [{"sku": "a"}, {"sku": "b"}], "trip": {"km": 9}, "op": "d"}`
+	for name, src := range map[string]*feature.Source{"debezium in avro": debezium, "cloudevents in json": &events, "protobuf": &protobuf} {
+		recs := []sources.Record{{Key: []byte("8"), Headers: []sources.Header{{Key: "r", Value: []byte("us")}}, Value: []byte(row)}, {Key: []byte("8"), Value: []byte(`{"id": 9, "km": "far"}`)}}
+		whole := shapeOf(src)
+		d, err := (&decoders{}).fields(src, whole)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var b feature.Batch
+		b.Reset(whole.Fields, 0)
+		if err := d.Decode(t.Context(), &b, recs); err != nil || b.Rows() != 1 || len(b.Rejects) != 1 {
+			t.Fatalf("%s: %d rows, %v, %v", name, b.Rows(), b.Rejects, err)
+		}
+		if b.Columns[0].Ints[0] != 7 || b.Columns[1].Strings[0] != "eu" || b.Columns[2].Floats[0] != 1.5 || b.Origins[0].EventMicros != 10_000_000 || b.Origins[0].Deleted {
+			t.Errorf("%s: %v %v %v, %+v", name, b.Columns[0].Ints, b.Columns[1].Strings, b.Columns[2].Floats, b.Origins[0])
+		}
+		elements := transforms.Shape{
+			Unnest: &feature.Unnest{Field: "lines", As: "line"},
+			Fields: []feature.Field{id.Field, {Name: "line.sku", Type: feature.Of(feature.KindString)}},
+		}
+		if d, err = (&decoders{}).fields(src, elements); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		b.Reset(elements.Fields, 0)
+		if err := d.Decode(t.Context(), &b, recs[:1]); err != nil || b.Rows() != 2 || b.Columns[0].Ints[1] != 7 || b.Columns[1].Strings[1] != "b" {
+			t.Errorf("%s, elements: %d rows, %v, %v", name, b.Rows(), b.Rejects, err)
+		}
 	}
 }

@@ -135,7 +135,7 @@ func route(c *config.Config, p *definition.Project, d *decoders, src *feature.So
 	for i, v := range views {
 		plans[i] = p.Plans[v.Name]
 	}
-	r := pipeline.Route{Source: src.Name, Topic: src.Topic, Finished: !src.TransformOnWrite}
+	r := pipeline.Route{Source: src.Name, Topic: src.Topic, Finished: !src.TransformOnWrite, Pushed: src.Pushed}
 	shapes, shapeOf, err := routeShapes(d, src, plans)
 	if err != nil {
 		return pipeline.Route{}, err
@@ -183,8 +183,13 @@ func routeShapes(d *decoders, src *feature.Source, plans []*transforms.Plan) (sh
 		if _, err := d.shape(src, s); err != nil {
 			return nil, nil, fmt.Errorf("make the decoder of source %s: %w", src.Name, err)
 		}
+		if _, err := d.fields(src, s); src.Pushed && err != nil {
+			return nil, nil, fmt.Errorf("make the decoder of rows pushed to source %s: %w", src.Name, err)
+		}
 		shapes = append(shapes, pipeline.Shape{
-			Fields: s.Fields, NewDecoder: func() sources.Decoder { x, _ := d.shape(src, s); return x },
+			Fields:     s.Fields,
+			NewDecoder: func() sources.Decoder { x, _ := d.shape(src, s); return x },
+			NewFields:  func() sources.Decoder { x, _ := d.fields(src, s); return x },
 		})
 		for _, p := range s.Plans {
 			of[p] = i

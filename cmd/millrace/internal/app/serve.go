@@ -19,7 +19,7 @@ import (
 	"millrace/sinks/rowcodec"
 )
 
-// NewServer makes the read API over a store.
+// NewServer makes the API over a store: reading, and writing.
 func NewServer(c *config.Config, p *definition.Project, store Store, m *telemetry.Metrics, log *slog.Logger) (http.Handler, error) {
 	svc, err := serving.New(serving.Settings{
 		Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand,
@@ -32,7 +32,16 @@ func NewServer(c *config.Config, p *definition.Project, store Store, m *telemetr
 	if err != nil {
 		return nil, fmt.Errorf("make the read API: %w", err)
 	}
-	return rest.Handler(svc, rest.Settings{}), nil
+	writes, err := newPush(c, p, store, nil, m, log)
+	if err != nil {
+		return nil, err
+	}
+	return rest.Handler(svc, rest.Settings{
+		Writer: writes, PushLimits: pushLimits(c),
+		Pushed: func(endpoint string, code serving.Code, took time.Duration) {
+			m.PushRequest(endpoint, code.HTTPStatus(), took)
+		},
+	}), nil
 }
 
 // Listen opens a port; a taken one is named with the flag that changes it.

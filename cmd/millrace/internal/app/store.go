@@ -28,6 +28,7 @@ type letterStore interface {
 	sinks.DeadLetter
 	sinks.LetterReader
 	sinks.LetterKeeper
+	sinks.LetterFinder
 }
 
 type tileStore interface {

@@ -109,6 +109,17 @@ type Serve struct {
 	MaxBody     Size     `yaml:"max_body"`
 	Timeout     Duration `yaml:"timeout"`
 	Concurrency int      `yaml:"concurrency"`
+	Push        Push     `yaml:"push"`
+}
+
+// Push bounds writing through the API.
+type Push struct {
+	MaxRows       int      `yaml:"max_rows"`
+	MaxBytes      Size     `yaml:"max_bytes"`
+	MaxRowBytes   Size     `yaml:"max_row_bytes"`
+	InFlightBytes Size     `yaml:"in_flight_bytes"`
+	Concurrency   int      `yaml:"concurrency"`
+	Timeout       Duration `yaml:"timeout"`
 }
 
 // Auth says who may do what.
@@ -145,6 +156,10 @@ func Default() Config {
 		Serve: Serve{
 			HTTP: "127.0.0.1:6566", MaxEntities: 1000, MaxBody: 4 << 20,
 			Timeout: Duration(time.Second), Concurrency: 256,
+			Push: Push{
+				MaxRows: 10_000, MaxBytes: 4 << 20, MaxRowBytes: 1 << 20, InFlightBytes: 64 << 20, Concurrency: 256,
+				Timeout: Duration(5 * time.Second),
+			},
 		},
 		Auth:      Auth{Type: "none"},
 		Telemetry: Telemetry{Admin: "127.0.0.1:9464", LogLevel: "info", LogFormat: "auto"},

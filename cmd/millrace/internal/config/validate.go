@@ -48,6 +48,12 @@ func (c *Config) validate() Problems {
 	atLeast("serve.max_body", int64(c.Serve.MaxBody), 1)
 	atLeast("serve.timeout", int64(c.Serve.Timeout), 1)
 	atLeast("serve.concurrency", int64(c.Serve.Concurrency), 1)
+	atLeast("serve.push.max_rows", int64(c.Serve.Push.MaxRows), 1)
+	atLeast("serve.push.max_bytes", int64(c.Serve.Push.MaxBytes), 1)
+	atLeast("serve.push.max_row_bytes", int64(c.Serve.Push.MaxRowBytes), 1)
+	atLeast("serve.push.in_flight_bytes", int64(c.Serve.Push.InFlightBytes), int64(c.Serve.Push.MaxBytes))
+	atLeast("serve.push.concurrency", int64(c.Serve.Push.Concurrency), 1)
+	atLeast("serve.push.timeout", int64(c.Serve.Push.Timeout), 1)
 	address("serve.http", c.Serve.HTTP)
 	address("telemetry.admin", c.Telemetry.Admin)
 	for _, b := range c.Kafka.Brokers {

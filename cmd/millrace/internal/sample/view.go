@@ -22,7 +22,7 @@ const (
 	EndFiltered = "filtered"   // the view does not want it
 	EndReject   = "reject"     // it would be a dead letter
 	EndNone     = "no row"     // the record has none: an empty list, an ignored tombstone
-	EndOther    = "other view" // it is a finished row of another view
+	EndOther    = "other view" // it is for another view
 )
 
 // Outcome is what would become of one row of a record.
@@ -52,6 +52,7 @@ type View struct {
 // lane is what a partition has of its own: decoders remember what came before.
 type lane struct {
 	raw, finished half
+	fields        half // raw, by the fields' names; made when it is needed
 	encoder       sinks.Encoder
 	buffer        sinks.Buffer
 	batch         feature.Batch
@@ -97,22 +98,36 @@ func (v *View) lane(partition int32) *lane {
 	return l
 }
 
+func (v *View) fields(l *lane) *half {
+	if l.fields.decoder == nil {
+		l.fields = l.raw
+		l.fields.decoder = v.route.Shapes[v.route.Views[v.view].Shape].NewFields()
+	}
+	return &l.fields
+}
+
 // Try says what would become of a record: one outcome, or one per element. The
 // records of a partition are to be given in their order.
 func (v *View) Try(ctx context.Context, r *Record) ([]Outcome, error) {
 	at := Outcome{Record: r.Position()}
-	view, raw, refused := v.route.FinishedView(&r.Record)
+	course, refused := v.route.Course(&r.Record)
 	switch {
 	case refused != nil:
 		return []Outcome{at.rejected(refused)}, nil
-	case !raw && view != v.view:
+	case course.View != pipeline.EveryView && course.View != v.view:
 		at.End = EndOther
+		return []Outcome{at}, nil
+	case course.Offline:
+		at.End = EndFiltered
 		return []Outcome{at}, nil
 	}
 	l := v.lane(r.Number)
 	h := &l.raw
-	if !raw {
+	switch {
+	case course.Finished:
 		h = &l.finished
+	case course.Fields:
+		h = v.fields(l)
 	}
 	l.batch.Reset(h.fields, r.Number)
 	if err := h.decoder.Decode(ctx, &l.batch, []sources.Record{r.Record}); err != nil {

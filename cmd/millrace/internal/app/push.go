@@ -1,0 +1,122 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"millrace/cmd/millrace/internal/config"
+	"millrace/feature/definition"
+	"millrace/internal/telemetry"
+	"millrace/pipeline"
+	"millrace/pipeline/direct"
+	"millrace/serving"
+	"millrace/serving/push"
+	"millrace/sinks"
+	"millrace/sinks/rowcodec"
+	"millrace/sources"
+)
+
+// newPush makes what writes through the API. topic may be nil.
+func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic push.Topic, m *telemetry.Metrics, log *slog.Logger) (*push.Service, error) {
+	routes, err := pushRoutes(c, p)
+	if err != nil {
+		return nil, err
+	}
+	svc, err := push.New(push.Settings{
+		Catalog: p.Catalog, Plans: p.Plans, Topic: topic, Limits: pushLimits(c), Clock: time.Now,
+		Applier: applier{direct.New(direct.Settings{
+			Routes: routes, Sink: store, Clock: time.Now, NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
+		})},
+		Events: push.Events{
+			Rows:      func(source string, v serving.PushEnds) { m.PushRows(source, v.View, v.Stored, v.Filtered, v.Rejected) },
+			Published: m.PushPublished,
+			InFlight:  m.PushInFlight,
+			Failed:    func(err error) { log.Error("a push failed", "err", err) },
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make writing through the API: %w", err)
+	}
+	return svc, nil
+}
+
+func pushLimits(c *config.Config) serving.PushLimits {
+	l := &c.Serve.Push
+	return serving.PushLimits{
+		MaxRows: l.MaxRows, MaxBodyBytes: int64(l.MaxBytes), MaxRowBytes: int(l.MaxRowBytes),
+		InFlightBytes: int64(l.InFlightBytes), Concurrency: l.Concurrency, Timeout: l.Timeout.Std(),
+	}
+}
+
+// pushRoutes makes one route per source that may be pushed to and feeds a view.
+// Its records are pushed rows.
+func pushRoutes(c *config.Config, p *definition.Project) ([]pipeline.Route, error) {
+	var rs []pipeline.Route
+	d := &decoders{plain: true}
+	for _, src := range p.Catalog.Sources {
+		views := p.Catalog.ViewsOf(src.Name)
+		if !src.Pushed || len(views) == 0 {
+			continue
+		}
+		r, err := route(c, p, d, src.Flat(), views)
+		if err != nil {
+			return nil, err
+		}
+		rs = append(rs, r)
+	}
+	return rs, nil
+}
+
+// applier implements push.Applier.
+type applier struct{ *direct.Applier }
+
+// Apply implements push.Applier.
+func (a applier) Apply(ctx context.Context, source, view string, rows []push.Row) (push.Applied, error) {
+	recs := make([]sources.Record, len(rows))
+	n := 0
+	for i := range rows {
+		n += len(rows[i].Headers)
+	}
+	headers := make([]sources.Header, 0, n)
+	for i := range rows {
+		r := &rows[i]
+		first := len(headers)
+		for _, h := range r.Headers {
+			headers = append(headers, sources.Header{Key: h.Key, Value: h.Value})
+		}
+		recs[i] = sources.Record{Key: r.Key, Value: r.Value, Headers: headers[first:len(headers):len(headers)], TimeMillis: r.Millis}
+	}
+	b, err := a.Applier.Apply(ctx, source, view, recs)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says of which source
+	}
+	return newApplied(b), nil
+}
+
+// applied implements push.Applied.
+type applied struct {
+	*direct.Batch
+	verdict push.Verdict
+}
+
+func newApplied(b *direct.Batch) *applied {
+	a := &applied{Batch: b, verdict: push.Verdict{Keys: b.Keys, Ends: make([]push.End, len(b.Ends))}}
+	for i, end := range b.Ends {
+		a.verdict.Ends[i] = ends[end]
+	}
+	for i := range b.Faults {
+		f := &b.Faults[i]
+		a.verdict.Faults = append(a.verdict.Faults, serving.RowFault(*f))
+	}
+	for _, v := range b.Views {
+		a.verdict.Views = append(a.verdict.Views, serving.PushEnds(v))
+	}
+	return a
+}
+
+var ends = [...]push.End{direct.Filtered: push.Filtered, direct.Stored: push.Stored, direct.Rejected: push.Rejected}
+
+// Verdict implements push.Applied.
+func (a *applied) Verdict() *push.Verdict { return &a.verdict }

@@ -1,0 +1,253 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// writeDefinitions: trips come from Kafka and through the API, profiles through
+// the API alone.
+const writeDefinitions = `
+project: PROJECT
+entities:
+  - {name: driver, join_keys: [{name: driver_id, type: int64}]}
+sources:
+  - name: trips
+    kafka: {topic: TOPIC, start: earliest}
+    push: true
+    format: json
+    fields:
+      - {name: driver_id, type: int64, path: driver.id}
+      - {name: fare, type: float64}
+      - {name: km, type: float64}
+      - {name: status, type: string}
+      - {name: at, type: timestamp}
+    event_time: at
+  - name: profiles
+    push: {}
+    fields: [{name: driver_id, type: int64}, {name: rating, type: float64}]
+views:
+  - name: driver_trips
+    entity: driver
+    source: trips
+    where: status = 'completed'
+    features:
+      - {name: per_km, expr: "fare / nullif(km, 0)"}
+      - {name: tier, expr: upper(status)}
+  - {name: driver_profile, entity: driver, source: profiles, features: [{name: rating}]}
+`
+
+// pushed is what a push answers.
+type pushed struct {
+	Stored, Filtered, Rejected int
+	Views                      map[string]struct{ Stored, Filtered, Rejected int }
+	Errors                     []struct {
+		Row                   int
+		View, Reason, Message string
+	}
+	Error *struct {
+		Code, Message string
+		NextRow       *int `json:"next_row"`
+	}
+}
+
+// send posts a body as it is.
+func (s *stack) sendBody(path, contentType, body string) (int, string) {
+	s.t.Helper()
+	resp, err := http.Post("http://"+s.http+path, contentType, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // read to its end
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// pushOK posts a body that is to be taken.
+func (s *stack) pushOK(path, contentType, body string) pushed {
+	s.t.Helper()
+	status, text := s.sendBody(path, contentType, body)
+	if status != http.StatusOK {
+		s.t.Fatalf("POST %s\n%s\nanswered %d: %s", path, body, status, text)
+	}
+	var p pushed
+	if text != "" && text != "null" {
+		if err := json.Unmarshal([]byte(text), &p); err != nil {
+			s.t.Fatalf("POST %s answered %s: %v", path, text, err)
+		}
+	}
+	return p
+}
+
+// now looks a driver's features up at once: what was answered is readable.
+func (s *stack) now(driver int64, features ...string) string {
+	s.t.Helper()
+	a, err := s.lookup(features, driver)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var values []string
+	for _, v := range a.Rows[0].Values {
+		values = append(values, string(v))
+	}
+	return strings.Join(values, " ")
+}
+
+const (
+	jsonBody  = "application/json"
+	lineBody = "application/x-ndjson"
+)
+
+// entrance writes one row of driver_trips by its members. The way in decides
+// how it says transform_on_write.
+type entrance struct {
+	name  string
+	write func(s *stack, row map[string]any, flag string)
+}
+
+func entrances() []entrance {
+	frame := func(row map[string]any) map[string]any {
+		df := make(map[string]any)
+		for k, v := range row {
+			if k == "at" { // as Feast's client calls it
+				k = "event_timestamp"
+			}
+			df[k] = []any{v}
+		}
+		return df
+	}
+	with := func(body map[string]any, flag string) string {
+		if flag != "" {
+			body["transform_on_write"] = flag == "true"
+		}
+		text, _ := json.Marshal(body)
+		return string(text)
+	}
+	return []entrance{
+		{"/v1/push", func(s *stack, row map[string]any, flag string) {
+			s.pushOK("/v1/push/trips", jsonBody, with(map[string]any{"rows": []any{row}}, flag))
+		}},
+		{"NDJSON", func(s *stack, row map[string]any, flag string) {
+			query := ""
+			if flag != "" {
+				query = "?transform_on_write=" + flag
+			}
+			text, _ := json.Marshal(row)
+			s.pushOK("/v1/push/trips"+query, lineBody, string(text)+"\n")
+		}},
+		{"/push", func(s *stack, row map[string]any, flag string) {
+			s.pushOK("/push", jsonBody, with(map[string]any{"push_source_name": "trips", "df": frame(row)}, flag))
+		}},
+		{"/write-to-online-store", func(s *stack, row map[string]any, flag string) {
+			s.pushOK("/write-to-online-store", jsonBody, with(map[string]any{"feature_view_name": "driver_trips", "df": frame(row)}, flag))
+		}},
+		{"Kafka", func(s *stack, row map[string]any, flag string) {
+			value := make(map[string]any)
+			for k, v := range row {
+				value[k] = v
+			}
+			if flag != "false" { // a raw record has the source's paths
+				value["driver"] = map[string]any{"id": row["driver_id"]}
+				delete(value, "driver_id")
+			}
+			text, _ := json.Marshal(value)
+			if flag == "" {
+				s.produce(0, "k", string(text))
+			} else {
+				s.produce(0, "k", string(text), header("transform_on_write", flag))
+			}
+			s.waitCaughtUp(10 * time.Second)
+		}},
+	}
+}
+
+// TestTransformOnWrite: raw and finished rows give the same result whichever
+// way they come, and what was answered can be read at once.
+func TestTransformOnWrite(t *testing.T) {
+	s := newStack(t, "write")
+	s.write(writeDefinitions)
+	s.up(1)
+	at := time.Now().Add(-time.Minute).UTC().Format(time.RFC3339Nano)
+	driver := int64(0)
+	for _, e := range entrances() {
+		for _, c := range []struct {
+			flag, want string
+			row        map[string]any
+		}{
+			{"", `2.5 "COMPLETED"`, map[string]any{"fare": 10, "km": 4, "status": "completed", "at": at}},
+			{"true", `2.5 "COMPLETED"`, map[string]any{"fare": 10, "km": 4, "status": "completed", "at": at}},
+			{"true", `null null`, map[string]any{"fare": 10, "km": 4, "status": "canceled", "at": at}}, // filtered
+			{"false", `7 "gold"`, map[string]any{"per_km": 7, "tier": "gold", "event_timestamp": at}},
+		} {
+			driver++
+			c.row["driver_id"] = driver
+			for range 3 { // a retry changes nothing
+				e.write(s, c.row, c.flag)
+				if got := s.now(driver, "driver_trips:per_km", "driver_trips:tier"); got != c.want {
+					t.Errorf("%s, transform_on_write %q: %s, want %s", e.name, c.flag, got, c.want)
+				}
+			}
+		}
+		if e.name == "Kafka" {
+			continue
+		}
+		// Through the API, what has every stored column was transformed already.
+		driver++
+		e.write(s, map[string]any{"driver_id": driver, "per_km": 8, "tier": "iron", "event_timestamp": at}, "")
+		if got := s.now(driver, "driver_trips:per_km", "driver_trips:tier"); got != `8 "iron"` {
+			t.Errorf("%s, transformed already: %s", e.name, got)
+		}
+	}
+}
+
+// TestPushThenGet: every answer of a synchronous push, and the order of rows.
+func TestPushThenGet(t *testing.T) {
+	s := newStack(t, "pushget")
+	s.write(writeDefinitions)
+	p := s.up(1)
+	got := s.pushOK("/v1/push/profiles", jsonBody, `{"rows": [{"driver_id": 1, "rating": 4.5}, {"driver_id": 2, "rating": 3}]}`)
+	if got.Stored != 2 || got.Views["driver_profile"].Stored != 2 || s.now(1, "driver_profile:rating") != "4.5" {
+		t.Errorf("%+v, and the rating is %s", got, s.now(1, "driver_profile:rating"))
+	}
+	// An older row never replaces a newer one, and of equal times the later wins.
+	at := time.Now().Add(-time.Minute).UTC()
+	row := func(rating int, at time.Time) string {
+		return fmt.Sprintf(`{"driver_id": 3, "rating": %d, "event_timestamp": %q}`, rating, at.Format(time.RFC3339Nano))
+	}
+	s.pushOK("/v1/push/profiles", lineBody, row(1, at)+"\n"+row(2, at)+"\n"+row(3, at.Add(-time.Second))+"\n")
+	if got := s.now(3, "driver_profile:rating"); got != "2" {
+		t.Errorf("rating %s", got)
+	}
+	// A bad row refuses the request, or itself alone.
+	bad := `{"rows": [{"driver_id": 4, "rating": 1}, {"driver_id": 5, "rating": "high"}]`
+	status, text := s.sendBody("/v1/push/profiles", jsonBody, bad+"}")
+	if status != http.StatusUnprocessableEntity || !strings.Contains(text, `"rows[1]"`) || !strings.Contains(text, "field rating") {
+		t.Errorf("%d %s", status, text)
+	}
+	if got := s.now(4, "driver_profile:rating"); got != "null" {
+		t.Errorf("of a refused request %s was stored", got)
+	}
+	got = s.pushOK("/v1/push/profiles", jsonBody, bad+`, "on_error": "reject_row"}`)
+	if got.Stored != 1 || got.Rejected != 1 || got.Errors[0].Row != 1 || got.Errors[0].Reason != "wrong_type" || s.now(4, "driver_profile:rating") != "1" {
+		t.Errorf("%+v", got)
+	}
+	got = s.pushOK("/v1/push/profiles", lineBody, `{"driver_id": 6, "rating": 1}`+"\n{\n\n"+`{"driver_id": 7, "rating": 2}`)
+	if got.Stored != 2 || got.Rejected != 1 || got.Errors[0].Row != 1 || s.now(7, "driver_profile:rating") != "2" {
+		t.Errorf("%+v", got)
+	}
+	s.eventually(5*time.Second, "metrics", func() error {
+		m, err := s.metrics(p)
+		if err == nil && m[`millrace_push_rows_total{end="stored",source="profiles",view="driver_profile"}`] != 8 {
+			err = fmt.Errorf("metrics %v", m)
+		}
+		return err
+	})
+}
