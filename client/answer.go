@@ -79,8 +79,11 @@ func (w *wireRow) check(features int) error {
 		name string
 		n    int
 	}{
-		{"status", len(w.Status)}, {"event_time", len(w.EventTime)}, {"age_ms", len(w.AgeMS)},
-		{"origin", len(w.Origin)}, {"complete", len(w.Complete)},
+		{"status", len(w.Status)},
+		{"event_time", len(w.EventTime)},
+		{"age_ms", len(w.AgeMS)},
+		{"origin", len(w.Origin)},
+		{"complete", len(w.Complete)},
 	} {
 		if list.n != 0 && list.n != features {
 			return fmt.Errorf("%s has %d entries for %d features", list.name, list.n, features)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -21,6 +22,9 @@ type call struct {
 	body        []byte
 	prefer      string // header Prefer, "" for none
 	safety      safety
+	// resume, when it is not nil, takes from body what a failed attempt has
+	// written, and reports whether that was anything.
+	resume func(error) bool
 }
 
 // reply is a server's answer with a status below 300.
@@ -37,7 +41,7 @@ const (
 	maxReplyBytes = 256 << 20
 	// attemptTimeout ends an attempt whose server fell silent. It is longer
 	// than any that a server takes for a request.
-	attemptTimeout = 40 * time.Second
+	attemptTimeout = 75 * time.Second
 )
 
 // do sends c until it is answered, may not be sent again, or has been sent
@@ -47,6 +51,9 @@ func (c *Client) do(ctx context.Context, r *call) (*reply, error) {
 		got, err := c.once(ctx, r)
 		if err == nil {
 			return got, nil
+		}
+		if r.resume != nil && r.resume(err) {
+			attempt = 1 // it moves: what counts is how often it fails at one place
 		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%s: %w", r.what, causeOf(ctx, err))
@@ -96,8 +103,8 @@ func (c *Client) once(ctx context.Context, r *call) (*reply, error) {
 	if err != nil {
 		return nil, silent(ctx, err)
 	}
-	defer drain(resp.Body)
-	body, err := readReply(resp.Body)
+	defer resp.Body.Close() //nolint:errcheck // it was read to its end, or is given up
+	body, err := c.readReply(resp.Body)
 	if err != nil {
 		return nil, silent(ctx, err)
 	}
@@ -118,9 +125,7 @@ func silent(ctx context.Context, err error) error {
 }
 
 func (c *Client) setHeaders(req *http.Request, r *call) {
-	for name, values := range c.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, c.header)
 	if r.contentType != "" {
 		req.Header.Set("Content-Type", r.contentType)
 	}
@@ -138,22 +143,15 @@ func requestTimeout(left time.Duration) string {
 }
 
 // readReply reads an answer to its end, which lets its connection be used again.
-func readReply(r io.Reader) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r, maxReplyBytes+1))
+func (c *Client) readReply(r io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r, c.most+1))
 	if err != nil {
 		return nil, fmt.Errorf("the answer broke off: %w", err)
 	}
-	if len(body) > maxReplyBytes {
-		return nil, fmt.Errorf("%w: it is larger than %d bytes; ask for less at once", errMalformed, maxReplyBytes)
+	if int64(len(body)) > c.most {
+		return nil, fmt.Errorf("%w: it is larger than %d bytes; ask for less at once", errMalformed, c.most)
 	}
 	return body, nil
-}
-
-// drain reads the little that may be left of a body and closes it.
-func drain(body io.ReadCloser) {
-	const most = 64 << 10
-	_, _ = io.CopyN(io.Discard, body, most)
-	_ = body.Close()
 }
 
 // decode reads an answer's JSON into v.

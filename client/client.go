@@ -17,6 +17,7 @@ type Client struct {
 	own    *http.Transport // made by New, nil with another HTTP client
 	retry  Retry
 	header http.Header
+	most   int64 // bytes of an answer
 }
 
 // Option changes how a Client works.
@@ -56,7 +57,7 @@ func New(address string, options ...Option) (*Client, error) {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("make a client: %q is not the address of a server; write http://host:6566", address)
 	}
-	c := &Client{base: strings.TrimRight(u.String(), "/"), header: make(http.Header), retry: Retry{}.withDefaults()}
+	c := &Client{base: strings.TrimRight(u.String(), "/"), header: make(http.Header), retry: Retry{}.withDefaults(), most: maxReplyBytes}
 	for _, o := range options {
 		o(c)
 	}

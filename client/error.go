@@ -25,6 +25,9 @@ const (
 	CodeMissingContext   Code = "missing_context"
 	CodeTooManyEntities  Code = "too_many_entities"
 	CodeTooManyFeatures  Code = "too_many_features"
+	CodeUnknownSource    Code = "unknown_source"
+	CodeNotPushable      Code = "not_pushable"
+	CodeInvalidRows      Code = "invalid_rows"
 	CodeTooLarge         Code = "too_large"
 	CodeNotFound         Code = "not_found"
 	CodeMethodNotAllowed Code = "method_not_allowed"
@@ -39,8 +42,8 @@ const (
 func Codes() []Code {
 	return []Code{
 		CodeInvalidRequest, CodeUnknownFeature, CodeUnknownView, CodeUnknownService, CodeMissingEntity, CodeMissingContext,
-		CodeTooManyEntities, CodeTooManyFeatures, CodeTooLarge, CodeNotFound, CodeMethodNotAllowed, CodeUnavailable, CodeOverloaded,
-		CodeDeadlineExceeded, CodeCanceled, CodeInternal,
+		CodeTooManyEntities, CodeTooManyFeatures, CodeUnknownSource, CodeNotPushable, CodeInvalidRows, CodeTooLarge, CodeNotFound,
+		CodeMethodNotAllowed, CodeUnavailable, CodeOverloaded, CodeDeadlineExceeded, CodeCanceled, CodeInternal,
 	}
 }
 
@@ -53,6 +56,13 @@ type Error struct {
 	// RetryAfter is when the server wants to be asked again at the earliest;
 	// 0 when it did not say.
 	RetryAfter time.Duration
+	// Receipt is of rows that are on the topic but were not stored within the
+	// deadline of a synchronous push: ask WaitReceipt what becomes of them
+	// instead of pushing them again. "" when there is none.
+	Receipt string
+	// NextRow is how many rows of a bulk push's request were written before it
+	// failed.
+	NextRow int
 }
 
 // Detail is one fault of a request.
@@ -93,6 +103,8 @@ type wireError struct {
 		Code    Code     `json:"code"`
 		Message string   `json:"message"`
 		Details []Detail `json:"details"`
+		Receipt string   `json:"receipt"`
+		NextRow int      `json:"next_row"`
 	} `json:"error"`
 }
 
@@ -105,6 +117,7 @@ func errorOf(status int, header http.Header, body []byte, now time.Time) *Error 
 	var w wireError
 	if json.Unmarshal(body, &w) == nil && w.Error != nil && w.Error.Code != "" {
 		e.Code, e.Message, e.Details = w.Error.Code, w.Error.Message, w.Error.Details
+		e.Receipt, e.NextRow = w.Error.Receipt, max(0, w.Error.NextRow)
 		return e
 	}
 	text := strings.ToValidUTF8(string(body[:min(len(body), maxQuoted)]), "�")

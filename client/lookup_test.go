@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -17,15 +18,18 @@ func TestLookupRequestOnTheWire(t *testing.T) {
 		want string
 	}{
 		{
-			"rows of a service", LookupRequest{Service: "eta_v1", Entities: Rows{{"driver_id": int64(math.MaxInt64)}, {"driver_id": nil}}},
+			"rows of a service",
+			LookupRequest{Service: "eta_v1", Entities: Rows{{"driver_id": int64(math.MaxInt64)}, {"driver_id": nil}}},
 			`{"service":"eta_v1","entities":[{"driver_id":9223372036854775807},{"driver_id":null}]}`,
 		},
 		{
-			"columns of features", LookupRequest{Features: []string{"a:b", "c"}, Columns: Columns{"item_id": []int{10, 11}, "user_id": 1}},
+			"columns of features",
+			LookupRequest{Features: []string{"a:b", "c"}, Columns: Columns{"item_id": []int{10, 11}, "user_id": 1}},
 			`{"features":["a:b","c"],"entities":{"item_id":[10,11],"user_id":1}}`,
 		},
 		{
-			"everything else", LookupRequest{
+			"everything else",
+			LookupRequest{
 				Service: "s", Entities: Rows{{"at": time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), "token": []byte{0xff}}},
 				Context: map[string]any{"km": 3.5}, Contexts: Rows{{"coupon": "<W>"}},
 				Include: []Include{IncludeStatus, IncludeEventTime, IncludeAge, IncludeOrigin, IncludeComplete},
@@ -41,7 +45,7 @@ func TestLookupRequestOnTheWire(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := s.sent[0]
-			if r.Method != "POST" || r.URL.Path != "/v1/lookup" || r.Header.Get("Content-Type") != "application/json" {
+			if r.Method != http.MethodPost || r.URL.Path != "/v1/lookup" || r.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("it was sent as %s %s, %s", r.Method, r.URL, r.Header)
 			}
 			if r.body != c.want {

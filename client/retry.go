@@ -60,8 +60,10 @@ func mayRepeat(err error, s safety) bool {
 
 func mayRepeatAnswer(e *Error, s safety) bool {
 	switch {
+	case e.Receipt != "":
+		return false // the rows are on the topic: to wait for them is to ask the receipt
 	case e.Code == CodeOverloaded, e.HTTPStatus == http.StatusTooManyRequests:
-		return true // refused at the door, before anything was looked at
+		return true // refused at the door; of a bulk push, from its next row on
 	case e.Code == CodeUnavailable, e.Code == CodeDeadlineExceeded:
 		return s == always // part of it may be stored
 	case e.Code == CodeNone:

@@ -3,7 +3,9 @@ package client
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,13 +19,71 @@ var calls = map[string]func(context.Context, *Client) error{
 		_, err := c.Lookup(ctx, LookupRequest{Service: "s", Entities: Rows{{"driver_id": 1}}})
 		return err
 	},
+	"receipt": func(ctx context.Context, c *Client) error {
+		_, err := c.Receipt(ctx, "r")
+		return err
+	},
+	"push":                        pushes(PushRequest{Rows: Rows{timed}}),
+	"push, said to be idempotent": pushes(PushRequest{Rows: Rows{timed}, Idempotent: true}),
+	"push of finished rows":       pushes(PushRequest{Rows: Rows{timed, timed}, TransformOnWrite: new(false)}),
+	"push of finished rows, one without a time": pushes(PushRequest{Rows: Rows{timed, {"driver_id": 2}}, TransformOnWrite: new(false)}),
+	"push of finished rows, one at null":        pushes(PushRequest{Rows: Rows{{"event_timestamp": nil}}, TransformOnWrite: new(false)}),
+	"push of finished rows, published too":      pushes(PushRequest{Rows: Rows{timed}, TransformOnWrite: new(false), To: ToOnlineAndOffline}),
+	"push of raw rows with a time":              pushes(PushRequest{Rows: Rows{timed}, TransformOnWrite: new(true)}),
+	"asynchronous push": func(ctx context.Context, c *Client) error {
+		_, err := c.PushAsync(ctx, PushRequest{Source: "s", Rows: Rows{timed}})
+		return err
+	},
+	"asynchronous push, said to be idempotent": func(ctx context.Context, c *Client) error {
+		_, err := c.PushAsync(ctx, PushRequest{Source: "s", Rows: Rows{timed}, Idempotent: true})
+		return err
+	},
+	"bulk push":                                       bulkPushes(BulkRequest{}, timed),
+	"bulk push, said to be idempotent":                bulkPushes(BulkRequest{Idempotent: true}, timed),
+	"bulk push of finished rows":                      bulkPushes(BulkRequest{TransformOnWrite: new(false)}, timed, timed),
+	"bulk push of finished rows, one without a time":  bulkPushes(BulkRequest{TransformOnWrite: new(false)}, timed, map[string]any{}, timed),
+	"bulk push of finished rows, one of another case": bulkPushes(BulkRequest{TransformOnWrite: new(false)}, map[string]any{"Event_Timestamp": 1}),
+}
+
+var timed = map[string]any{"driver_id": 1, "event_timestamp": "2026-01-02T03:04:05Z"}
+
+// unsafeCalls may change something when they are sent twice.
+var unsafeCalls = []string{
+	"push", "push of finished rows, one without a time", "push of finished rows, one at null", "push of finished rows, published too",
+	"push of raw rows with a time", "asynchronous push", "bulk push", "bulk push of finished rows, one without a time",
+	"bulk push of finished rows, one of another case",
+}
+
+func pushes(q PushRequest) func(context.Context, *Client) error {
+	q.Source = "s"
+	return func(ctx context.Context, c *Client) error {
+		_, err := c.Push(ctx, q)
+		return err
+	}
+}
+
+func bulkPushes(q BulkRequest, rows ...map[string]any) func(context.Context, *Client) error {
+	q.Source = "s"
+	return func(ctx context.Context, c *Client) error {
+		_, err := c.PushAll(ctx, q, func(yield func(any, error) bool) {
+			for _, r := range rows {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		})
+		return err
+	}
 }
 
 // TestWhatIsSentAgain is the table of docs/client.md: whether a call that
 // failed once is sent a second time.
 func TestWhatIsSentAgain(t *testing.T) {
-	safe, unsafe := []string{"lookup"}, []string{}
-	all := append(append([]string{}, safe...), unsafe...)
+	all := slices.Sorted(maps.Keys(calls))
+	safe := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(unsafeCalls, name) })
+	if len(safe) != len(all)-len(unsafeCalls) {
+		t.Fatal("a call that is unsafe is not among the calls")
+	}
 	for _, f := range []struct {
 		name    string
 		failure answerer
@@ -41,6 +101,7 @@ func TestWhatIsSentAgain(t *testing.T) {
 		{"unavailable, says a proxy", says(503, ""), safe},
 		{"gateway timeout, says a proxy", says(504, ""), safe},
 
+		{"on the topic, with a receipt", says(504, `{"error":{"code":"deadline_exceeded","message":"m","receipt":"r"}}`), nil},
 		{"internal", refuses(500, CodeInternal), nil},
 		{"error, says a proxy", says(500, "oops"), nil},
 		{"invalid", refuses(400, CodeInvalidRequest), nil},
@@ -48,17 +109,15 @@ func TestWhatIsSentAgain(t *testing.T) {
 		{"too large", refuses(413, CodeTooLarge), nil},
 		{"malformed answer", says(200, "<html>"), nil},
 	} {
-		for name, send := range calls {
+		for _, name := range all {
 			t.Run(f.name+"/"+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := &server{answers: []answerer{f.failure}}
 					want := 1
-					for _, again := range f.again {
-						if again == name {
-							want = 2
-						}
+					if slices.Contains(f.again, name) {
+						want = 2
 					}
-					if err := send(t.Context(), s.client(t, Retry{Attempts: 2})); err == nil {
+					if err := calls[name](t.Context(), s.client(t, Retry{Attempts: 2})); err == nil {
 						t.Error("a failure was taken for an answer")
 					}
 					if len(s.sent) != want {
@@ -236,4 +295,18 @@ func TestCancelEndsAWait(t *testing.T) {
 			t.Errorf("%v does not say that it was canceled", err)
 		}
 	})
+}
+
+// TestAnswersAreBounded: an answer without end ends, and is not asked for again.
+func TestAnswersAreBounded(t *testing.T) {
+	s := &server{answers: []answerer{says(200, emptyAnswer)}}
+	c := s.client(t, Retry{})
+	c.most = int64(len(emptyAnswer))
+	if err := lookupOnce(t.Context(), c); err != nil {
+		t.Error(err)
+	}
+	c.most--
+	if err := lookupOnce(t.Context(), c); err == nil || !strings.Contains(err.Error(), "larger than") || len(s.sent) != 2 {
+		t.Errorf("%d calls, %v", len(s.sent), err)
+	}
 }
