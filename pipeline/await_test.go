@@ -131,3 +131,15 @@ func TestACommitThatFailsIsTriedAgainForThoseWhoWait(t *testing.T) {
 		r.wantCommit(p0, 1)
 	})
 }
+
+func TestTheTopicOfACommit(t *testing.T) {
+	id := sources.TopicID{1, 2, 15: 255}
+	if got, ok := TopicOf(metadata{Catalog: 3, Topic: topicHex(id)}.encode()); !ok || got != id {
+		t.Errorf("%x, %v", got, ok)
+	}
+	for _, text := range []string{"", "{}", "somebody's", `{"topic":"0102"}`, `{"topic":"` + topicHex(id)[:31] + `x"}`, `{"topic":"` + topicHex(id) + `00"}`} {
+		if _, ok := TopicOf(text); ok {
+			t.Errorf("%q is taken for a commit of ours", text)
+		}
+	}
+}

@@ -207,4 +207,17 @@ func parseMetadata(text string) (metadata, bool) {
 	return m, true
 }
 
+// TopicOf returns the id of the topic that a commit with this metadata is of;
+// false when no pipeline made it. An offset says nothing of another topic, be it
+// one of the same name.
+func TopicOf(commit string) (sources.TopicID, bool) {
+	var id sources.TopicID
+	m, ok := parseMetadata(commit)
+	if !ok || hex.DecodedLen(len(m.Topic)) != len(id) {
+		return id, false
+	}
+	_, err := hex.Decode(id[:], []byte(m.Topic))
+	return id, err == nil
+}
+
 func topicHex(id sources.TopicID) string { return hex.EncodeToString(id[:]) }

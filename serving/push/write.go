@@ -250,8 +250,11 @@ func (w *write) fail(ctx context.Context, err error) *serving.Error {
 		return serving.Errorf(serving.CodeCanceled, "the caller went away; some rows may have been written")
 	}
 	w.s.failed(fmt.Errorf("push to source %s: %w", w.target.source.Name, err))
-	return serving.Errorf(serving.CodeUnavailable, "the rows cannot be written now; some may have been").
-		At("rows", "push the same rows again: with their event times that changes nothing")
+	next := "push the same rows again: with their event times that changes nothing"
+	if w.raw && w.windowed() {
+		next = "push the same rows again; windows count those that were written twice unless the source has an event_id"
+	}
+	return serving.Errorf(serving.CodeUnavailable, "the rows cannot be written now; some may have been").At("rows", next)
 }
 
 // fault makes a Fault of a row that is refused before it is one.

@@ -1,0 +1,180 @@
+package rest_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"millrace/feature/definition"
+	"millrace/pipeline"
+	"millrace/pipeline/direct"
+	"millrace/serving"
+	"millrace/serving/push"
+	"millrace/serving/rest"
+	"millrace/sinks"
+	"millrace/sinks/memory"
+	"millrace/sinks/rowcodec"
+	"millrace/sources"
+	"millrace/sources/jsonrec"
+	"millrace/transforms"
+)
+
+// pushWorld is the API over a store that it writes and reads, as cmd/millrace
+// connects it, and the other side of push.Topic.
+type pushWorld struct {
+	t       testing.TB
+	store   *memory.Store
+	topic   *fakeTopic
+	now     time.Time
+	limits  serving.PushLimits
+	events  push.Events
+	project *definition.Project
+	handler http.Handler
+}
+
+func newPushWorld(t testing.TB) *pushWorld {
+	return &pushWorld{t: t, store: new(memory.Store), topic: new(fakeTopic), now: time.UnixMilli(1_790_000_000_000)}
+}
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func (w *pushWorld) define(yaml string) {
+	w.t.Helper()
+	w.project = must(definition.Load([]definition.File{{Name: "p.yaml", Data: []byte(yaml)}}))(w.t)
+	schemas := sinks.NewSchemas(w.store)
+	for _, p := range w.project.Plans {
+		p.Stored.ID = must(schemas.Put(context.Background(), *p.Stored))(w.t)
+	}
+	w.handler = nil
+}
+
+func (w *pushWorld) serve(rw http.ResponseWriter, r *http.Request) {
+	if w.handler == nil {
+		w.handler = w.make()
+	}
+	w.handler.ServeHTTP(rw, r)
+}
+
+func (w *pushWorld) make() http.Handler {
+	clock := func() time.Time { return w.now }
+	svc := must(serving.New(serving.Settings{
+		Catalog: w.project.Catalog, Plans: w.project.Plans, OnDemand: w.project.OnDemand, Clock: clock,
+		Store: rowcodec.NewReader(w.store, sinks.NewSchemas(w.store)),
+	}))(w.t)
+	var routes []pipeline.Route
+	for _, src := range w.project.Catalog.Sources {
+		r := pipeline.Route{Source: src.Name, Topic: src.Name, Finished: !src.TransformOnWrite}
+		var plans []*transforms.Plan
+		for _, v := range w.project.Catalog.ViewsOf(src.Name) {
+			plans = append(plans, w.project.Plans[v.Name])
+		}
+		fields := transforms.Fields(src, plans)
+		r.Shapes = []pipeline.Shape{{Fields: fields, NewDecoder: func() sources.Decoder { return must(jsonrec.New(src.Flat(), fields))(w.t) }}}
+		for _, p := range plans {
+			r.Views = append(r.Views, pipeline.RouteView{
+				View: p.View, Windows: p.Windows,
+				NewTransformer: func() pipeline.Transformer { return must(p.NewWriter(fields, transforms.DefaultMaxFutureSkew))(w.t) },
+				Finished: pipeline.FinishedRows{
+					Fields:         p.FinishedFields(),
+					NewDecoder:     func() sources.Decoder { return must(jsonrec.NewFinished(p.Entity.JoinKeys, p.FinishedColumns()))(w.t) },
+					NewTransformer: func() pipeline.Transformer { return p.NewFinishedWriter(transforms.DefaultMaxFutureSkew) },
+				},
+			})
+		}
+		if len(plans) > 0 {
+			routes = append(routes, r)
+		}
+	}
+	a := applier{direct.New(direct.Settings{
+		Routes: routes, Sink: w.store, Clock: clock, NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
+	})}
+	writes := must(push.New(push.Settings{
+		Catalog: w.project.Catalog, Plans: w.project.Plans, Applier: a, Topic: w.topic, Limits: w.limits, Clock: clock, Events: w.events,
+	}))(w.t)
+	return rest.Handler(svc, rest.Settings{Writer: writes, PushLimits: w.limits})
+}
+
+// applier connects the two, as cmd/millrace does.
+type applier struct{ *direct.Applier }
+
+func (a applier) Apply(ctx context.Context, source, view string, rows []push.Row) (push.Applied, error) {
+	recs := make([]sources.Record, len(rows))
+	for i, r := range rows {
+		recs[i] = sources.Record{Key: r.Key, Value: r.Value, TimeMillis: r.Millis}
+		for _, h := range r.Headers {
+			recs[i].Headers = append(recs[i].Headers, sources.Header(h))
+		}
+	}
+	b, err := a.Applier.Apply(ctx, source, view, recs)
+	if err != nil {
+		return nil, err
+	}
+	v := &push.Verdict{Keys: b.Keys}
+	for _, e := range b.Ends {
+		v.Ends = append(v.Ends, push.End(e))
+	}
+	for _, f := range b.Faults {
+		v.Faults = append(v.Faults, serving.RowFault(f))
+	}
+	for _, e := range b.Views {
+		v.Views = append(v.Views, serving.PushEnds(e))
+	}
+	return applied{b, v}, nil
+}
+
+type applied struct {
+	*direct.Batch
+	v *push.Verdict
+}
+
+func (a applied) Verdict() *push.Verdict { return a.v }
+
+// fakeTopic is a log that a test looks into.
+type fakeTopic struct {
+	rows    []push.Row
+	state   string // "" up, down, silent: nothing is taken in
+	letters []push.Refusal
+}
+
+func (f *fakeTopic) Publish(_ context.Context, _ string, rows []push.Row) ([]push.Position, error) {
+	if f.state == "down" {
+		return nil, errors.New("no brokers at 10.0.0.1")
+	}
+	at := make([]push.Position, len(rows))
+	for i := range rows {
+		at[i] = push.Position{TopicID: [16]byte{7}, Partition: 1, Offset: int64(len(f.rows) + i), Millis: rows[i].Millis}
+	}
+	f.rows = append(f.rows, rows...)
+	return at, nil
+}
+
+func (f *fakeTopic) Await(ctx context.Context, _ string, _ []push.Position) error {
+	if f.state == "silent" {
+		<-ctx.Done()
+	}
+	return ctx.Err()
+}
+
+func (f *fakeTopic) Passed(_ context.Context, _ string, at []push.Position) (int, error) {
+	switch f.state {
+	case "silent":
+		return 0, nil
+	case "other":
+		return 0, push.ErrOtherTopic
+	}
+	return len(at), nil
+}
+
+func (f *fakeTopic) Letters(context.Context, string, []push.Position) ([]push.Refusal, error) {
+	return f.letters, nil
+}
