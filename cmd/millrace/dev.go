@@ -272,7 +272,14 @@ func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 		return err //nolint:wrapcheck // says already what and where
 	}
 	d.status.Watch(pipe)
-	api, err := app.NewServer(d.cfg, d.project, d.store, d.metrics, d.log)
+	topic, err := d.openTopic()
+	if err != nil {
+		return err
+	}
+	if topic != nil {
+		defer topic.Close()
+	}
+	api, err := app.NewServer(d.cfg, d.project, d.store, topic, d.metrics, d.log)
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}
@@ -297,6 +304,15 @@ func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 	err = workers.Wait()
 	stopServing()
 	return errors.Join(err, servers.Wait())
+}
+
+// openTopic returns the log behind pushes. Nothing is written to an existing
+// cluster, so there is none.
+func (d *devProcess) openTopic() (app.Topic, error) {
+	if d.flags.existing() {
+		return nil, nil //nolint:nilnil // pushes that need none are taken all the same
+	}
+	return app.OpenTopic(d.cfg, d.project, d.store, d.log) //nolint:wrapcheck // says already what and where
 }
 
 // endWith stops the others when one part fails.

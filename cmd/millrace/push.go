@@ -27,29 +27,58 @@ import (
 type pushFlags struct {
 	to, key string
 	brokers []string
+
+	server, view, transform string
+	async                   bool
+}
+
+// check refuses flags that would have no effect.
+func (f *pushFlags) check() error {
+	switch f.to {
+	case "kafka":
+		if f.server != "" || f.view != "" || f.transform != "" || f.async {
+			return errors.New("push: --server, --view, --transform-on-write and --async are of the API: leave --to kafka out")
+		}
+	case "", "api":
+		if f.key != "" || len(f.brokers) > 0 {
+			return errors.New("push: --key and --brokers are of Kafka: add --to kafka")
+		}
+	default:
+		return fmt.Errorf("push --to %s: write api or kafka", f.to)
+	}
+	return nil
 }
 
 func newPush(g *globals) *cobra.Command {
 	var f pushFlags
 	c := &cobra.Command{
-		Use:   "push SOURCE [FILE|-] --to kafka",
-		Short: "Write rows to a source's topic, in its format",
-		Long: "Reads rows from FILE or standard input, as JSON objects of the source's fields by name, one per line or in an array, and writes them to the " +
-			"source's topic in its format (JSON, Avro, Protobuf), with its key, headers and envelope. A row that does not fit is reported with its line; " +
-			"the others are sent, and the command ends with 1.",
-		Example: `  echo '{"driver_id": 7, "fare": 12.5, "status": "completed"}' | millrace push trips --to kafka --key driver_id`,
-		Args:    cobra.RangeArgs(1, 2),
+		Use:   "push SOURCE [FILE|-]",
+		Short: "Write rows of a source through the API, or to its topic in its format",
+		Long: "Reads rows from FILE or standard input, as JSON objects of the source's fields by name, one per line or in an array. They go to the API of the " +
+			"running process, and are stored when the command ends, or with --async on the source's topic, and have receipts. With --to kafka they are " +
+			"written to the topic in the source's format (JSON, Avro, Protobuf), with its key, headers and envelope. A row that does not fit is reported " +
+			"with its line; the others are sent, and the command ends with 1.",
+		Example: `  echo '{"driver_id": 7, "rating": 4.5}' | millrace push driver_profile_push
+  millrace push trips trips.ndjson --to kafka --key driver_id`,
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.to != "kafka" {
-				return errors.New("push: say --to kafka, which writes to the source's topic; pushing through the API comes later")
+			if err := f.check(); err != nil {
+				return err
 			}
-			return push(cmd, g, f, args)
+			if f.to == "kafka" {
+				return push(cmd, g, f, args)
+			}
+			return pushToAPI(cmd, g, f, args)
 		},
 	}
 	g.addDefinitions(c)
-	c.Flags().StringVar(&f.to, "to", "", "where to: kafka")
+	c.Flags().StringVar(&f.to, "to", "", "where to: api or kafka (default api)")
 	c.Flags().StringVar(&f.key, "key", "", "field that becomes the record's key")
 	c.Flags().StringSliceVar(&f.brokers, "brokers", nil, "host:port of brokers (default: the configuration's, or the running dev process)")
+	c.Flags().StringVar(&f.server, "server", "", "host:port of the API (default: the running dev process, or serve.http)")
+	c.Flags().StringVar(&f.view, "view", "", "the only view that the rows are for")
+	c.Flags().StringVar(&f.transform, "transform-on-write", "", "true: the rows are raw; false: they are finished rows of a view (default: what the source says)")
+	c.Flags().BoolVar(&f.async, "async", false, "do not wait until the rows are stored: they are on the topic, and the receipts say what becomes of them")
 	return c
 }
 
@@ -165,16 +194,7 @@ const maxShown = 20
 
 func pushRows(cmd *cobra.Command, client *kgo.Client, e *produce.Encoder, in io.Reader, size int64) error {
 	in, said, progress, done := pushProgress(in, size, cmd.ErrOrStderr())
-	shown := 0
-	refused := func(r produce.Refusal) {
-		if shown++; shown <= maxShown {
-			fmt.Fprintf(said, "line %d: %s\n", r.Line, r.Error)
-		}
-		if shown == maxShown+1 {
-			fmt.Fprintln(said, "… and more; the summary counts them")
-		}
-	}
-	s, err := produce.Push(cmd.Context(), client, e, produce.NewRows(in), refused, progress)
+	s, err := produce.Push(cmd.Context(), client, e, produce.NewRows(in), showRefusals(said), progress)
 	done()
 	if perr := printPush(cmd.OutOrStdout(), s); err == nil {
 		err = perr
@@ -183,6 +203,19 @@ func pushRows(cmd *cobra.Command, client *kgo.Client, e *produce.Encoder, in io.
 		return errSilent
 	}
 	return err //nolint:wrapcheck // says already what and where
+}
+
+// showRefusals says the first refusals.
+func showRefusals(w io.Writer) func(produce.Refusal) {
+	shown := 0
+	return func(r produce.Refusal) {
+		if shown++; shown <= maxShown {
+			fmt.Fprintf(w, "line %d: %s\n", r.Line, r.Error)
+		}
+		if shown == maxShown+1 {
+			fmt.Fprintln(w, "… and more; the summary counts them")
+		}
+	}
 }
 
 // pushProgress shows how far it is on a terminal; what is said goes above that.

@@ -146,7 +146,14 @@ func ingestRole(ctx context.Context, r *role) error {
 }
 
 func serveRole(ctx context.Context, r *role) error {
-	h, err := app.NewServer(r.cfg, r.project, r.store, r.metrics, r.log)
+	topic, err := app.OpenTopic(r.cfg, r.project, r.store, r.log)
+	if err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
+	if topic != nil {
+		defer topic.Close()
+	}
+	h, err := app.NewServer(r.cfg, r.project, r.store, topic, r.metrics, r.log)
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}

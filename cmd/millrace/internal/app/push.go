@@ -19,13 +19,13 @@ import (
 )
 
 // newPush makes what writes through the API. topic may be nil.
-func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic push.Topic, m *telemetry.Metrics, log *slog.Logger) (*push.Service, error) {
+func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic Topic, m *telemetry.Metrics, log *slog.Logger) (*push.Service, error) {
 	routes, err := pushRoutes(c, p)
 	if err != nil {
 		return nil, err
 	}
-	svc, err := push.New(push.Settings{
-		Catalog: p.Catalog, Plans: p.Plans, Topic: topic, Limits: pushLimits(c), Clock: time.Now,
+	settings := push.Settings{
+		Catalog: p.Catalog, Plans: p.Plans, Limits: pushLimits(c), Clock: time.Now,
 		Applier: applier{direct.New(direct.Settings{
 			Routes: routes, Sink: store, Clock: time.Now, NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
 		})},
@@ -35,7 +35,11 @@ func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic pu
 			InFlight:  m.PushInFlight,
 			Failed:    func(err error) { log.Error("a push failed", "err", err) },
 		},
-	})
+	}
+	if topic != nil {
+		settings.Topic = topic
+	}
+	svc, err := push.New(settings)
 	if err != nil {
 		return nil, fmt.Errorf("make writing through the API: %w", err)
 	}

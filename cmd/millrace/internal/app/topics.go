@@ -40,7 +40,11 @@ func KafkaClient(c *config.Config, project string, more ...kgo.Opt) (*kgo.Client
 	if err := c.RequireKafka(); err != nil {
 		return nil, err //nolint:wrapcheck // says already what and where
 	}
-	opts, err := kafka.ClientOpts(kafkaSettings(c, project))
+	return clientOf(kafkaSettings(c, project), more...)
+}
+
+func clientOf(s kafka.Settings, more ...kgo.Opt) (*kgo.Client, error) {
+	opts, err := kafka.ClientOpts(s)
 	if err != nil {
 		return nil, fmt.Errorf("configure the Kafka client: %w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -102,7 +104,7 @@ func (s *stack) now(driver int64, features ...string) string {
 }
 
 const (
-	jsonBody  = "application/json"
+	jsonBody = "application/json"
 	lineBody = "application/x-ndjson"
 )
 
@@ -250,4 +252,44 @@ func TestPushThenGet(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// TestPushCommand sends a file through the API of the running process.
+func TestPushCommand(t *testing.T) {
+	s := newStack(t, "pushcmd")
+	s.write(writeDefinitions)
+	s.up(1)
+	var b strings.Builder
+	for i := range 2500 {
+		fmt.Fprintf(&b, "{\"driver_id\": %d, \"rating\": %d}\n", i, i)
+		if i == 1200 {
+			b.WriteString("no JSON\n{\"driver_id\": \"x\"}\n")
+		}
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "rows.ndjson"), []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.run("push", "profiles", "rows.ndjson")
+	if err == nil {
+		t.Error("refused rows ended with 0")
+	}
+	expect(t, out, `"rows":2502,"stored":2500,"filtered":0,"refused":2`)
+	expect(t, out, "line 1202: is not JSON")
+	expect(t, out, "line 1203: wrong_type: field driver_id")
+	if got := s.now(2499, "driver_profile:rating"); got != "2499" {
+		t.Errorf("rating %s", got)
+	}
+	for args, says := range map[string]string{
+		"push nope rows.ndjson":                            "there is no source nope",
+		"push profiles rows.ndjson --key driver_id":        "add --to kafka",
+		"push profiles rows.ndjson --to kafka --async":     "leave --to kafka out",
+		"push profiles rows.ndjson --to nowhere":           "write api or kafka",
+		"push profiles rows.ndjson --async":                "profiles has none",
+		"push profiles rows.ndjson --server 127.0.0.1:1":   "--server chooses another",
+		"push profiles rows.ndjson --transform-on-write x": "true or false",
+	} {
+		if out, err := s.run(strings.Fields(args)...); err == nil || !strings.Contains(out, says) {
+			t.Errorf("%s: %v\n%s", args, err, out)
+		}
+	}
 }
