@@ -1,5 +1,3 @@
-//go:build !real
-
 package e2e_test
 
 import (
