@@ -1,9 +1,12 @@
 package client
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -35,85 +38,186 @@ func (r *Row) Key(name string) Value {
 	return Value{name: name, raw: raw, absent: !ok}
 }
 
-// wireAnswer is the body of a lookup's answer. Lists are parallel to Features,
-// or absent when they were not asked for.
-type wireAnswer struct {
-	Features []string  `json:"features"`
-	Rows     []wireRow `json:"rows"`
-}
-
-type wireRow struct {
-	Entity    map[string]json.RawMessage `json:"entity"`
-	Values    []json.RawMessage          `json:"values"`
-	Status    []Status                   `json:"status"`
-	EventTime []*time.Time               `json:"event_time"`
-	AgeMS     []*int64                   `json:"age_ms"`
-	Origin    []Origin                   `json:"origin"` // null is ""
-	Complete  []*bool                    `json:"complete"`
-}
-
-// decodeAnswer reads an answer. What it returns keeps the invariant that each
-// row has as many values as there are features, so nothing that a server sends
-// can make an accessor panic.
+// decodeAnswer reads an answer, of whose text the values are part. Each row has
+// as many values as there are features, whatever a server sends, so no accessor
+// can fail for want of one.
 func decodeAnswer(body []byte) (*Answer, error) {
-	var w wireAnswer
-	if err := json.Unmarshal(body, &w); err != nil {
-		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+	if !json.Valid(body) {
+		return nil, fmt.Errorf("%w: it is not JSON", errMalformed)
 	}
-	a := &Answer{Features: w.Features, Rows: make([]Row, len(w.Rows))}
-	for i := range w.Rows {
-		if err := w.Rows[i].check(len(w.Features)); err != nil {
-			return nil, fmt.Errorf("%w: row %d: %w", errMalformed, i, err)
-		}
-		a.Rows[i] = w.Rows[i].row(w.Features)
+	a := new(Answer)
+	if err := a.decode(bytes.TrimSpace(body)); err != nil {
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	return a, nil
 }
 
-// check holds the lists of a row to their length.
-func (w *wireRow) check(features int) error {
-	if len(w.Values) != features {
-		return fmt.Errorf("it has %d values of %d features", len(w.Values), features)
+func (a *Answer) decode(body []byte) error {
+	if body[0] != '{' {
+		return errors.New("it is not an object")
 	}
-	for _, list := range []struct {
-		name string
-		n    int
-	}{
-		{"status", len(w.Status)},
-		{"event_time", len(w.EventTime)},
-		{"age_ms", len(w.AgeMS)},
-		{"origin", len(w.Origin)},
-		{"complete", len(w.Complete)},
-	} {
-		if list.n != 0 && list.n != features {
-			return fmt.Errorf("%s has %d entries for %d features", list.name, list.n, features)
+	var rows json.RawMessage
+	for key, v := range members(body) {
+		switch string(key) {
+		case `"features"`:
+			if err := json.Unmarshal(v, &a.Features); err != nil {
+				return fmt.Errorf("features: %w", err)
+			}
+		case `"rows"`:
+			rows = v
 		}
+	}
+	if len(rows) == 0 || rows[0] != '[' {
+		return errors.New("it has no list of rows")
+	}
+	for row := range elements(rows) {
+		r := Row{features: a.Features, Values: make([]Value, len(a.Features))}
+		if err := r.decode(row); err != nil {
+			return fmt.Errorf("row %d: %w", len(a.Rows), err)
+		}
+		a.Rows = append(a.Rows, r)
 	}
 	return nil
 }
 
-func (w *wireRow) row(features []string) Row {
-	r := Row{Values: make([]Value, len(features)), entity: w.Entity, features: features}
-	for i := range r.Values {
-		v := &r.Values[i]
-		v.name, v.raw = features[i], w.Values[i]
-		if len(w.Status) > 0 {
-			v.Status = w.Status[i]
+func (r *Row) decode(row []byte) error {
+	if row[0] != '{' {
+		return errors.New("it is not an object")
+	}
+	valued := false
+	for key, v := range members(row) {
+		var err error
+		switch string(key) {
+		case `"entity"`:
+			err = r.decodeEntity(v)
+		case `"values"`:
+			valued = true
+			err = r.each(v, (*Value).setRaw)
+		case `"status"`:
+			err = r.each(v, (*Value).setStatus)
+		case `"event_time"`:
+			err = r.each(v, (*Value).setEventTime)
+		case `"age_ms"`:
+			err = r.each(v, (*Value).setAge)
+		case `"origin"`:
+			err = r.each(v, (*Value).setOrigin)
+		case `"complete"`:
+			err = r.each(v, (*Value).setComplete)
 		}
-		if len(w.EventTime) > 0 && w.EventTime[i] != nil {
-			v.EventTime = *w.EventTime[i]
-		}
-		if len(w.AgeMS) > 0 && w.AgeMS[i] != nil {
-			v.Age, v.HasAge = millis(*w.AgeMS[i]), true
-		}
-		if len(w.Origin) > 0 {
-			v.Origin = w.Origin[i]
-		}
-		if len(w.Complete) > 0 {
-			v.Complete = completeness(w.Complete[i])
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	return r
+	if !valued {
+		return errors.New("it has no values")
+	}
+	for i, name := range r.features {
+		r.Values[i].name = name
+	}
+	return nil
+}
+
+func (r *Row) decodeEntity(object []byte) error {
+	if object[0] != '{' {
+		return errors.New("it is not an object")
+	}
+	r.entity = make(map[string]json.RawMessage, 1)
+	for key, v := range members(object) {
+		name, err := word(key)
+		if err != nil {
+			return err
+		}
+		r.entity[name] = v
+	}
+	return nil
+}
+
+// each gives every value its part of a list that is parallel to the features.
+func (r *Row) each(list []byte, set func(*Value, json.RawMessage) error) error {
+	if list[0] != '[' {
+		return errors.New("it is not a list")
+	}
+	n := 0
+	for part := range elements(list) {
+		if n < len(r.Values) {
+			if err := set(&r.Values[n], part); err != nil {
+				return err
+			}
+		}
+		n++
+	}
+	if n != len(r.Values) {
+		return fmt.Errorf("it has %d entries for %d features", n, len(r.Values))
+	}
+	return nil
+}
+
+func isNull(part []byte) bool { return string(part) == "null" }
+
+func (v *Value) setRaw(part json.RawMessage) error {
+	v.raw = part
+	return nil
+}
+
+func (v *Value) setStatus(part json.RawMessage) error {
+	text, err := word(part)
+	v.Status = Status(text)
+	return err
+}
+
+func (v *Value) setOrigin(part json.RawMessage) error {
+	if isNull(part) {
+		return nil
+	}
+	text, err := word(part)
+	v.Origin = Origin(text)
+	return err
+}
+
+func (v *Value) setEventTime(part json.RawMessage) error {
+	return v.EventTime.UnmarshalJSON(part) //nolint:wrapcheck // quotes the time; null leaves it zero
+}
+
+func (v *Value) setAge(part json.RawMessage) error {
+	if isNull(part) {
+		return nil
+	}
+	ms, err := strconv.ParseInt(string(part), 10, 64)
+	v.Age, v.HasAge = millis(ms), true
+	return err //nolint:wrapcheck // quotes the number
+}
+
+func (v *Value) setComplete(part json.RawMessage) error {
+	switch string(part) {
+	case "true":
+		v.Complete = CompleteYes
+	case "false":
+		v.Complete = CompleteNo
+	case "null":
+	default:
+		return errors.New("it is neither true nor false")
+	}
+	return nil
+}
+
+// words are those that answers repeat; their texts are shared.
+var words = map[string]string{
+	`"PRESENT"`: string(StatusPresent), `"NULL_VALUE"`: string(StatusNullValue), `"NOT_FOUND"`: string(StatusNotFound),
+	`"OUTSIDE_MAX_AGE"`: string(StatusOutsideMaxAge), `"ERROR"`: string(StatusError),
+	`"stored"`: string(OriginStored), `"computed"`: string(OriginComputed), `"default"`: string(OriginDefault),
+}
+
+// word reads a JSON string.
+func word(text []byte) (string, error) {
+	if known, ok := words[string(text)]; ok {
+		return known, nil
+	}
+	if text[0] != '"' {
+		return "", errors.New("it is not a string")
+	}
+	var s string
+	err := json.Unmarshal(text, &s)
+	return s, err //nolint:wrapcheck // cannot fail on a valid string
 }
 
 // millis keeps a number of milliseconds within a Duration: ages of more than

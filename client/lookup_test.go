@@ -1,7 +1,6 @@
 package client
 
 import (
-	"encoding/json"
 	"errors"
 	"math"
 	"net/http"
@@ -164,53 +163,5 @@ func TestAccessorsRefuse(t *testing.T) {
 	}
 	if list, err := read[[]int64](Value{raw: []byte(`[1,"2"]`)}); err == nil || list != nil {
 		t.Errorf("part of a list was read: %v", list)
-	}
-}
-
-// FuzzDecodeAnswer: whatever a server sends is an error or an answer whose
-// values can be read without a panic, and says again what was sent.
-func FuzzDecodeAnswer(f *testing.F) {
-	f.Add([]byte(richAnswer))
-	f.Add([]byte(emptyAnswer))
-	f.Add([]byte(`{"features":["a"],"rows":[{"values":[]}]}`))
-	f.Add([]byte(`{"features":["a"],"rows":[{"values":[1],"status":["PRESENT","PRESENT"]}]}`))
-	f.Add([]byte(`{"features":null,"rows":[null]}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		a, err := decodeAnswer(body)
-		if err != nil {
-			if !errors.Is(err, errMalformed) {
-				t.Errorf("the error does not say that the answer is malformed: %v", err)
-			}
-			return
-		}
-		for i := range a.Rows {
-			r := &a.Rows[i]
-			if len(r.Values) != len(a.Features) {
-				t.Fatalf("row %d has %d values of %d features", i, len(r.Values), len(a.Features))
-			}
-			for _, name := range append(a.Features, "absent") {
-				useAll(t, r.Get(name))
-			}
-			for name := range r.entity {
-				useAll(t, r.Key(name))
-			}
-		}
-	})
-}
-
-func useAll(t *testing.T, v Value) {
-	_, e1 := v.Int64()
-	_, e2 := v.Float64()
-	_, e3 := v.Bool()
-	_, e4 := v.Text()
-	_, e5 := v.Bytes()
-	_, e6 := v.Time()
-	for _, err := range []error{e1, e2, e3, e4, e5, e6} {
-		if v.IsNull() && err == nil {
-			t.Errorf("%s is null and was read", v)
-		}
-	}
-	if !json.Valid(v.Raw()) || v.String() == "" {
-		t.Errorf("the value is %q", v.Raw())
 	}
 }

@@ -42,16 +42,6 @@ const (
 	CompleteNo
 )
 
-func completeness(b *bool) Complete {
-	switch {
-	case b == nil:
-		return CompleteNone
-	case *b:
-		return CompleteYes
-	}
-	return CompleteNo
-}
-
 // Value is one feature of one entity, or a join key. What was not included in
 // the request is zero.
 type Value struct {
