@@ -267,11 +267,10 @@ func (d *devProcess) apply(ctx context.Context, out io.Writer) error {
 func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 	d.status = app.NewStatus("dev", version, d.project.Catalog)
 	d.metrics.SetCatalogVersion(d.project.Catalog.Version)
-	pipe, err := app.NewIngest(d.cfg, d.project, d.store, d.metrics, d.log, d.status.Events(), app.RecoverEvents(d.store, d.log))
+	ingest, err := d.ingestion()
 	if err != nil {
-		return err //nolint:wrapcheck // says already what and where
+		return err
 	}
-	d.status.Watch(pipe)
 	topic, err := d.openTopic()
 	if err != nil {
 		return err
@@ -298,12 +297,28 @@ func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 	servers.Go(func() error { return endWith(stop, app.ServeHTTP(serving, d.httpSocket, api, d.log)) })
 	servers.Go(func() error { return endWith(stop, app.ServeHTTP(serving, d.adminSocket, mux, d.log)) })
 	workers := pool.New().WithErrors()
-	workers.Go(func() error { return endWith(stop, pipe.Run(work)) })
+	workers.Go(func() error { return endWith(stop, ingest(work)) })
 	workers.Go(func() error { return d.produceDemo(work) })
 	workers.Go(func() error { d.status.ShowLine(work, out, onTerminal(os.Stdout)); return nil })
 	err = workers.Wait()
 	stopServing()
 	return errors.Join(err, servers.Wait())
+}
+
+// ingestion returns what works until its context ends: the lanes, or nothing
+// where every row comes through the API.
+func (d *devProcess) ingestion() (func(context.Context) error, error) {
+	pipe, err := app.NewIngest(d.cfg, d.project, d.store, d.metrics, d.log, d.status.Events(), app.RecoverEvents(d.store, d.log))
+	pushed := slices.ContainsFunc(d.project.Catalog.Sources, func(s *feature.Source) bool { return s.Pushed })
+	if pushed && errors.Is(err, app.ErrNothingToIngest) {
+		d.status.SetReady()
+		return func(ctx context.Context) error { <-ctx.Done(); return nil }, nil
+	}
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says already what and where
+	}
+	d.status.Watch(pipe)
+	return pipe.Run, nil
 }
 
 // openTopic returns the log behind pushes. Nothing is written to an existing

@@ -118,6 +118,10 @@ type Refusal struct {
 	Message string
 }
 
+// ErrOverloaded is wrapped by errors of Publish that appended nothing because
+// too much is on its way to the brokers.
+var ErrOverloaded = errors.New("try again soon")
+
 // ErrOtherTopic is wrapped by errors about positions of a topic that was deleted,
 // be it that another one has its name.
 var ErrOtherTopic = errors.New("the topic was deleted since")

@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -191,6 +192,16 @@ func TestFailures(t *testing.T) {
 		if hasReceipt := got.Receipt != ""; hasReceipt != (name == "await") {
 			t.Errorf("%s: receipt %q", name, got.Receipt)
 		}
+	}
+}
+
+// TestBrokersAreOverloaded: nothing is on the topic, so a retry is harmless.
+func TestBrokersAreOverloaded(t *testing.T) {
+	w := newWorld(t)
+	w.failPublish = fmt.Errorf("full: %w", ErrOverloaded)
+	got, err := w.push(request{Source: "clicks"}, `{"driver_id":1}`)
+	if err == nil || err.Code != serving.CodeOverloaded || got.Receipt != "" || len(w.told) > 0 {
+		t.Errorf("%v, receipt %q, told %q", err, got.Receipt, w.told)
 	}
 }
 

@@ -249,6 +249,9 @@ func (w *write) fail(ctx context.Context, err error) *serving.Error {
 	if ctx.Err() != nil {
 		return serving.Errorf(serving.CodeCanceled, "the caller went away; some rows may have been written")
 	}
+	if errors.Is(err, ErrOverloaded) {
+		return serving.Errorf(serving.CodeOverloaded, "more rows than may be are on their way to the source's topic; nothing was published")
+	}
 	w.s.failed(fmt.Errorf("push to source %s: %w", w.target.source.Name, err))
 	next := "push the same rows again: with their event times that changes nothing"
 	if w.raw && w.windowed() {

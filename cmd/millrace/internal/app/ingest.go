@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -18,6 +19,10 @@ import (
 	"millrace/sources/kafka"
 	"millrace/transforms"
 )
+
+// ErrNothingToIngest is wrapped when every row of a project comes through the
+// API.
+var ErrNothingToIngest = errors.New("there is nothing to ingest")
 
 // NewIngest wires a pipeline: every source of the catalog that has a topic,
 // into store. more is told what happens beside metrics and logs.
@@ -90,7 +95,7 @@ func routes(c *config.Config, p *definition.Project, d *decoders) ([]pipeline.Ro
 		rs, ts = append(rs, r), append(ts, kafka.Topic{Name: src.Topic, Start: src.Start})
 	}
 	if len(rs) == 0 {
-		return nil, nil, fmt.Errorf("project %s has no view on a source with a topic: there is nothing to ingest", p.Catalog.Project)
+		return nil, nil, fmt.Errorf("project %s has no view on a source with a topic: %w", p.Catalog.Project, ErrNothingToIngest)
 	}
 	return rs, ts, nil
 }

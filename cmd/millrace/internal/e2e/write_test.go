@@ -151,6 +151,13 @@ func entrances() []entrance {
 		{"/write-to-online-store", func(s *stack, row map[string]any, flag string) {
 			s.pushOK("/write-to-online-store", jsonBody, with(map[string]any{"feature_view_name": "driver_trips", "df": frame(row)}, flag))
 		}},
+		{"asynchronous", func(s *stack, row map[string]any, flag string) {
+			status, text := s.sendBody("/v1/push/trips?mode=async", jsonBody, with(map[string]any{"rows": []any{row}}, flag))
+			if status != http.StatusAccepted {
+				s.t.Fatalf("%d %s", status, text)
+			}
+			s.waitCaughtUp(10 * time.Second)
+		}},
 		{"Kafka", func(s *stack, row map[string]any, flag string) {
 			value := make(map[string]any)
 			for k, v := range row {

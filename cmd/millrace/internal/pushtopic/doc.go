@@ -24,7 +24,7 @@ import (
 
 // Errors that Publish and Await wrap.
 var (
-	ErrOverloaded = errors.New("as many bytes as may be are on their way to the brokers; try again soon")
+	ErrOverloaded = fmt.Errorf("as many bytes as may be are on their way to the brokers; %w", push.ErrOverloaded)
 	ErrClosed     = errors.New("the topic is closed")
 )
 
