@@ -91,13 +91,6 @@ func (s *stack) movesOn(shown string) {
 	})
 }
 
-func expect(t *testing.T, out, want string) {
-	t.Helper()
-	if !strings.Contains(out, want) {
-		t.Errorf("the output lacks %q:\n%s", want, tail(out, 600))
-	}
-}
-
 // shell runs a pasted block in the stack's folder.
 func (s *stack) shell(block string) (string, error) {
 	cmd := exec.Command("bash", "-euc", block)
