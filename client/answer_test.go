@@ -24,7 +24,8 @@ func TestMalformedAnswers(t *testing.T) {
 			t.Errorf("%s is an answer: %+v, %v", body, a, err)
 		}
 	}
-	spaced := " {\n\"later\" : {\"a\":\"}\\\"\"} , \"rows\" : [ { \"values\" : [ [ \"]\" , {} ] , -1e5 ] , \"later\":[[]] , \"entity\":{ } } ] ,\t\"features\":[ \"a\" , \"b\" ] } \r\n"
+	spaced := " {\n\"later\" : {\"a\":\"}\\\"\"} , " +
+		"\"rows\" : [ { \"values\" : [ [ \"]\" , {} ] , -1e5 ] , \"later\":[[]] , \"entity\":{ } } ] ,\t\"features\":[ \"a\" , \"b\" ] } \r\n"
 	a, err := decodeAnswer([]byte(spaced))
 	if err != nil || a.Rows[0].Get("a").String() != `[ "]" , {} ]` || a.Rows[0].Get("b").String() != "-1e5" {
 		t.Errorf("with spaces: %+v, %v", a, err)

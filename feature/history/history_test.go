@@ -254,7 +254,10 @@ func TestColumnsKeepTheRevisionThatIntroducedThem(t *testing.T) {
 // without a change, and its columns keep their revision.
 func TestListColumns(t *testing.T) {
 	store := new(memory.Store)
-	lists := []string{"- {name: at, type: timestamp}", "- {name: at, type: timestamp}\n      - {name: stops, type: list<list<int64>>}", "- {name: age", "- {name: stops}\n      - {name: age"}
+	lists := []string{
+		"- {name: at, type: timestamp}", "- {name: at, type: timestamp}\n      - {name: stops, type: list<list<int64>>}",
+		"- {name: age", "- {name: stops}\n      - {name: age",
+	}
 	apply(t, store, project(t, lists...))
 	if a, changes := apply(t, store, project(t, lists...)); a.Version != 1 || len(changes) != 0 {
 		t.Errorf("version %d, changes %v", a.Version, changes)
