@@ -121,15 +121,23 @@ func printPlan(ctx context.Context, w io.Writer, cfg *config.Config, p *definiti
 // printNeeds lists the topics that the roles touch and the rights they need.
 func printNeeds(w io.Writer, cfg *config.Config, p *definition.Project) {
 	fmt.Fprintln(w, "\ntopics and rights:")
+	pushed := false
 	for _, s := range p.Catalog.Sources {
 		if s.Topic != "" {
 			fmt.Fprintf(w, "  ingest: read, describe topic %s\n", s.Topic)
+		}
+		if s.Topic != "" && s.Pushed {
+			fmt.Fprintf(w, "  serve: write, describe topic %s\n", s.Topic)
+			pushed = true
 		}
 	}
 	if cfg.DeadLetter.Topic != "" {
 		fmt.Fprintf(w, "  ingest: write topic %s\n", cfg.DeadLetter.Topic)
 	}
 	fmt.Fprintf(w, "  ingest: read group %s\n", app.DefaultGroup(p.Catalog.Project))
+	if pushed {
+		fmt.Fprintf(w, "  serve: describe group %s\n", app.DefaultGroup(p.Catalog.Project))
+	}
 }
 
 func apply(ctx context.Context, w io.Writer, p *definition.Project, meta metaStore) error {

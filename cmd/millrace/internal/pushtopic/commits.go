@@ -172,4 +172,3 @@ func passed(got kadm.OffsetResponses, name string, p *push.Position) bool {
 	id, ours := pipeline.TopicOf(c.Metadata)
 	return ours && id == p.TopicID
 }
-
