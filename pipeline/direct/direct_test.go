@@ -17,17 +17,20 @@ import (
 
 const rowOfAll = `{"driver_id":7,"fare":3,"code":"12","items":[{"sku":"a","qty":1},{"sku":"b","qty":2}]}`
 
-func TestEndsOfRows(t *testing.T) {
+// endCase is what becomes of one row.
+type endCase struct {
+	views  []string
+	view   string
+	rec    sources.Record
+	end    End
+	cells  []string
+	faults []string // view/element: reason, and text of the message
+	counts []ViewEnds
+}
+
+func endCases() map[string]endCase {
 	rowLevel := []string{"fares", "codes", "sold"}
-	for name, c := range map[string]struct {
-		views  []string
-		view   string
-		rec    sources.Record
-		end    End
-		cells  []string
-		faults []string // view/element: reason, and text of the message
-		counts []ViewEnds
-	}{
+	return map[string]endCase{
 		"every view stores it": {
 			views: rowLevel, rec: raw(rowOfAll), end: Stored, cells: []string{"7 codes@1", "7 fares@1", "a sold@1", "b sold@1"},
 			counts: []ViewEnds{{"fares", 1, 0, 0}, {"codes", 1, 0, 0}, {"sold", 2, 0, 0}},
@@ -93,7 +96,11 @@ func TestEndsOfRows(t *testing.T) {
 			views: rowLevel, view: "fares", rec: raw(fmt.Sprintf(`{"driver_id":7,"fare":1,"at":%d}`, base+3_600_000)), end: Rejected,
 			faults: []string{"fares/0: event_time_future "}, counts: []ViewEnds{{"fares", 0, 0, 1}},
 		},
-	} {
+	}
+}
+
+func TestEndsOfRows(t *testing.T) {
+	for name, c := range endCases() {
 		t.Run(name, func(t *testing.T) {
 			store := new(memory.Store)
 			b, err := applier(t, store, c.views...).Apply(context.Background(), "trips", c.view, []sources.Record{c.rec})

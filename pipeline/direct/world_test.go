@@ -148,7 +148,6 @@ func finished(view, value string) sources.Record {
 // oneFetch is a log of one partition that holds recs.
 type oneFetch struct {
 	recs []sources.Record
-	h    sources.Handler
 	done chan struct{} // closed when everything is committed
 }
 

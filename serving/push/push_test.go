@@ -14,19 +14,21 @@ import (
 
 type request = serving.PushRequest
 
-// TestWays: where rows go, as what, and what is answered.
-func TestWays(t *testing.T) {
+// ways is where rows go, as what, and what is answered.
+type ways struct {
+	req       request
+	rows      []string
+	stored    int    // calls of Store
+	published string // headers of what is on the topic
+	waited    bool
+	want      serving.PushAnswer
+	receipt   bool
+}
+
+func allWays() map[string]ways {
 	const asFields, wait, offline, both = "millrace-format=fields", " millrace-wait=true", " millrace-to=offline", " millrace-to=online_and_offline"
 	const raw, finished = " transform_on_write=true", " transform_on_write=false"
-	for name, c := range map[string]struct {
-		req       request
-		rows      []string
-		stored    int // calls of Store
-		published string
-		waited    bool
-		want      serving.PushAnswer
-		receipt   bool
-	}{
+	return map[string]ways{
 		"synchronous": {
 			req: request{Source: "profiles"}, rows: []string{`{"driver_id":1}`, `{"driver_id":2,"x":"out"}`},
 			stored: 1, want: serving.PushAnswer{Stored: 1, Filtered: 1},
@@ -50,7 +52,7 @@ func TestWays(t *testing.T) {
 			published: asFields + raw, want: serving.PushAnswer{Stored: 1, Rejected: 1, Published: 1}, receipt: true,
 		},
 		"asynchronous, finished rows of a view": {
-			req: request{View: "fares", Async: true, Transform: flag(false)}, rows: []string{`{"driver_id":1}`},
+			req: request{View: "fares", Async: true, Transform: new(false)}, rows: []string{`{"driver_id":1}`},
 			published: asFields + " millrace-view=fares" + finished, want: serving.PushAnswer{Stored: 1, Published: 1}, receipt: true,
 		},
 		"windows count them": {
@@ -69,7 +71,7 @@ func TestWays(t *testing.T) {
 			published: asFields + " millrace-view=tiles" + wait + raw, waited: true, want: serving.PushAnswer{Stored: 1, Published: 1},
 		},
 		"windows leave finished rows alone": {
-			req: request{Source: "clicks", Transform: flag(false)}, rows: []string{`{"driver_id":1}`}, stored: 1, want: serving.PushAnswer{Stored: 1},
+			req: request{Source: "clicks", Transform: new(false)}, rows: []string{`{"driver_id":1}`}, stored: 1, want: serving.PushAnswer{Stored: 1},
 		},
 		"for others alone": {
 			req: request{Source: "trips", To: serving.ToOffline}, rows: []string{`{"driver_id":1}`},
@@ -88,7 +90,11 @@ func TestWays(t *testing.T) {
 			published: asFields + both + raw, want: serving.PushAnswer{Stored: 1, Published: 1}, receipt: true,
 		},
 		"nothing": {req: request{Source: "clicks"}},
-	} {
+	}
+}
+
+func TestWays(t *testing.T) {
+	for name, c := range allWays() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			got, err := w.push(c.req, c.rows...)
@@ -130,7 +136,7 @@ func TestRefusals(t *testing.T) {
 		"a view of another":   {request{Source: "trips", View: "profile"}, row, serving.CodeUnknownView, "of source trips"},
 		"not pushed to":       {request{Source: "closed"}, row, serving.CodeNotPushable, "push: true"},
 		"nothing reads it":    {request{Source: "lonely"}, row, serving.CodeNotPushable, "no view"},
-		"which view":          {request{Source: "both", Transform: flag(false)}, row, serving.CodeInvalidRequest, "name the view"},
+		"which view":          {request{Source: "both", Transform: new(false)}, row, serving.CodeInvalidRequest, "name the view"},
 		"to nowhere":          {request{Source: "trips", To: "nowhere"}, row, serving.CodeInvalidRequest, "online_and_offline"},
 		"async needs a topic": {request{Source: "profiles", Async: true}, row, serving.CodeNotPushable, "push: {topic"},
 		"others need one":     {request{Source: "profiles", To: serving.ToOffline}, row, serving.CodeNotPushable, "push: {topic"},

@@ -149,7 +149,8 @@ func (r *reader) object(o *fastjson.Object, row *Row) (why string) {
 			out = v.MarshalTo(out)
 		}
 	})
-	row.Value = append(out, '}')
+	out = append(out, '}')
+	row.Value = out
 	return ""
 }
 

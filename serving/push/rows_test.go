@@ -1,35 +1,40 @@
 package push
 
 import (
+	"maps"
 	"strings"
 	"testing"
 )
 
-// TestRecordsOfRows: what the applier and the topic are given of a row.
-func TestRecordsOfRows(t *testing.T) {
-	const whole = `"fare":1,"km":2`
-	for name, c := range map[string]struct {
-		req    request
-		row    string
-		want   string // "" is the row as it is
-		done   bool   // it counts as finished
-		millis int64  // 0 is the clock
-	}{
-		"as it is":                      {req: request{Source: "trips"}, row: `{ "driver_id":1, ` + whole + `}`},
-		"no object":                     {req: request{Source: "trips"}, row: `[1]`},
-		"no JSON":                       {req: request{Source: "trips"}, row: `{"a":`},
-		"event_timestamp":               {req: request{Source: "trips"}, row: `{"event_timestamp":"2026-01-02T03:04:05.006Z",` + whole + `}`, want: `{"at":1767323045006,` + whole + `}`},
-		"in the field's own unit":       {req: request{Source: "trips"}, row: `{"event_timestamp":5,` + whole + `}`, want: `{"at":5,` + whole + `}`},
-		"the field wins":                {req: request{Source: "trips"}, row: `{"at":1,"event_timestamp":"x",` + whole + `}`},
-		"created means nothing":         {req: request{Source: "trips"}, row: `{"created":"x",` + whole + `}`},
-		"of a source without a field":   {req: request{Source: "taken"}, row: `{"driver_id":1,"n":1,"event_timestamp":"2026-01-02T03:04:05.006Z"}`, millis: 1767323045006},
-		"null of such a source":         {req: request{Source: "taken"}, row: `{"driver_id":1,"n":1,"event_timestamp":null}`},
-		"a push source has the name":    {req: request{Source: "profiles"}, row: `{"driver_id":1,"rating":1,"event_timestamp":"2026-01-02T03:04:05Z"}`},
-		"finished":                      {req: request{Source: "trips", Transform: flag(false)}, row: `{"driver_id":1}`, done: true},
-		"finished, by the field's name": {req: request{Source: "trips", Transform: flag(false)}, row: `{"at":"2026-01-02T03:04:05Z"}`, want: `{"event_timestamp":"2026-01-02T03:04:05Z"}`, done: true},
+// recordCase is what the applier and the topic are given of a row.
+type recordCase struct {
+	req    request
+	row    string
+	want   string // "" is the row as it is
+	done   bool   // it counts as finished
+	millis int64  // 0 is the clock
+}
+
+const whole = `"fare":1,"km":2` // what view fares reads of source trips
+
+func recordsOfRows() map[string]recordCase {
+	return map[string]recordCase{
+		"as it is":                    {req: request{Source: "trips"}, row: `{ "driver_id":1, ` + whole + `}`},
+		"no object":                   {req: request{Source: "trips"}, row: `[1]`},
+		"no JSON":                     {req: request{Source: "trips"}, row: `{"a":`},
+		"event_timestamp":             {req: request{Source: "trips"}, row: `{"event_timestamp":"2026-01-02T03:04:05.006Z",` + whole + `}`, want: `{"at":1767323045006,` + whole + `}`},
+		"in the field's own unit":     {req: request{Source: "trips"}, row: `{"event_timestamp":5,` + whole + `}`, want: `{"at":5,` + whole + `}`},
+		"the field wins":              {req: request{Source: "trips"}, row: `{"at":1,"event_timestamp":"x",` + whole + `}`},
+		"created means nothing":       {req: request{Source: "trips"}, row: `{"created":"x",` + whole + `}`},
+		"of a source without a field": {req: request{Source: "taken"}, row: `{"driver_id":1,"n":1,"event_timestamp":"2026-01-02T03:04:05.006Z"}`, millis: 1767323045006},
+		"null of such a source":       {req: request{Source: "taken"}, row: `{"driver_id":1,"n":1,"event_timestamp":null}`},
+		"a push source has the name":  {req: request{Source: "profiles"}, row: `{"driver_id":1,"rating":1,"event_timestamp":"2026-01-02T03:04:05Z"}`},
+		"finished":                    {req: request{Source: "trips", Transform: new(false)}, row: `{"driver_id":1}`, done: true},
+		"finished, by the field's name": {req: request{Source: "trips", Transform: new(false)}, row: `{"at":"2026-01-02T03:04:05Z"}`,
+			want: `{"event_timestamp":"2026-01-02T03:04:05Z"}`, done: true},
 
 		"transformed already":          {req: request{Source: "trips"}, row: `{"driver_id":1,"amount":1,"n":2}`, done: true},
-		"whatever the flag says":       {req: request{View: "fares", Transform: flag(true)}, row: `{"driver_id":1,"amount":1,"n":2,"fare":1}`, done: true},
+		"whatever the flag says":       {req: request{View: "fares", Transform: new(true)}, row: `{"driver_id":1,"amount":1,"n":2,"fare":1}`, done: true},
 		"not whole":                    {req: request{Source: "trips"}, row: `{"driver_id":1,"amount":1}`},
 		"without its key":              {req: request{Source: "trips"}, row: `{"amount":1,"n":2}`},
 		"raw and finished are raw":     {req: request{Source: "trips"}, row: `{"driver_id":1,"amount":1,"n":2,` + whole + `}`},
@@ -37,7 +42,11 @@ func TestRecordsOfRows(t *testing.T) {
 		"of one of them":               {req: request{View: "rows"}, row: `{"driver_id":1,"k":1}`, done: true},
 		"windows alone store nothing":  {req: request{View: "tiles"}, row: `{}`},
 		"windows, and what was stored": {req: request{View: "counts"}, row: `{"driver_id":1,"newest":1}`, done: true},
+	}
+}
 
+func recordsOfFrames() map[string]recordCase {
+	return map[string]recordCase{
 		"frame: numbers": {
 			req:  request{Source: "trips", Frame: true},
 			row:  `{"driver_id":"7","fare":"1.5","km":5.0,"paid":"True","at":1767323045006000000,"other":"5"}`,
@@ -72,7 +81,13 @@ func TestRecordsOfRows(t *testing.T) {
 		"frame: record time": {
 			req: request{Source: "taken", Frame: true}, row: `{"driver_id":1,"n":1,"event_timestamp":1767323045006000000}`, millis: 1767323045006,
 		},
-	} {
+	}
+}
+
+func TestRecordsOfRows(t *testing.T) {
+	all := recordsOfRows()
+	maps.Copy(all, recordsOfFrames())
+	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			if _, err := w.push(c.req, c.row); err != nil {

@@ -97,10 +97,10 @@ func newWorld(t testing.TB, change ...func(*Settings)) *world {
 		Catalog: p.Catalog, Plans: p.Plans, Applier: w, Topic: w, Clock: func() time.Time { return time.UnixMilli(base) },
 		Events: Events{
 			Rows: func(source string, e serving.PushEnds) {
-				w.tell("%s/%s %d %d %d", source, e.View, e.Stored, e.Filtered, e.Rejected)
+				w.tellf("%s/%s %d %d %d", source, e.View, e.Stored, e.Filtered, e.Rejected)
 			},
-			Published: func(source string, n int) { w.tell("published %s %d", source, n) },
-			Failed:    func(err error) { w.tell("failed %v", err) },
+			Published: func(source string, n int) { w.tellf("published %s %d", source, n) },
+			Failed:    func(err error) { w.tellf("failed %v", err) },
 		},
 	}
 	for _, c := range change {
@@ -112,7 +112,7 @@ func newWorld(t testing.TB, change ...func(*Settings)) *world {
 	return w
 }
 
-func (w *world) tell(format string, args ...any) {
+func (w *world) tellf(format string, args ...any) {
 	w.told = append(w.told, fmt.Sprintf(format, args...))
 }
 
@@ -205,5 +205,3 @@ func headers(r *Row) string {
 	slices.Sort(all)
 	return strings.Join(all, " ")
 }
-
-func flag(v bool) *bool { return &v }

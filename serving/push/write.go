@@ -58,7 +58,7 @@ func (w *write) run(ctx context.Context) *serving.Error {
 // wayOpen refuses what needs a topic where there is none, before rows are
 // looked at.
 func (w *write) wayOpen() *serving.Error {
-	why := ""
+	var why string
 	switch {
 	case w.req.Async:
 		why = "asynchronous pushes go through the source's topic"

@@ -148,7 +148,7 @@ var (
 // pushQuery reads the query parameters, and the Prefer header.
 func (c *call) pushQuery() *serving.Error {
 	req := &c.pushed.req
-	for _, preference := range strings.Split(strings.Join(c.request.Header.Values("Prefer"), ","), ",") {
+	for preference := range strings.SplitSeq(strings.Join(c.request.Header.Values("Prefer"), ","), ",") {
 		if strings.EqualFold(strings.TrimSpace(preference), "respond-async") {
 			req.Async = true
 		}

@@ -131,7 +131,8 @@ func (c *call) frameColumns(df *fastjson.Object) (columns []frameColumn, rows in
 	}
 	for i := range columns {
 		f := &columns[i]
-		if f.scalar == nil && len(f.values) != rows && !(c.isJoinKey(f.name) && f.halve(rows)) {
+		fits := f.scalar != nil || len(f.values) == rows || c.isJoinKey(f.name) && f.halve(rows)
+		if !fits {
 			return nil, 0, serving.Errorf(serving.CodeInvalidRequest, "All arrays must be of the same length")
 		}
 	}

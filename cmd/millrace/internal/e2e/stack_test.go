@@ -314,6 +314,14 @@ func (s *stack) post(path string, body any) (int, []byte, error) {
 	return resp.StatusCode, text, err
 }
 
+// expect asserts that a command printed something.
+func expect(t *testing.T, out, want string) {
+	t.Helper()
+	if !strings.Contains(out, want) {
+		t.Errorf("the output lacks %q:\n%s", want, tail(out, 600))
+	}
+}
+
 // waitValue waits until a driver's feature has a value.
 func (s *stack) waitValue(limit time.Duration, driver int64, feature, want string) {
 	s.t.Helper()
