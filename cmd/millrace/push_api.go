@@ -53,17 +53,20 @@ type apiSummary struct {
 
 // apiAnswer is what the API answers to a push.
 type apiAnswer struct {
-	Stored, Filtered, Rejected, Accepted int
-	Receipt                              string
-	Errors                               []struct {
-		Row          int
-		View, Reason string
-		Message      string
-	}
+	Stored   int    `json:"stored"`
+	Filtered int    `json:"filtered"`
+	Accepted int    `json:"accepted"`
+	Receipt  string `json:"receipt"`
+	Errors   []struct {
+		Row     int    `json:"row"`
+		Reason  string `json:"reason"`
+		Message string `json:"message"`
+	} `json:"errors"`
 	Error struct {
-		NextRow *int `json:"next_row"`
-		Receipt string
-	}
+		NextRow *int   `json:"next_row"`
+		Receipt string `json:"receipt"`
+	} `json:"error"`
+	text []byte // as it came
 }
 
 func pushToAPI(cmd *cobra.Command, g *globals, f pushFlags, args []string) error {
@@ -173,13 +176,7 @@ func (p *apiPush) send(ctx context.Context) error {
 	return nil
 }
 
-// answerText is an answer that was not a success, as it came.
-type answerText struct {
-	apiAnswer
-	text []byte
-}
-
-func (p *apiPush) post(ctx context.Context, body []byte) (status int, wait time.Duration, a answerText, err error) {
+func (p *apiPush) post(ctx context.Context, body []byte) (status int, wait time.Duration, a apiAnswer, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.target, bytes.NewReader(body))
 	if err != nil {
 		return 0, 0, a, fmt.Errorf("push: %w", err)
@@ -193,13 +190,13 @@ func (p *apiPush) post(ctx context.Context, body []byte) (status int, wait time.
 	if a.text, err = io.ReadAll(resp.Body); err != nil {
 		return 0, 0, a, fmt.Errorf("read the answer of %s: %w", req.URL.Host, err)
 	}
-	_ = json.Unmarshal(a.text, &a.apiAnswer) // of a proxy, maybe: its text is shown
+	_ = json.Unmarshal(a.text, &a) // of a proxy, maybe: its text is shown
 	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
 	return resp.StatusCode, time.Duration(max(seconds, 1)) * time.Second, a, nil
 }
 
 // take counts what was answered.
-func (p *apiPush) take(a answerText, lines []int) {
+func (p *apiPush) take(a apiAnswer, lines []int) {
 	s := &p.summary
 	s.Rows += len(lines)
 	s.Stored, s.Filtered, s.Accepted = s.Stored+a.Stored, s.Filtered+a.Filtered, s.Accepted+a.Accepted
@@ -217,7 +214,7 @@ func (p *apiPush) take(a answerText, lines []int) {
 	p.told(s)
 }
 
-func (p *apiPush) failure(status int, a answerText, lines []int) error {
+func (p *apiPush) failure(status int, a apiAnswer, lines []int) error {
 	at := lines[0]
 	if n := a.Error.NextRow; n != nil && *n < len(lines) {
 		at = lines[*n]

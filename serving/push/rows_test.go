@@ -30,8 +30,10 @@ func recordsOfRows() map[string]recordCase {
 		"null of such a source":       {req: request{Source: "taken"}, row: `{"driver_id":1,"n":1,"event_timestamp":null}`},
 		"a push source has the name":  {req: request{Source: "profiles"}, row: `{"driver_id":1,"rating":1,"event_timestamp":"2026-01-02T03:04:05Z"}`},
 		"finished":                    {req: request{Source: "trips", Transform: new(false)}, row: `{"driver_id":1}`, done: true},
-		"finished, by the field's name": {req: request{Source: "trips", Transform: new(false)}, row: `{"at":"2026-01-02T03:04:05Z"}`,
-			want: `{"event_timestamp":"2026-01-02T03:04:05Z"}`, done: true},
+		"finished, by the field's name": {
+			req: request{Source: "trips", Transform: new(false)}, row: `{"at":"2026-01-02T03:04:05Z"}`,
+			want: `{"event_timestamp":"2026-01-02T03:04:05Z"}`, done: true,
+		},
 
 		"transformed already":          {req: request{Source: "trips"}, row: `{"driver_id":1,"amount":1,"n":2}`, done: true},
 		"whatever the flag says":       {req: request{View: "fares", Transform: new(true)}, row: `{"driver_id":1,"amount":1,"n":2,"fare":1}`, done: true},

@@ -4,9 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -126,12 +125,18 @@ func entrances() []entrance {
 		}
 		return df
 	}
+	text := func(v map[string]any) string {
+		b, err := json.Marshal(v)
+		if err != nil { // what the table holds encodes
+			panic(err)
+		}
+		return string(b)
+	}
 	with := func(body map[string]any, flag string) string {
 		if flag != "" {
 			body["transform_on_write"] = flag == "true"
 		}
-		text, _ := json.Marshal(body)
-		return string(text)
+		return text(body)
 	}
 	return []entrance{
 		{"/v1/push", func(s *stack, row map[string]any, flag string) {
@@ -142,8 +147,7 @@ func entrances() []entrance {
 			if flag != "" {
 				query = "?transform_on_write=" + flag
 			}
-			text, _ := json.Marshal(row)
-			s.pushOK("/v1/push/trips"+query, lineBody, string(text)+"\n")
+			s.pushOK("/v1/push/trips"+query, lineBody, text(row)+"\n")
 		}},
 		{"/push", func(s *stack, row map[string]any, flag string) {
 			s.pushOK("/push", jsonBody, with(map[string]any{"push_source_name": "trips", "df": frame(row)}, flag))
@@ -152,26 +156,22 @@ func entrances() []entrance {
 			s.pushOK("/write-to-online-store", jsonBody, with(map[string]any{"feature_view_name": "driver_trips", "df": frame(row)}, flag))
 		}},
 		{"asynchronous", func(s *stack, row map[string]any, flag string) {
-			status, text := s.sendBody("/v1/push/trips?mode=async", jsonBody, with(map[string]any{"rows": []any{row}}, flag))
+			status, answer := s.sendBody("/v1/push/trips?mode=async", jsonBody, with(map[string]any{"rows": []any{row}}, flag))
 			if status != http.StatusAccepted {
-				s.t.Fatalf("%d %s", status, text)
+				s.t.Fatalf("%d %s", status, answer)
 			}
 			s.waitCaughtUp(10 * time.Second)
 		}},
 		{"Kafka", func(s *stack, row map[string]any, flag string) {
-			value := make(map[string]any)
-			for k, v := range row {
-				value[k] = v
-			}
+			value := maps.Clone(row)
 			if flag != "false" { // a raw record has the source's paths
 				value["driver"] = map[string]any{"id": row["driver_id"]}
 				delete(value, "driver_id")
 			}
-			text, _ := json.Marshal(value)
 			if flag == "" {
-				s.produce(0, "k", string(text))
+				s.produce(0, "k", text(value))
 			} else {
-				s.produce(0, "k", string(text), header("transform_on_write", flag))
+				s.produce(0, "k", text(value), header("transform_on_write", flag))
 			}
 			s.waitCaughtUp(10 * time.Second)
 		}},
@@ -259,44 +259,4 @@ func TestPushThenGet(t *testing.T) {
 		}
 		return err
 	})
-}
-
-// TestPushCommand sends a file through the API of the running process.
-func TestPushCommand(t *testing.T) {
-	s := newStack(t, "pushcmd")
-	s.write(writeDefinitions)
-	s.up(1)
-	var b strings.Builder
-	for i := range 2500 {
-		fmt.Fprintf(&b, "{\"driver_id\": %d, \"rating\": %d}\n", i, i)
-		if i == 1200 {
-			b.WriteString("no JSON\n{\"driver_id\": \"x\"}\n")
-		}
-	}
-	if err := os.WriteFile(filepath.Join(s.dir, "rows.ndjson"), []byte(b.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := s.run("push", "profiles", "rows.ndjson")
-	if err == nil {
-		t.Error("refused rows ended with 0")
-	}
-	expect(t, out, `"rows":2502,"stored":2500,"filtered":0,"refused":2`)
-	expect(t, out, "line 1202: is not JSON")
-	expect(t, out, "line 1203: wrong_type: field driver_id")
-	if got := s.now(2499, "driver_profile:rating"); got != "2499" {
-		t.Errorf("rating %s", got)
-	}
-	for args, says := range map[string]string{
-		"push nope rows.ndjson":                            "there is no source nope",
-		"push profiles rows.ndjson --key driver_id":        "add --to kafka",
-		"push profiles rows.ndjson --to kafka --async":     "leave --to kafka out",
-		"push profiles rows.ndjson --to nowhere":           "write api or kafka",
-		"push profiles rows.ndjson --async":                "profiles has none",
-		"push profiles rows.ndjson --server 127.0.0.1:1":   "--server chooses another",
-		"push profiles rows.ndjson --transform-on-write x": "true or false",
-	} {
-		if out, err := s.run(strings.Fields(args)...); err == nil || !strings.Contains(out, says) {
-			t.Errorf("%s: %v\n%s", args, err, out)
-		}
-	}
 }
