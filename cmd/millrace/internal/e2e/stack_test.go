@@ -418,10 +418,3 @@ func (s *stack) configure(configs map[string]string) {
 		s.t.Fatal(err)
 	}
 }
-
-func expect(t *testing.T, out, want string) {
-	t.Helper()
-	if !strings.Contains(out, want) {
-		t.Errorf("the output lacks %q:\n%s", want, tail(out, 600))
-	}
-}
