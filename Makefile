@@ -82,7 +82,7 @@ generate: ## Make the generated files anew
 .PHONY: docs
 docs: build ## Check generated files and the examples: their definitions and their tests
 	tools/fresh.sh $(GENERATED) -- $(MAKE) generate
-	@for dir in examples/*/; do echo "check $$dir"; bin/millrace check --definitions "$$dir"; done
+	@for dir in $$(dirname -- examples/*/*.yaml | sort -u); do echo "check $$dir"; bin/millrace check --definitions "$$dir"; done
 	@for dir in examples/*/tests/; do echo "test $$dir"; bin/millrace test "$$(dirname "$$dir")"; done
 
 .PHONY: ci
@@ -95,7 +95,8 @@ ci: ## What CI runs
 	@tools/timed.sh test-real $(MAKE) test-real
 
 .PHONY: tools
-tools: $(TOOLS)/golangci-lint $(TOOLS)/gotestsum ## Build the tools that CI needs
+tools: $(TOOLS)/golangci-lint $(TOOLS)/gotestsum ## Build the tools that CI needs, and fetch what the Python examples need
+	tools/python.sh $(TOOLS)/python
 	@ls -l $(TOOLS) | awk 'NR > 1 {print "  " $$NF}'
 
 $(TOOLS)/golangci-lint: PACKAGE = github.com/golangci/golangci-lint/v2/cmd/golangci-lint

@@ -7,6 +7,7 @@
 package history
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -89,8 +90,20 @@ func List(ctx context.Context, meta sinks.Meta) ([]*Applied, error) {
 		if err := json.Unmarshal(e.Value, all[i]); err != nil { //nolint:musttag // fields keep their Go names in records
 			return nil, fmt.Errorf("read catalog version %s: %w", e.ID, err)
 		}
+		for name, v := range all[i].Views {
+			v.Columns = unescaped(v.Columns)
+			all[i].Views[name] = v
+		}
 	}
 	return all, nil
+}
+
+// unescaped gives canonical text its form back: encoding/json escapes the
+// brackets of "list<int64>" when it embeds the text in a version's. Names are
+// identifiers, so nothing else of it is ever escaped.
+func unescaped(columns json.RawMessage) json.RawMessage {
+	columns = bytes.ReplaceAll(columns, []byte(`\u003c`), []byte("<"))
+	return bytes.ReplaceAll(columns, []byte(`\u003e`), []byte(">"))
 }
 
 // Latest returns the newest version, or ErrNothingApplied.

@@ -288,6 +288,36 @@ func TestColumnsKeepTheRevisionThatIntroducedThem(t *testing.T) {
 	}
 }
 
+// TestListColumns: a version that stores lists opens again, applies again
+// without a change, and its columns keep their revision.
+func TestListColumns(t *testing.T) {
+	store := new(memory.Store)
+	lists := []string{
+		"- {name: at, type: timestamp}", "- {name: at, type: timestamp}\n      - {name: stops, type: list<list<int64>>}",
+		"- {name: age", "- {name: stops}\n      - {name: age",
+	}
+	apply(t, store, project(t, lists...))
+	if a, changes := apply(t, store, project(t, lists...)); a.Version != 1 || len(changes) != 0 {
+		t.Errorf("version %d, changes %v", a.Version, changes)
+	}
+	apply(t, store, project(t, append(lists, "- {name: age", "- {name: k, expr: km}\n      - {name: age")...))
+	all, err := history.List(context.Background(), store)
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%d versions, %v", len(all), err)
+	}
+	for _, a := range all {
+		p, err := history.Open(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range p.Plans["v"].Stored.Columns {
+			if c.Name == "stops" && (c.Since != 1 || c.Type.String() != "list<list<int64>>") {
+				t.Errorf("version %d has %+v", a.Version, c)
+			}
+		}
+	}
+}
+
 func TestApplyingTwiceRecordsNothing(t *testing.T) {
 	store := new(memory.Store)
 	apply(t, store, project(t))
