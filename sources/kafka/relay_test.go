@@ -167,6 +167,9 @@ func (rs *relays) copies(t *testing.T) []string {
 			t.Fatalf("read copies up to %v: %v", left, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
+			if age := time.Since(r.Timestamp); age > time.Hour {
+				t.Errorf("a copy is %s old: the log may drop it", age)
+			}
 			if !r.Attrs.IsControl() {
 				all = append(all, string(r.Key)+" of "+string(r.Value))
 			}
