@@ -174,6 +174,7 @@ func TestWhatAChangeOfWindowsMeans(t *testing.T) {
 		{"the window", []string{"window: 24h", "window: 12h"}, "changing what n counts", true},
 		{"lateness", []string{"where: km > 0", "where: km > 0\n    allowed_lateness: 2d"}, "changing allowed_lateness", true},
 		{"event id", []string{"    event_id: id\n", ""}, "changing event_id", true},
+		{"rekey", []string{"where: km > 0", "where: km > 0\n    rekey: true"}, "changing rekey", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, changes, err := history.Next(first, project(t, append(slices.Clone(windows), c.replace...)...))

@@ -68,6 +68,7 @@ type RelaySettings struct {
 	To                 string
 	TransactionalID    string        // of this process and relay alone
 	TransactionTimeout time.Duration // how long what a killed process began keeps others waiting; default 15 s
+	GoOn               bool          // where the log lost records, go on at its end instead of waiting for a person
 	Copier             Copier
 	Ledger             Ledger
 	Events             RelayEvents

@@ -23,18 +23,17 @@ var (
 		"to go by it could count records twice or leave some out; commit the relay's own offset with its metadata, or give the view another name")
 )
 
-// AheadError says that the group's offset lies beyond the log's end: the log
-// lost records. The relay waits until a Recovery says where it goes on.
-type AheadError struct {
-	Topic             sources.TopicID
-	Partition         int32
-	Committed, LogEnd int64
+// aheadError says that the group's offset lies beyond the log's end: the log
+// lost records.
+type aheadError struct {
+	partition         int32
+	committed, logEnd int64
 }
 
 // Error says what to do.
-func (e *AheadError) Error() string {
+func (e *aheadError) Error() string {
 	return fmt.Sprintf("the group's offset, %d, lies beyond the log's end, %d: the log lost records; when it is clear why, run millrace recover SOURCE --partition %d",
-		e.Committed, e.LogEnd, e.Partition)
+		e.committed, e.logEnd, e.partition)
 }
 
 // relayMeta is what every commit of a relay carries beside the offset.
@@ -106,7 +105,7 @@ func decideRelay(a *sources.Assignment, into string, this, earlier bool, rec Rec
 		s.offset = max(rec.Offset, min(a.Committed, a.LogEnd))
 		s.missed = s.offset > a.Committed
 	} else if a.Committed > a.LogEnd {
-		return s, &AheadError{Topic: a.TopicID, Partition: a.Number, Committed: a.Committed, LogEnd: a.LogEnd}
+		return s, &aheadError{a.Number, a.Committed, a.LogEnd}
 	}
 	if s.offset < a.LogStart {
 		s.expired, s.offset, s.missed = a.LogStart-s.offset, a.LogStart, true
@@ -189,6 +188,10 @@ func (s *relaySession) begin(ctx context.Context, p sources.Partition) (int64, e
 		return 0, err //nolint:wrapcheck // says already what
 	}
 	start, err := decideRelay(&a, into, this, earlier, recovery)
+	if _, ahead := errors.AsType[*aheadError](err); ahead && s.r.set.GoOn {
+		s.r.set.Logger.Warn("the log lost records: copying goes on at its end", "topic", p.Topic, "partition", p.Number, "offset", a.Committed, "end", a.LogEnd)
+		start.offset, start.commit, err = a.LogEnd, true, nil
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -51,7 +51,7 @@ func TestWhereARelayBegins(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := sources.Assignment{TopicID: id, Committed: c.committed, Metadata: c.meta, LogStart: c.start, LogEnd: c.end, Begin: c.begin}
 			s, err := decideRelay(&a, "to", c.this, c.earlier, c.rec)
-			var ahead *AheadError
+			var ahead *aheadError
 			if errors.Is(err, errOffsetsLost) != c.lost || errors.Is(err, errOffsetsForeign) != c.foreign || errors.As(err, &ahead) != c.past {
 				t.Fatalf("error %v", err)
 			}

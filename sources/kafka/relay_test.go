@@ -167,6 +167,9 @@ func (rs *relays) copies(t *testing.T) []string {
 			t.Fatalf("read copies up to %v: %v", left, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
+			if age := time.Since(r.Timestamp); age > time.Hour {
+				t.Errorf("a copy is %s old: the log may drop it", age)
+			}
 			if !r.Attrs.IsControl() {
 				all = append(all, string(r.Key)+" of "+string(r.Value))
 			}
@@ -357,6 +360,34 @@ func TestWhatIsLostIsNotCopiedAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestALogThatLostRecordsHoldsTheRelay until a person has said how it goes on,
+// or where that is not asked for.
+func TestALogThatLostRecordsHoldsTheRelay(t *testing.T) {
+	relayed(t, func(t *testing.T, rs *relays) {
+		rs.w.produce(t, topic, 0, "a 1")
+		_, stop := rs.start(t, nil)
+		rs.waitCommitted(t, 0, 1)
+		stop()
+		_, meta := rs.w.committed(t, 0)
+		var os kadm.Offsets
+		os.Add(kadm.Offset{Topic: topic, Partition: 0, At: 50, LeaderEpoch: -1, Metadata: meta}) // as if 49 were lost
+		if err := rs.w.admin.CommitAllOffsets(t.Context(), group, os); err != nil {
+			t.Fatal(err)
+		}
+		r, stop := rs.start(t, nil)
+		wait(t, "complaint", func() bool { return r.Health() != nil })
+		if !strings.Contains(r.Health().Error(), "run millrace recover SOURCE --partition 0") {
+			t.Errorf("%v", r.Health())
+		}
+		stop()
+		rs.start(t, func(s *kafka.RelaySettings) { s.GoOn = true })
+		rs.waitCommitted(t, 0, 1)
+		rs.w.produce(t, topic, 0, "a 2")
+		rs.waitCommitted(t, 0, 2)
+		want(t, rs.copies(t), "a of a 1", "a of a 2")
+	})
 }
 
 func commitFor(t *testing.T, w *world, partition int32, offset int64) {

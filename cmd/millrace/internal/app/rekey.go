@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -148,9 +147,9 @@ type rekeyer struct {
 	relay *kafka.Relay
 }
 
-// newRekeyers makes one for each rekeyed view. recoverAlone lets them go on by
+// newRekeyers makes one for each rekeyed view. goOn lets them go on by
 // themselves where a person would run `millrace recover`.
-func newRekeyers(c *config.Config, p *definition.Project, routes []pipeline.Route, store Store, m *telemetry.Metrics, log *slog.Logger, recoverAlone bool) ([]*rekeyer, error) {
+func newRekeyers(c *config.Config, p *definition.Project, routes []pipeline.Route, store Store, m *telemetry.Metrics, log *slog.Logger, goOn bool) ([]*rekeyer, error) {
 	var all []*rekeyer
 	for i := range routes {
 		r := &routes[i]
@@ -168,7 +167,7 @@ func newRekeyers(c *config.Config, p *definition.Project, routes []pipeline.Rout
 		}
 		set.Group, set.Topics = RekeyGroup(c, p.Catalog.Project, v), []kafka.Topic{{Name: src.Topic, Start: src.Start}}
 		set.Logger, set.Hooks = newQuiet(log), m.KafkaHooks()
-		set.Events = relayEvents(m.Rekey(v.Name), log.With("view", v.Name), set.Ledger.(*ledger), recoverAlone) //nolint:forcetypeassert // made three lines above
+		set.GoOn, set.Events = goOn, relayEvents(m.Rekey(v.Name), log.With("view", v.Name))
 		relay, err := kafka.NewRelay(set)
 		if err != nil {
 			return nil, fmt.Errorf("configure the copies for view %s: %w", v.Name, err)
@@ -185,7 +184,7 @@ func random() string {
 }
 
 // relayEvents counts what a relay tells, and logs changes of state.
-func relayEvents(m *telemetry.Rekey, log *slog.Logger, l *ledger, recoverAlone bool) kafka.RelayEvents {
+func relayEvents(m *telemetry.Rekey, log *slog.Logger) kafka.RelayEvents {
 	return kafka.RelayEvents{
 		Assigned: func(p int32, offset int64) { log.Info("copies for a rekeyed view", "partition", p, "offset", offset) },
 		Gone:     m.Gone,
@@ -194,9 +193,6 @@ func relayEvents(m *telemetry.Rekey, log *slog.Logger, l *ledger, recoverAlone b
 		Failed: func(err error) {
 			m.Failed()
 			log.Error("copying for a rekeyed view waits and is tried again", "err", err)
-			if ahead, is := errors.AsType[*kafka.AheadError](err); is && recoverAlone {
-				go l.recoverAlone(ahead, log)
-			}
 		},
 		Recovered: func() { log.Info("copying for a rekeyed view goes on") },
 		Expired: func(p int32, records int64) {
@@ -247,12 +243,4 @@ func (l *ledger) Missed(ctx context.Context, partition int32) error {
 func (l *ledger) Recovery(ctx context.Context, partition int32) (kafka.Recovery, error) {
 	r, err := l.epochs.Recovery(ctx, l.source, partition)
 	return kafka.Recovery(r), err //nolint:wrapcheck // says already what
-}
-
-func (l *ledger) recoverAlone(e *kafka.AheadError, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.Background(), recoverTimeout)
-	defer cancel()
-	if _, err := l.epochs.Recover(ctx, l.source, e.Partition, e.Topic, e.LogEnd); err != nil {
-		log.Error("let copying go on", "source", l.source, "partition", e.Partition, "err", err)
-	}
 }

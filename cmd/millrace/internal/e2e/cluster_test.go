@@ -89,7 +89,7 @@ views:
 // and compares all that a client can see of the cluster before and after.
 func TestDevLeavesNothingOnAnExistingCluster(t *testing.T) {
 	s := newCluster(t, "looker")
-	s.write(strings.NewReplacer("\nviews:\n", missingTopic).Replace(tripDefinitions))
+	s.write(strings.NewReplacer("\nviews:\n", missingTopic, "services:", windowView("driver_rekeyed", "    rekey: true\n")+"services:").Replace(tripDefinitions))
 	s.env = []string{"MILLRACE_DEADLETTER_TOPIC=letters", "MILLRACE_KAFKA_GROUP=production"}
 	s.createTopic(2, nil)
 	s.produce(0, "7", trip(7, 1, time.Now()))
@@ -99,6 +99,7 @@ func TestDevLeavesNothingOnAnExistingCluster(t *testing.T) {
 	p := s.start(s.admin, "dev", "--brokers", strings.Join(s.brokers, ","), "--from", "1h", "--http", s.http, "--admin", s.admin, "--definitions", "definitions")
 	s.ready(p)
 	s.waitValue(10*time.Second, 7, "driver_trips:serial", "1")
+	s.waitValue(10*time.Second, 7, "driver_rekeyed:count_12h", "1") // counted without a topic of its own
 	s.eventually(10*time.Second, "the dead letter", func() error {
 		if out := s.mustRun("deadletter", "list", "--definitions", "definitions"); !strings.Contains(out, "malformed") {
 			return fmt.Errorf("there is none: %s", out)

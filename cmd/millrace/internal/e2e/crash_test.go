@@ -59,7 +59,7 @@ func crashRun(t *testing.T, seed uint64, eventIDs bool) {
 	}
 	stop := make(chan struct{})
 	ended := make(chan int)
-	go func() { ended <- s.chaos(rand.New(rand.NewPCG(seed, 2)), stop) }()
+	go func() { ended <- s.chaos(rand.New(rand.NewPCG(seed, 2)), stop, false) }()
 	want := s.produceCrashEvents(rand.New(rand.NewPCG(seed, 1)), crashEvents(inCI.events), 40, eventIDs)
 	close(stop)
 	t.Logf("seed %d: %d events for %d drivers, %d processes ended and started", seed, crashEvents(inCI.events), len(want), <-ended)
@@ -68,9 +68,9 @@ func crashRun(t *testing.T, seed uint64, eventIDs bool) {
 	s.compareWindows("driver_windows", eventIDs)
 }
 
-// chaos ends a process at random, hard or politely, and starts another, until
-// stop; then it leaves all of them running.
-func (s *stack) chaos(rng *rand.Rand, stop <-chan struct{}) int {
+// chaos ends a process at random, hard (unless politely) or politely, and starts
+// another, until stop; then it leaves all of them running.
+func (s *stack) chaos(rng *rand.Rand, stop <-chan struct{}, politely bool) int {
 	count := 0
 	for {
 		select {
@@ -87,7 +87,7 @@ func (s *stack) chaos(rng *rand.Rand, stop <-chan struct{}) int {
 		}
 		s.mu.Unlock()
 		victim := running[rng.IntN(len(running))]
-		if rng.IntN(3) == 0 {
+		if rng.IntN(3) == 0 || politely {
 			victim.stop(syscall.SIGTERM)
 		} else {
 			victim.stop(syscall.SIGKILL)
