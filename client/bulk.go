@@ -33,8 +33,9 @@ type BulkResult struct {
 	// NextRow is where to go on after an error: the rows before it have been
 	// written, or refused alone.
 	NextRow int
-	// Uncounted is how many of these a server wrote before it failed. Nobody
-	// said how many of them were stored, filtered or refused.
+	// Uncounted is how many of these were written by a server that failed in the
+	// middle of a request, and did not say how many of them were stored, filtered
+	// or refused.
 	Uncounted int
 }
 
@@ -157,6 +158,7 @@ func (b *bulk) flush(ctx context.Context) error {
 		return err
 	}
 	b.count(&p)
+	b.result.NextRow += b.rows
 	// Not the same memory again: a transport may read a body after the answer.
 	b.lines, b.rows, b.stamped = make([]byte, 0, cap(b.lines)), 0, true
 	return nil
@@ -172,15 +174,19 @@ func (b *bulk) resume(r *call, err error) bool {
 		r.body = r.body[bytes.IndexByte(r.body, '\n')+1:]
 	}
 	b.rows -= e.NextRow
+	if e.Written != nil {
+		b.count(e.Written)
+	} else {
+		b.result.Uncounted += e.NextRow
+	}
 	b.result.NextRow += e.NextRow
-	b.result.Uncounted += e.NextRow
 	return true
 }
 
 // maxErrors is how many refused rows a result lists.
 const maxErrors = 100
 
-// count adds what became of the rows that are held.
+// count adds what became of rows, the first of which is the result's NextRow.
 func (b *bulk) count(p *Pushed) {
 	total := &b.result.Pushed
 	total.add(p.Ends)
@@ -196,7 +202,6 @@ func (b *bulk) count(p *Pushed) {
 			total.Errors = append(total.Errors, e)
 		}
 	}
-	b.result.NextRow += b.rows
 }
 
 func (e *Ends) add(more Ends) {

@@ -98,6 +98,39 @@ func failsWith(code Code) func(next int) string {
 	}
 }
 
+// failsTelling says what became of the rows before, the last of which was refused.
+func failsTelling(code Code) func(next int) string {
+	return func(next int) string {
+		return fmt.Sprintf(`{"error":{"code":"%s","message":"m","next_row":%d,"written":{"stored":%d,"filtered":0,"rejected":1,"views":{"v":{"stored":%d}},"errors":[{"row":%d}]}}}`,
+			code, next, next-1, next-1, next-1)
+	}
+}
+
+// TestPushAllCountsWhatWasWritten: by a request that failed in the middle.
+func TestPushAllCountsWhatWasWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{fail: func(request int) (int, func(int) string, int) {
+			if request < 3 {
+				return 7, failsTelling(CodeOverloaded), 503
+			}
+			return 0, nil, 0
+		}}
+		got, err := s.client(t, Retry{}).PushAll(t.Context(), BulkRequest{Source: "s"}, numbered(100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.inOrder(t, 100)
+		var rows []int
+		for _, e := range got.Errors {
+			rows = append(rows, e.Row)
+		}
+		if got.NextRow != 100 || got.Uncounted != 0 || got.Stored != 97 || got.Rejected != 4 || got.Views["v"].Stored != 97 {
+			t.Errorf("the result is %+v", got)
+		}
+		same(t, rows, []int{6, 13, 20, 99})
+	})
+}
+
 func TestPushAllIsBounded(t *testing.T) {
 	s := &shelf{}
 	const n = 20_000

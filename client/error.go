@@ -63,6 +63,8 @@ type Error struct {
 	// NextRow is how many rows of a bulk push's request were written before it
 	// failed.
 	NextRow int
+	// Written is what became of these rows; nil where the server did not say.
+	Written *Pushed
 }
 
 // Detail is one fault of a request.
@@ -105,6 +107,7 @@ type wireError struct {
 		Details []Detail `json:"details"`
 		Receipt string   `json:"receipt"`
 		NextRow int      `json:"next_row"`
+		Written *Pushed  `json:"written"`
 	} `json:"error"`
 }
 
@@ -117,7 +120,7 @@ func errorOf(status int, header http.Header, body []byte, now time.Time) *Error 
 	var w wireError
 	if json.Unmarshal(body, &w) == nil && w.Error != nil && w.Error.Code != "" {
 		e.Code, e.Message, e.Details = w.Error.Code, w.Error.Message, w.Error.Details
-		e.Receipt, e.NextRow = w.Error.Receipt, max(0, w.Error.NextRow)
+		e.Receipt, e.NextRow, e.Written = w.Error.Receipt, max(0, w.Error.NextRow), w.Error.Written
 		return e
 	}
 	text := strings.ToValidUTF8(string(body[:min(len(body), maxQuoted)]), "�")

@@ -71,6 +71,7 @@ type PushRequest struct {
 	Source string   // may be "" where View says it
 	View   string   // "" is every view of the source
 	Rows   [][]byte // JSON objects; they stay the caller's and must not change before Push returns
+	Lines  []int    // how the caller numbers Rows in what it is told, ascending; nil is by their indexes
 
 	Transform  *bool // transform_on_write; nil where the caller does not say
 	To         PushTo
@@ -101,7 +102,7 @@ type PushEnds struct {
 
 // RowFault is why a row, or an element of one, is refused.
 type RowFault struct {
-	Row     int
+	Row     int // the caller's number of it, PushRequest.Lines
 	Element int32
 	View    string // "" when it is for no view in particular
 	Reason  feature.Reason

@@ -67,11 +67,13 @@ func New(s Settings) *Applier {
 type End uint8
 
 // The ends. A row that a view stores is stored, whatever others say of it; it
-// is rejected if one rejects it and none stores it.
+// is rejected if one rejects it and none stores it. It is late if that view
+// stores it, too, but would write a dead letter for its windows.
 const (
 	Filtered End = iota
 	Stored
 	Rejected
+	Late
 )
 
 // Fault is why a row is refused.
@@ -149,14 +151,39 @@ func (b *Batch) judge(n int, taken *pipeline.Taken) {
 		b.refuse(v.View, v.Rejects)
 		b.Views = append(b.Views, ViewEnds{View: v.View, Stored: v.Stored, Filtered: v.Filtered, Rejected: v.DeadLettered})
 	}
+	for i := range taken.Stats.Views {
+		b.keep(&taken.Stats.Views[i])
+	}
 	for i := range taken.Origins {
 		row := taken.Origins[i].Record
-		b.Ends[row] = Stored
 		if b.Keys[row] == "" {
 			b.Keys[row] = taken.Rows[i].Key
 		}
 	}
 	slices.SortStableFunc(b.Faults, func(x, y Fault) int { return x.Row - y.Row })
+}
+
+// keep gives rows that a view stores their end.
+func (b *Batch) keep(v *pipeline.ViewEnds) {
+	type place struct{ record, element int32 }
+	var late map[place]bool
+	for i := range v.Rejects {
+		if r := &v.Rejects[i]; r.Reason == feature.ReasonLate {
+			if late == nil {
+				late = make(map[place]bool)
+			}
+			late[place{r.Origin.Record, r.Origin.Element}] = true
+		}
+	}
+	for i := range v.Origins {
+		o := &v.Origins[i]
+		switch {
+		case late == nil || !late[place{o.Record, o.Element}]:
+			b.Ends[o.Record] = Stored
+		case b.Ends[o.Record] != Stored:
+			b.Ends[o.Record] = Late
+		}
+	}
 }
 
 func (b *Batch) refuse(view string, rejects []feature.Reject) {

@@ -72,7 +72,9 @@ type Verdict struct {
 }
 
 // End is what becomes of a row: it is stored if any view stores it, else
-// rejected if any rejects it, else filtered.
+// rejected if any rejects it, else filtered. A Late row counts as rejected,
+// for its windows pass it over and say so; what its view stores of it by itself
+// is stored all the same.
 type End uint8
 
 // The ends.
@@ -80,6 +82,7 @@ const (
 	Filtered End = iota
 	Stored
 	Rejected
+	Late
 )
 
 // Topic is a source's log, and how far the group that ingests it has come. Its

@@ -13,12 +13,12 @@ import (
 //
 // Its bytes, behind base64url without padding: version (1), length and bytes of
 // the source's name, topic id (16), number of rows, and per row, as varints:
-// the index among the rows of the request less that of the row before and one,
+// the caller's number of the row less that of the row before and one,
 // the partition, the offset less that of the row before in the partition and
 // one, the record time less that of the row before.
 type Receipt struct {
 	Source string
-	Rows   []int // indexes among the rows of the request, ascending
+	Rows   []int // the caller's numbers of them, ascending
 	At     []Position
 }
 

@@ -70,12 +70,12 @@ func (w *write) read() ([]serving.RowFault, *serving.Error) {
 				}
 			}
 			if why := r.object(v.GetObject(), &row); why != "" {
-				faults = append(faults, fault(i, feature.ReasonWrongType, why))
+				faults = append(faults, fault(w.numberOf(i), feature.ReasonWrongType, why))
 				continue
 			}
 		}
 		w.raw = w.raw || string(row.Headers[0].Value) == "true"
-		w.rows, w.at = append(w.rows, row), append(w.at, i)
+		w.rows, w.at = append(w.rows, row), append(w.at, w.numberOf(i))
 	}
 	return faults, nil
 }

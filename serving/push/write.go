@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"millrace/feature"
 	"millrace/serving"
@@ -16,7 +17,7 @@ type write struct {
 	req    *serving.PushRequest
 
 	rows   []Row
-	at     []int // of each of rows among the request's
+	at     []int // the caller's number of each of rows
 	raw    bool  // one of rows is
 	answer serving.PushAnswer
 	faults int
@@ -44,7 +45,7 @@ func (w *write) run(ctx context.Context) *serving.Error {
 	if w.faults > 0 && !w.req.RejectRows {
 		return w.invalid()
 	}
-	if w.answer.Stored+w.answer.Filtered == 0 {
+	if !slices.ContainsFunc(v.Ends, func(e End) bool { return e != Rejected }) {
 		w.tell()
 		return nil
 	}
@@ -53,6 +54,14 @@ func (w *write) run(ctx context.Context) *serving.Error {
 	}
 	w.tell()
 	return nil
+}
+
+// numberOf is what the caller calls a row of the request.
+func (w *write) numberOf(row int) int {
+	if w.req.Lines != nil {
+		return w.req.Lines[row]
+	}
+	return row
 }
 
 // wayOpen refuses what needs a topic where there is none, before rows are
@@ -201,7 +210,7 @@ func (w *write) count(v *Verdict) {
 			w.answer.Stored++
 		case Filtered:
 			w.answer.Filtered++
-		case Rejected:
+		case Rejected, Late:
 			w.answer.Rejected++
 		}
 	}

@@ -281,6 +281,11 @@ func (c *call) encodePush() {
 		b.raw(`}`)
 		return
 	}
+	b.written(a)
+}
+
+// written is what became of rows that are written.
+func (b *encoder) written(a *serving.PushAnswer) {
 	b.raw(`{"stored":`).int(int64(a.Stored))
 	b.raw(`,"filtered":`).int(int64(a.Filtered))
 	b.raw(`,"rejected":`).int(int64(a.Rejected))
@@ -321,6 +326,7 @@ func (e *encoder) rowFaults(faults []serving.RowFault) {
 func (c *call) pushFault() {
 	if c.pushed.nextRow >= 0 {
 		c.enc.raw(`,"next_row":`).int(int64(c.pushed.nextRow))
+		c.enc.raw(`,"written":`).written(&c.pushed.answer)
 	}
 	if c.pushed.answer.Receipt != "" {
 		c.enc.raw(`,"receipt":`).text(c.pushed.answer.Receipt)

@@ -54,13 +54,12 @@ func (c *call) pushLines() *serving.Error {
 	for !l.done {
 		first := l.next
 		if err := l.fill(lineBatchRows, lineBatchBytes); err != nil {
-			c.pushed.nextRow = first
+			c.pushed.nextRow, c.pushed.answer = first, total
 			return err
 		}
 		answer, err := l.write()
 		if err != nil {
-			l.failed(first, err)
-			c.pushed.answer.Receipt = answer.Receipt
+			l.failed(first, &total, &answer, err)
 			return err
 		}
 		add(&total, &answer)
@@ -70,13 +69,21 @@ func (c *call) pushLines() *serving.Error {
 	return nil
 }
 
-// failed says where to go on: behind the lines that are on the topic, or at
-// those that may not have been written.
-func (l *lines) failed(first int, err *serving.Error) {
+// failed says where to go on: behind lines that are on the topic, whose receipt
+// says what becomes of them, or at those that may not have been written; and
+// what became of those before.
+func (l *lines) failed(first int, total, last *serving.PushAnswer, err *serving.Error) {
+	pushed := &l.c.pushed
 	switch err.Code { //nolint:exhaustive // the others are about the request
 	case serving.CodeUnavailable, serving.CodeDeadlineExceeded, serving.CodeOverloaded, serving.CodeCanceled:
-		l.c.pushed.nextRow = first
+		pushed.nextRow = first
 	}
+	if last.Receipt != "" {
+		pushed.nextRow = l.next
+		add(total, &serving.PushAnswer{Rejected: last.Rejected, Errors: last.Errors})
+	}
+	pushed.answer = *total
+	pushed.answer.Receipt = last.Receipt
 }
 
 // async reads the whole body, which is bounded as others are: one receipt is
@@ -101,16 +108,11 @@ func (l *lines) async() *serving.Error {
 func (l *lines) write() (serving.PushAnswer, *serving.Error) {
 	c := l.c
 	c.setRows(l.ends)
+	c.pushed.req.Lines = l.rows
 	answer, err := c.pushed.writer.Push(c.request.Context(), &c.pushed.req)
-	if err != nil {
-		return answer, err
-	}
-	for i := range answer.Errors {
-		answer.Errors[i].Row = l.rows[answer.Errors[i].Row]
-	}
 	answer.Rejected += len(l.faults)
 	answer.Errors = merge(answer.Errors, l.faults)
-	return answer, nil
+	return answer, err
 }
 
 // merge puts two lists of faults into the order of rows.

@@ -28,6 +28,7 @@ type answered struct {
 	Error            struct {
 		Code    string
 		NextRow *int `json:"next_row"`
+		Written struct{ Stored, Rejected int }
 	}
 }
 
@@ -90,6 +91,9 @@ func TestNextRow(t *testing.T) {
 			t.Fatalf("%s: %d %+v", name, status, a)
 		}
 		next := *a.Error.NextRow
+		if a.Error.Written.Stored != next {
+			t.Errorf("%s: next row %d, %+v are told", name, next, a.Error.Written)
+		}
 		w.store.Fail(nil)
 		if got := len(w.store.Rows()); next == 0 || next >= rows || got < next {
 			t.Errorf("%s: next row %d, %d are stored", name, next, got)

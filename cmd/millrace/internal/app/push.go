@@ -120,7 +120,7 @@ func newApplied(b *direct.Batch) *applied {
 	return a
 }
 
-var ends = [...]push.End{direct.Filtered: push.Filtered, direct.Stored: push.Stored, direct.Rejected: push.Rejected}
+var ends = [...]push.End{direct.Filtered: push.Filtered, direct.Stored: push.Stored, direct.Rejected: push.Rejected, direct.Late: push.Late}
 
 // Verdict implements push.Applied.
 func (a *applied) Verdict() *push.Verdict { return &a.verdict }
