@@ -78,6 +78,7 @@ type PushRequest struct {
 	Async      bool          // answer once the rows are on the topic
 	RejectRows bool          // refuse bad rows alone, not the request
 	Frame      bool          // rows are of a data frame: each has the same columns, whose values are taken leniently
+	Patient    bool          // wait for a place before a slow store, as a stream does, where others are refused at once
 	Timeout    time.Duration // 0 is the default
 	Pass       Pass          // that the transport has for the request; without one Push takes its own
 }

@@ -9,6 +9,7 @@ const (
 	labelCode      = "code"
 	labelEnd       = "end"
 	labelEndpoint  = "endpoint"
+	labelWay       = "way"
 	labelGo        = "go_version"
 	labelOperation = "operation"
 	labelPartition = "partition"
@@ -78,6 +79,7 @@ type instruments struct {
 	pushPublished           *prometheus.CounterVec
 	pushDuration            *prometheus.HistogramVec
 	pushInFlight            prometheus.Gauge
+	pushLimit               *prometheus.GaugeVec
 	storeConcurrency        prometheus.Gauge
 	catalogVersion          prometheus.Gauge
 	buildInfo               *prometheus.GaugeVec
@@ -156,6 +158,7 @@ func (i *instruments) addPush() {
 	i.pushRows = counters("push", "rows_total", "Rows written through the API by their end.", labelSource, labelView, labelEnd)
 	i.pushPublished = counters("push", "published_rows_total", "Rows put on a source's topic.", labelSource)
 	i.pushInFlight = gauge("push", "in_flight_bytes", "Bytes that requests to write hold now.")
+	i.pushLimit = gauges("push", "store_limit", "Pushes that are let in to wait for the store at a time; it falls when the store has a queue. Others are answered 503.", labelWay)
 }
 
 func (i *instruments) addProcess() {
@@ -172,7 +175,7 @@ func (i *instruments) all() []prometheus.Collector {
 		i.rows, i.received, i.superseded, i.absent, i.late, i.rejected, i.freshness, i.eventAge,
 		i.commits, i.commitFailures, i.lastCommit,
 		i.requests, i.values, i.requestDuration, i.storeReads, i.tileReads, i.entities, i.tiles, i.unencodable,
-		i.pushRequests, i.pushDuration, i.pushRows, i.pushPublished, i.pushInFlight,
+		i.pushRequests, i.pushDuration, i.pushRows, i.pushPublished, i.pushInFlight, i.pushLimit,
 		i.storeConcurrency, i.catalogVersion, i.buildInfo,
 	}
 }

@@ -34,6 +34,7 @@ func touchAll(m *telemetry.Metrics) {
 	m.PushRows("trips", "driver_trips", 3, 2, 1)
 	m.PushPublished("trips", 4)
 	m.PushInFlight(100)
+	m.PushLimit("direct", 32)
 	t := m.Topic("trips")
 	t.Batch(10, 1000, 12)
 	t.Tiles(4, 3)
@@ -184,6 +185,7 @@ func TestMetricsHoldWhatTheyAreTold(t *testing.T) {
 		{"millrace_push_rows_total", []string{"rejected", "trips", "driver_trips"}, 2},
 		{"millrace_push_published_rows_total", []string{"trips"}, 8},
 		{"millrace_push_in_flight_bytes", nil, 100},
+		{"millrace_push_store_limit", []string{"direct"}, 32},
 		{"millrace_rows_received_total", []string{"driver_trips"}, 24},
 		{"millrace_columns_absent_total", []string{"driver_trips"}, 10},
 		{"millrace_rows_superseded_total", []string{"driver_trips"}, 4},

@@ -28,5 +28,10 @@ func (m *Metrics) PushPublished(source string, rows int) {
 	m.i.pushPublished.WithLabelValues(source).Add(float64(rows))
 }
 
+// PushLimit tells how many pushes of a way wait for the store at a time at most.
+func (m *Metrics) PushLimit(way string, pushes int) {
+	m.i.pushLimit.WithLabelValues(way).Set(float64(pushes))
+}
+
 // PushInFlight tells how many bytes requests to write hold.
 func (m *Metrics) PushInFlight(bytes int64) { m.i.pushInFlight.Set(float64(bytes)) }

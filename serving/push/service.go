@@ -20,6 +20,9 @@ type Events struct {
 	Published func(source string, rows int)
 	// InFlight is called with the bytes of all requests under way.
 	InFlight func(bytes int64)
+	// Limit is called with how many pushes that wait for the store are let in
+	// at a time, by their way: direct or topic.
+	Limit func(way string, pushes int)
 	// Failed is called with the inner error of a push that failed; it names
 	// sources and tables, never keys or values.
 	Failed func(err error)
@@ -46,6 +49,8 @@ type Service struct {
 	clock   func() time.Time
 	events  Events
 	room    room
+	direct  *gate // to the store
+	awaited *gate // through topics, until lanes have stored
 }
 
 var _ serving.Writer = (*Service)(nil)
@@ -62,8 +67,17 @@ func New(s Settings) (*Service, error) {
 		catalog: s.Catalog, plans: s.Plans, applier: s.Applier, topic: s.Topic,
 		limits: s.Limits.WithDefaults(), clock: s.Clock, events: s.Events,
 	}
+	svc.direct, svc.awaited = svc.newGate("direct"), svc.newGate("topic")
 	svc.room.limits, svc.room.told = svc.limits, s.Events.InFlight
 	return svc, nil
+}
+
+func (s *Service) newGate(way string) *gate {
+	var told func(int)
+	if s.events.Limit != nil {
+		told = func(n int) { s.events.Limit(way, n) }
+	}
+	return newGate(s.limits.Concurrency, s.clock, told)
 }
 
 func (s *Service) failed(err error) {

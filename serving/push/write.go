@@ -35,25 +35,64 @@ func (w *write) run(ctx context.Context) *serving.Error {
 		return err
 	}
 	w.refuse(faults, len(faults))
+	g := w.gate()
+	if g == nil {
+		_, err := w.bring(ctx)
+		return err
+	}
+	patience, cancel := context.WithTimeout(ctx, w.s.timeout(w.req.Timeout)/2) // the rest is for the store
+	v, err := g.enter(patience, len(w.rows), w.req.Patient)
+	cancel()
+	if err != nil {
+		w.answer = serving.PushAnswer{}
+		return err
+	}
+	how := noAnswer
+	defer func() { v.leave(how) }()
+	asked, err := w.bring(ctx)
+	switch {
+	case asked && err == nil:
+		how = answered
+	case asked && err.Code == serving.CodeDeadlineExceeded:
+		how = tooLate
+	}
+	return err
+}
+
+// gate is what the rows pass if the answer waits until they are stored.
+func (w *write) gate() *gate {
+	switch {
+	case w.req.Async, w.req.To == serving.ToOffline:
+		return nil
+	case w.throughTopic():
+		return w.s.awaited
+	default:
+		return w.s.direct
+	}
+}
+
+// bring brings the good rows where they are to go, and says whether there were
+// any.
+func (w *write) bring(ctx context.Context) (asked bool, _ *serving.Error) {
 	applied, fault := w.s.applier.Apply(ctx, w.target.source.Name, w.target.view, w.rows)
 	if fault != nil {
-		return w.fail(ctx, fault)
+		return false, w.fail(ctx, fault)
 	}
 	defer applied.Close()
 	v := applied.Verdict()
 	w.count(v)
 	if w.faults > 0 && !w.req.RejectRows {
-		return w.invalid()
+		return false, w.invalid()
 	}
 	if !slices.ContainsFunc(v.Ends, func(e End) bool { return e != Rejected }) {
 		w.tell()
-		return nil
+		return false, nil
 	}
 	if err := w.send(ctx, applied, v); err != nil {
-		return err
+		return true, err
 	}
 	w.tell()
-	return nil
+	return true, nil
 }
 
 // numberOf is what the caller calls a row of the request.
@@ -121,13 +160,15 @@ func (w *write) windowed() bool {
 	return false
 }
 
+// throughTopic reports whether windows are to count rows.
+func (w *write) throughTopic() bool { return w.raw && w.windowed() }
+
 // send brings the good rows where they are to go.
 func (w *write) send(ctx context.Context, applied Applied, v *Verdict) *serving.Error {
-	throughTopic := w.raw && w.windowed()
 	switch {
 	case w.req.Async, w.req.To == serving.ToOffline:
 		return w.publish(ctx, v, false)
-	case throughTopic:
+	case w.throughTopic():
 		return w.publish(ctx, v, true)
 	}
 	if err := applied.Store(ctx); err != nil {

@@ -50,6 +50,7 @@ func (c *call) pushLines() *serving.Error {
 	if c.pushed.req.Async {
 		return l.async()
 	}
+	c.pushed.req.Patient = true
 	var total serving.PushAnswer
 	for !l.done {
 		first := l.next

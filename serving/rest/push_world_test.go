@@ -26,8 +26,9 @@ import (
 type pushWorld struct {
 	t       testing.TB
 	store   *memory.Store
+	sink    sinks.Sink // what is written to; nil is store
 	topic   *fakeTopic
-	now     time.Time
+	now     time.Time // zero is the real one
 	limits  serving.PushLimits
 	events  push.Events
 	project *definition.Project
@@ -66,7 +67,13 @@ func (w *pushWorld) serve(rw http.ResponseWriter, r *http.Request) {
 }
 
 func (w *pushWorld) make() http.Handler {
-	clock := func() time.Time { return w.now }
+	clock := time.Now
+	if !w.now.IsZero() {
+		clock = func() time.Time { return w.now }
+	}
+	if w.sink == nil {
+		w.sink = w.store
+	}
 	svc := must(serving.New(serving.Settings{
 		Catalog: w.project.Catalog, Plans: w.project.Plans, OnDemand: w.project.OnDemand, Clock: clock,
 		Store: rowcodec.NewReader(w.store, sinks.NewSchemas(w.store)),
@@ -96,7 +103,7 @@ func (w *pushWorld) make() http.Handler {
 		}
 	}
 	a := applier{direct.New(direct.Settings{
-		Routes: routes, Sink: w.store, Clock: clock, NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
+		Routes: routes, Sink: w.sink, Clock: clock, NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
 	})}
 	writes := must(push.New(push.Settings{
 		Catalog: w.project.Catalog, Plans: w.project.Plans, Applier: a, Topic: w.topic, Limits: w.limits, Clock: clock, Events: w.events,
@@ -141,6 +148,7 @@ func (a applied) Verdict() *push.Verdict { return a.v }
 
 // fakeTopic is a log that a test looks into.
 type fakeTopic struct {
+	taken   func(ctx context.Context, rows int) error // waits until a lane has stored so many; nil takes no time
 	rows    []push.Row
 	state   string // "" up, down, silent: nothing is taken in
 	letters []push.Refusal
@@ -158,7 +166,10 @@ func (f *fakeTopic) Publish(_ context.Context, _ string, rows []push.Row) ([]pus
 	return at, nil
 }
 
-func (f *fakeTopic) Await(ctx context.Context, _ string, _ []push.Position) error {
+func (f *fakeTopic) Await(ctx context.Context, _ string, at []push.Position) error {
+	if f.taken != nil {
+		return f.taken(ctx, len(at))
+	}
 	if f.state == "silent" {
 		<-ctx.Done()
 	}

@@ -33,6 +33,7 @@ func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic To
 			Rows:      func(source string, v serving.PushEnds) { m.PushRows(source, v.View, v.Stored, v.Filtered, v.Rejected) },
 			Published: m.PushPublished,
 			InFlight:  m.PushInFlight,
+			Limit:     m.PushLimit,
 			Failed:    func(err error) { log.Error("a push failed", "err", err) },
 		},
 	}
