@@ -73,13 +73,18 @@ func (c *Copy) Original() Header {
 	return Header{HeaderOriginal, strconv.AppendInt(at, c.TimeMillis, 10)}
 }
 
-// OriginalPartition reads the last header of a dead letter of a copy.
-func OriginalPartition(last Header) (int32, bool) {
+// OriginalOf reads the last header of a dead letter of a copy: where the record
+// was, and when.
+func OriginalOf(last Header) (Copy, bool) {
 	var c Copy
-	if last.Key != HeaderOriginal || !c.parseOriginal(string(last.Value)) {
-		return 0, false
-	}
-	return c.Number, true
+	ok := last.Key == HeaderOriginal && c.parseOriginal(string(last.Value))
+	return c, ok
+}
+
+// OriginalPartition reads the partition of OriginalOf.
+func OriginalPartition(last Header) (int32, bool) {
+	c, ok := OriginalOf(last)
+	return c.Number, ok
 }
 
 // errNoCopy is what Unpack says of a record that nobody made as a copy.

@@ -70,7 +70,7 @@ func ours(t *testing.T, m *telemetry.Metrics) []*dto.MetricFamily {
 }
 
 // exceptions are names without a unit, each because it counts no quantity.
-var exceptions = []string{"millrace_build_info", "millrace_catalog_version", "millrace_store_concurrency_limit"}
+var exceptions = []string{"millrace_build_info", "millrace_catalog_version", "millrace_push_concurrency_limit", "millrace_store_concurrency_limit"}
 
 var (
 	name  = regexp.MustCompile(`^millrace(_[a-z]+)+$`)
@@ -78,7 +78,7 @@ var (
 	// labels is the closed set: none of them can hold a key, a value or an offset.
 	labels = []string{
 		"code", "end", "endpoint", "go_version", "operation", "partition",
-		"reason", "source", "stage", "status", "topic", "version", "view",
+		"reason", "source", "stage", "status", "topic", "version", "view", "way",
 	}
 )
 
@@ -112,8 +112,8 @@ func TestMetricNamesFollowTheConvention(t *testing.T) {
 	m := telemetry.NewMetrics("v1")
 	touchAll(m)
 	families := ours(t, m)
-	if len(families) != 51 {
-		t.Errorf("%d metrics gathered, want 51: touchAll has to touch each new one", len(families))
+	if len(families) != 52 {
+		t.Errorf("%d metrics gathered, want 52: touchAll has to touch each new one", len(families))
 	}
 	for _, f := range families {
 		if why := fault(f); why != "" {
@@ -185,7 +185,7 @@ func TestMetricsHoldWhatTheyAreTold(t *testing.T) {
 		{"millrace_push_rows_total", []string{"rejected", "trips", "driver_trips"}, 2},
 		{"millrace_push_published_rows_total", []string{"trips"}, 8},
 		{"millrace_push_in_flight_bytes", nil, 100},
-		{"millrace_push_store_limit", []string{"direct"}, 32},
+		{"millrace_push_concurrency_limit", []string{"direct"}, 32},
 		{"millrace_rows_received_total", []string{"driver_trips"}, 24},
 		{"millrace_columns_absent_total", []string{"driver_trips"}, 10},
 		{"millrace_rows_superseded_total", []string{"driver_trips"}, 4},

@@ -2,11 +2,13 @@ package pushtopic
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"millrace/pipeline"
 	"millrace/serving/push"
@@ -40,6 +42,18 @@ func newCommits(every time.Duration, fetch func(context.Context) (kadm.OffsetRes
 	c := &commits{every: every, fetch: fetch, waiting: make(map[*waiter]struct{})}
 	c.life, c.end = context.WithCancel(context.Background())
 	return c
+}
+
+// commitsOf asks for what a group has committed; one that is not there yet has
+// committed nothing.
+func commitsOf(admin *kadm.Client, group string) func(context.Context) (kadm.OffsetResponses, error) {
+	return func(ctx context.Context) (kadm.OffsetResponses, error) {
+		got, err := admin.FetchOffsets(ctx, group)
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			return nil, nil
+		}
+		return got, err //nolint:wrapcheck // whoever waits says for what
+	}
 }
 
 func (c *commits) close() {
@@ -152,15 +166,34 @@ func (t *Topic) Passed(ctx context.Context, source string, at []push.Position) (
 	if err := t.topics.check(ctx, name, at); err != nil {
 		return 0, err
 	}
-	err = t.commits.watch(ctx, func(got kadm.OffsetResponses) bool {
+	src, left := t.s.Sources[source], make([]bool, len(at))
+	if src.Direct {
+		if err := t.commits.mark(ctx, name, at, left); err != nil {
+			return 0, err
+		}
+	}
+	for i := range src.Copies {
+		if err := t.follow(ctx, name, &src.Copies[i], at, left); err != nil {
+			return 0, fmt.Errorf("follow the copies on topic %s: %w", src.Copies[i].Topic, err)
+		}
+	}
+	for _, behind := range left {
+		if !behind {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// mark says of positions on a topic that the group has not committed beyond
+// them.
+func (c *commits) mark(ctx context.Context, topic string, at []push.Position, left []bool) error {
+	return c.watch(ctx, func(got kadm.OffsetResponses) bool {
 		for i := range at {
-			if passed(got, name, &at[i]) {
-				n++
-			}
+			left[i] = left[i] || !passed(got, topic, &at[i])
 		}
 		return true
 	})
-	return n, err
 }
 
 // passed reports whether the group has committed beyond p, on p's topic.

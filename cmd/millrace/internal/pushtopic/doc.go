@@ -36,13 +36,29 @@ type Numbers interface {
 // Settings are what a Topic works with. Numbers and Letters are of the store
 // that the lanes write to.
 type Settings struct {
-	Group   string            // that ingests the sources
-	Topics  map[string]string // by source
+	Group   string                                // that ingests the sources
+	Sources map[string]Source                     // by name
+	Connect func(...kgo.Opt) (*kgo.Client, error) // another client of the brokers; needed where there are copies
 	Numbers Numbers
 	Letters sinks.LetterFinder
 
 	MaxBytes int64         // of rows on their way to the brokers; 0 is 64 MiB
 	Poll     time.Duration // between two looks at the group's commits; 0 is 5 ms
+}
+
+// Source is where the rows of a source are, and who reads them.
+type Source struct {
+	Topic  string
+	Direct bool     // the group reads the topic itself
+	Copies []Copies // what else it reads of them
+}
+
+// Copies are those of a source's records for one view: the group reads them
+// instead.
+type Copies struct {
+	Source string // that their dead letters are of
+	Topic  string
+	Group  string // that makes them
 }
 
 func (s *Settings) fill() {
@@ -61,7 +77,9 @@ type Topic struct {
 	admin   *kadm.Client
 	topics  topics
 	commits *commits
-	flying  atomic.Int64 // bytes on their way
+	copying map[string]*commits // by the groups that make copies
+	scans   chan struct{}       // those that run
+	flying  atomic.Int64        // bytes on their way
 	numbers numbers
 }
 
@@ -86,18 +104,27 @@ func New(client *kgo.Client, s Settings) *Topic {
 	s.fill()
 	admin := kadm.NewClient(client)
 	t := &Topic{s: s, client: client, admin: admin, topics: topics{admin: admin}, numbers: numbers{of: s.Numbers}}
-	t.commits = newCommits(s.Poll, func(ctx context.Context) (kadm.OffsetResponses, error) { return admin.FetchOffsets(ctx, s.Group) })
+	t.commits = newCommits(s.Poll, commitsOf(admin, s.Group))
+	t.copying, t.scans = make(map[string]*commits), make(chan struct{}, maxScans)
+	for _, src := range s.Sources {
+		for _, c := range src.Copies {
+			t.copying[c.Group] = newCommits(s.Poll, commitsOf(admin, c.Group))
+		}
+	}
 	return t
 }
 
 // Close ends what waits and lets the client go. Rows on their way are given up.
 func (t *Topic) Close() {
 	t.commits.close()
+	for _, c := range t.copying {
+		c.close()
+	}
 	t.client.Close()
 }
 
 func (t *Topic) nameOf(source string) (string, error) {
-	if name := t.s.Topics[source]; name != "" {
+	if name := t.s.Sources[source].Topic; name != "" {
 		return name, nil
 	}
 	return "", fmt.Errorf("source %s has no topic", source)

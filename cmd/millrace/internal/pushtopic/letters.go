@@ -52,7 +52,7 @@ func (t *Topic) Letters(ctx context.Context, source string, at []push.Position) 
 		}
 		first = next
 	}
-	return found, nil
+	return t.lettersOfCopies(ctx, source, name, at, found)
 }
 
 // places lists where the letters of positions may be, in their order. Near

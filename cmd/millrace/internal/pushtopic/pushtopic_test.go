@@ -51,7 +51,7 @@ func newWorld(t *testing.T, change ...func(*Settings)) *world {
 	w.client = w.connect(t)
 	t.Cleanup(w.client.Close)
 	w.admin = kadm.NewClient(w.client)
-	s := Settings{Group: group, Topics: map[string]string{source: topic0, "none": ""}, Numbers: sinks.NewEpochs(w.store), Letters: w.store}
+	s := Settings{Group: group, Sources: map[string]Source{source: {Topic: topic0, Direct: true}, "none": {}}, Numbers: sinks.NewEpochs(w.store), Letters: w.store}
 	for _, c := range change {
 		c(&s)
 	}
@@ -165,7 +165,7 @@ func TestPublishedRowsAreWhereItSays(t *testing.T) {
 }
 
 func TestATopicThatIsNotThere(t *testing.T) {
-	w := newWorld(t, func(s *Settings) { s.Topics["other"] = "missing" })
+	w := newWorld(t, func(s *Settings) { s.Sources["other"] = Source{Topic: "missing", Direct: true} })
 	if _, err := w.topic.Publish(t.Context(), "other", rows(1)); !errors.Is(err, kerr.UnknownTopicOrPartition) || !strings.Contains(err.Error(), "millrace apply") {
 		t.Errorf("error %v", err)
 	}

@@ -45,7 +45,9 @@ func (t *topics) find(ctx context.Context, name string) (topic, error) {
 
 func (t *topics) ask(ctx context.Context, name string) (topic, error) {
 	asked := time.Now()
-	details, err := t.admin.ListTopics(ctx, name)
+	// With what is allowed, because without it the client may answer by itself,
+	// of a topic that is no more.
+	details, err := t.admin.ListTopics(kadm.WithAuthorizedOps(ctx), name)
 	if err != nil {
 		return topic{}, fmt.Errorf("ask kafka for topic %s: %w", name, err)
 	}
