@@ -110,7 +110,7 @@ const (
 func TestPushThenGet(t *testing.T) {
 	s := newStack(t, "pushget")
 	s.write(writeDefinitions)
-	p := s.up(1)
+	s.up(1)
 	got := s.pushOK("/v1/push/profiles", jsonBody, `{"rows": [{"driver_id": 1, "rating": 4.5}, {"driver_id": 2, "rating": 3}]}`)
 	if got.Stored != 2 || got.Views["driver_profile"].Stored != 2 || s.now(1, "driver_profile:rating") != "4.5" {
 		t.Errorf("%+v, and the rating is %s", got, s.now(1, "driver_profile:rating"))
@@ -142,7 +142,7 @@ func TestPushThenGet(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	s.eventually(5*time.Second, "metrics", func() error {
-		m, err := s.metrics(p)
+		m, err := s.metrics(&process{admin: s.admin}) // the process that serves
 		if err == nil && m[`millrace_push_rows_total{end="stored",source="profiles",view="driver_profile"}`] != 8 {
 			err = fmt.Errorf("metrics %v", m)
 		}
