@@ -16,6 +16,9 @@ import (
 	"millrace/client"
 )
 
+// repository is the root, seen from this package.
+const repository = "../../../.."
+
 // patternsPage explains what patternsExample defines.
 const (
 	patternsPage    = repository + "/docs/write-patterns.md"

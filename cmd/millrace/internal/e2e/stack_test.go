@@ -21,9 +21,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// repository is the root, seen from this package.
-const repository = "../../../.."
-
 // binary is the built millrace, made once for all tests.
 var binary string
 
