@@ -1,0 +1,119 @@
+package predict
+
+import (
+	"math"
+	"testing"
+	"unicode/utf8"
+
+	"millrace/feature"
+)
+
+func fuzzModel(allow bool) *Model {
+	vector := feature.ListOf(feature.Of(feature.KindFloat32))
+	vector.Length = 2
+	return &Model{Name: "m", Version: "1", Outputs: []Port{
+		{Name: "f", Type: feature.Of(feature.KindFloat64), AllowNaN: allow},
+		{Name: "i", Type: feature.Of(feature.KindInt32)},
+		{Name: "v", Type: vector},
+		{Name: "s", Type: feature.Of(feature.KindString)},
+		{Name: "b", Type: feature.Of(feature.KindBool)},
+	}}
+}
+
+const fuzzSeed = `{"model_name":"m","model_version":"1","outputs":[` +
+	`{"name":"f","shape":[2,1],"datatype":"FP64","data":[1.5,NaN]},` +
+	`{"name":"i","shape":[2],"datatype":"INT32","data":[1,-2]},` +
+	`{"name":"v","shape":[2,2],"datatype":"FP32","data":[[1,2],[3,4]]},` +
+	`{"name":"s","shape":[2,1],"datatype":"BYTES","data":["a\u00e9","\"NaN"]},` +
+	`{"name":"b","shape":[2,1],"datatype":"BOOL","data":[true,false]}]}`
+
+const fuzzBinary = `{"model_name":"m","outputs":[` +
+	`{"name":"b","shape":[2,1],"datatype":"BOOL","parameters":{"binary_data_size":2}},` +
+	`{"name":"f","shape":[2,1],"datatype":"FP16","parameters":{"binary_data_size":4}},` +
+	`{"name":"i","shape":[2],"datatype":"INT16","parameters":{"binary_data_size":4}},` +
+	`{"name":"v","shape":[2,2],"datatype":"FP32","parameters":{"binary_data_size":16}},` +
+	`{"name":"s","shape":[2,1],"datatype":"BYTES","parameters":{"binary_data_size":11}}]}` +
+	"\x01\x00\x00\x3c\x00\xbc\x01\x00\xff\xff0000111122223333\x02\x00\x00\x00ab\x01\x00\x00\x00c"
+
+// FuzzDecode: whatever bytes come, the decoder ends, and what it hands out
+// keeps what the package promises.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(fuzzSeed), uint(len(fuzzSeed)), uint8(2), false)
+	f.Add([]byte(fuzzSeed), uint(len(fuzzSeed)), uint8(2), true)
+	f.Add([]byte(fuzzBinary), uint(len(fuzzBinary)-37), uint8(2), false)
+	f.Add([]byte(`{"model_name":"m","outputs":[]}`), uint(31), uint8(1), false)
+	f.Fuzz(func(t *testing.T, text []byte, header uint, rows uint8, allow bool) {
+		m := fuzzModel(allow)
+		n := min(int(header&math.MaxInt32), len(text))
+		out := make([]feature.Column, len(m.Outputs))
+		bad, fault := new(decoder).decode(m, int(rows), answer{text[:n], text[n:]}, out)
+		if fault != nil {
+			if fault.reason == ReasonNone || fault.err == nil {
+				t.Fatalf("a fault without a reason: %+v", fault)
+			}
+			return
+		}
+		for row := range int(rows) {
+			for i := range out {
+				if out[i].Len() != int(rows) || out[i].IsNull(row) != (bad[row] != nil) {
+					t.Fatalf("output %d has %d rows of %d, row %d is null: %v", i, out[i].Len(), rows, row, out[i].IsNull(row))
+				}
+			}
+			if bad[row] == nil {
+				checkRow(t, m, out, row)
+			}
+		}
+	})
+}
+
+func checkRow(t *testing.T, m *Model, out []feature.Column, row int) {
+	t.Helper()
+	if v := out[0].Floats[row]; !m.Outputs[0].AllowNaN && (math.IsNaN(v) || math.IsInf(v, 0)) {
+		t.Fatalf("row %d is %v", row, v)
+	}
+	if v := out[1].Ints[row]; v != int64(int32(v)) {
+		t.Fatalf("row %d is %d", row, v)
+	}
+	s := out[2].Spans[row]
+	if s.End-s.Start != 2 || int(s.End) > out[2].Elems.Len() {
+		t.Fatalf("row %d has a list of %d", row, s.End-s.Start)
+	}
+	for _, v := range out[2].Elems.Floats[s.Start:s.End] {
+		if math.IsNaN(v) || math.IsInf(v, 0) || v != float64(float32(v)) {
+			t.Fatalf("row %d has %v in a list of float32", row, v)
+		}
+	}
+	if !utf8.ValidString(out[3].Strings[row]) {
+		t.Fatalf("row %d has a string that is no UTF-8", row)
+	}
+}
+
+// TestFuzzSeedsAreGood: a seed that fails at its beginning would explore little.
+func TestFuzzSeedsAreGood(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		n    int
+		bad  int
+	}{{fuzzSeed, len(fuzzSeed), 1}, {fuzzBinary, len(fuzzBinary) - 37, 0}} {
+		m := fuzzModel(false)
+		out := make([]feature.Column, len(m.Outputs))
+		bad, fault := new(decoder).decode(m, 2, answer{[]byte(c.text[:c.n]), []byte(c.text[c.n:])}, out)
+		if fault != nil || len(bad) != c.bad {
+			t.Errorf("%v, %d rows are bad", fault, len(bad))
+		}
+	}
+}
+
+// TestHalf holds floats of 16 bits to their definition.
+func TestHalf(t *testing.T) {
+	for b, want := range map[uint16]float64{
+		0x3c00: 1, 0xbc00: -1, 0x0001: math.Ldexp(1, -24), 0x7bff: 65504, 0x3555: 0.333251953125, 0x7c00: math.Inf(1), 0xfc00: math.Inf(-1), 0x8000: 0,
+	} {
+		if got := half(b); got != want {
+			t.Errorf("%04x is %v, want %v", b, got, want)
+		}
+	}
+	if !math.IsNaN(half(0x7e00)) {
+		t.Error("7e00 is a number")
+	}
+}
