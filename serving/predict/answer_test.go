@@ -8,6 +8,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"millrace/feature"
 	"millrace/serving/predict"
@@ -83,12 +84,14 @@ func TestBadAnswers(t *testing.T) {
 		"binary of bad size": {rewrite(`"datatype"`, `"parameters":{"binary_data_size":-1},"datatype"`), predict.ReasonMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := predicttest.New(predicttest.Sum("sum", "7", "score"))
-			server.Behave(c.b)
-			m := sum()
-			m.Timeout /= 4
-			r := infer(t, serve(t, server, m, predict.Settings{MaxAnswerBytes: 1 << 12}), rowsOf(1, 3))
-			wantReasons(t, r, c.want, c.want, c.want)
+			synctest.Test(t, func(t *testing.T) {
+				server := predicttest.New(predicttest.Sum("sum", "7", "score"))
+				server.Behave(c.b)
+				m := sum()
+				m.Timeout /= 4
+				r := infer(t, serve(t, server, m, predict.Settings{MaxAnswerBytes: 1 << 12}), rowsOf(1, 3))
+				wantReasons(t, r, c.want, c.want, c.want)
+			})
 		})
 	}
 }
@@ -111,32 +114,36 @@ func TestGoodAnswersInOddForms(t *testing.T) {
 		"escapes in the name": rewrite(`"score"`, `"\u0073core"`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := predicttest.New(predicttest.Sum("sum", "7", "score"))
-			server.Script(func(call int) behaviour {
-				if name == "redirect to itself" && call == 0 {
-					return behaviour{Status: 307, Location: "/v2/models/sum/infer"}
-				}
-				return b
+			synctest.Test(t, func(t *testing.T) {
+				server := predicttest.New(predicttest.Sum("sum", "7", "score"))
+				server.Script(func(call int) behaviour {
+					if name == "redirect to itself" && call == 0 {
+						return behaviour{Status: 307, Location: "/v2/models/sum/infer"}
+					}
+					return b
+				})
+				wantScores(t, infer(t, serve(t, server, sum(), predict.Settings{}), rowsOf(1, 3)), 1, 2, 3)
 			})
-			wantScores(t, infer(t, serve(t, server, sum(), predict.Settings{}), rowsOf(1, 3)), 1, 2, 3)
 		})
 	}
 }
 
 // TestNumbersAreExact: 17 digits survive, and integers beyond 2^53.
 func TestNumbersAreExact(t *testing.T) {
-	server := predicttest.New(predicttest.Sum("sum", "7", "score"))
-	server.Behave(change(func(a *answer) {
-		a.Outputs = append(a.Outputs, predicttest.Tensor{Name: "n", Datatype: "INT64", Shape: []int{1}, Data: []any{predicttest.Literal("-9223372036854775808")}})
-		a.Outputs[0].Data[0] = predicttest.Literal("0.92558797423564123")
-	}))
-	m := sum()
-	m.Outputs = append(m.Outputs, port("n", feature.KindInt64))
-	r := infer(t, serve(t, server, m, predict.Settings{}), rowsOf(1, 1))
-	wantScores(t, r, 0.92558797423564123)
-	if got := r.Outputs[1].Ints[0]; got != math.MinInt64 {
-		t.Errorf("n is %d", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		server := predicttest.New(predicttest.Sum("sum", "7", "score"))
+		server.Behave(change(func(a *answer) {
+			a.Outputs = append(a.Outputs, predicttest.Tensor{Name: "n", Datatype: "INT64", Shape: []int{1}, Data: []any{predicttest.Literal("-9223372036854775808")}})
+			a.Outputs[0].Data[0] = predicttest.Literal("0.92558797423564123")
+		}))
+		m := sum()
+		m.Outputs = append(m.Outputs, port("n", feature.KindInt64))
+		r := infer(t, serve(t, server, m, predict.Settings{}), rowsOf(1, 1))
+		wantScores(t, r, 0.92558797423564123)
+		if got := r.Outputs[1].Ints[0]; got != math.MinInt64 {
+			t.Errorf("n is %d", got)
+		}
+	})
 }
 
 // TestNaN: a row that is not finite is withheld alone, or served if declared.
@@ -145,55 +152,63 @@ func TestNaN(t *testing.T) {
 		server := predicttest.New(predicttest.Sum("sum", "7", "score"))
 		server.Behave(change(func(a *answer) { a.Outputs[0].Data[1] = form }))
 		t.Run(fmt.Sprint("withheld ", form), func(t *testing.T) {
-			r := infer(t, serve(t, server, sum(), predict.Settings{}), rowsOf(1, 3))
-			wantReasons(t, r, predict.ReasonNone, predict.ReasonNonFinite, predict.ReasonNone)
-			if r.Outputs[0].Floats[2] != 3 {
-				t.Error("its neighbour has another value")
-			}
+			synctest.Test(t, func(t *testing.T) {
+				r := infer(t, serve(t, server, sum(), predict.Settings{}), rowsOf(1, 3))
+				wantReasons(t, r, predict.ReasonNone, predict.ReasonNonFinite, predict.ReasonNone)
+				if r.Outputs[0].Floats[2] != 3 {
+					t.Error("its neighbour has another value")
+				}
+			})
 		})
 		t.Run(fmt.Sprint("declared ", form), func(t *testing.T) {
-			m := sum()
-			m.Outputs[0].AllowNaN = true
-			r := infer(t, serve(t, server, m, predict.Settings{}), rowsOf(1, 3))
-			wantReasons(t, r, predict.ReasonNone, predict.ReasonNone, predict.ReasonNone)
-			want := map[any]string{predicttest.Literal("-Infinity"): "-Inf", predicttest.Literal("Infinity"): "+Inf", predicttest.Literal("1e999"): "+Inf"}
-			if v := fmt.Sprint(r.Outputs[0].Floats[1]); v != cmp.Or(want[form], "NaN") {
-				t.Errorf("it is %v", v)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				m := sum()
+				m.Outputs[0].AllowNaN = true
+				r := infer(t, serve(t, server, m, predict.Settings{}), rowsOf(1, 3))
+				wantReasons(t, r, predict.ReasonNone, predict.ReasonNone, predict.ReasonNone)
+				want := map[any]string{predicttest.Literal("-Infinity"): "-Inf", predicttest.Literal("Infinity"): "+Inf", predicttest.Literal("1e999"): "+Inf"}
+				if v := fmt.Sprint(r.Outputs[0].Floats[1]); v != cmp.Or(want[form], "NaN") {
+					t.Errorf("it is %v", v)
+				}
+			})
 		})
 	}
 }
 
 // TestErrorsNameNoValues: what a server says may hold them.
 func TestErrorsNameNoValues(t *testing.T) {
-	server := predicttest.New(predicttest.Sum("sum", "7", "score"))
-	server.Behave(behaviour{Status: 400, Text: `{"error":"cannot score 0.5 of Jane"}`})
-	r := infer(t, serve(t, server, sum(), predict.Settings{}), rowsOf(1, 1))
-	f := r.Faults[0]
-	if f.Said != "cannot score 0.5 of Jane" || strings.Contains(f.Error(), "Jane") {
-		t.Errorf("said %q, error %q", f.Said, f)
-	}
-	if want := `predict with model "sum" version "7": http: status 400`; f.Error() != want {
-		t.Errorf("got %q, want %q", f, want)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		server := predicttest.New(predicttest.Sum("sum", "7", "score"))
+		server.Behave(behaviour{Status: 400, Text: `{"error":"cannot score 0.5 of Jane"}`})
+		r := infer(t, serve(t, server, sum(), predict.Settings{}), rowsOf(1, 1))
+		f := r.Faults[0]
+		if f.Said != "cannot score 0.5 of Jane" || strings.Contains(f.Error(), "Jane") {
+			t.Errorf("said %q, error %q", f.Said, f)
+		}
+		if want := `predict with model "sum" version "7": http: status 400`; f.Error() != want {
+			t.Errorf("got %q, want %q", f, want)
+		}
+	})
 }
 
 func TestCallsThatDoNotFit(t *testing.T) {
-	c := serve(t, predicttest.New(), sum(), predict.Settings{})
-	for want, spoil := range map[string]func(q *predict.Request){
-		"want 2":            func(q *predict.Request) { q.Inputs = q.Inputs[:1] },
-		"keys for 2 rows":   func(q *predict.Request) { q.Keys = q.Keys[:1] },
-		"has 2 rows":        func(q *predict.Request) { q.Rows, q.Keys = 3, nil },
-		"is int64, want fl": func(q *predict.Request) { q.Inputs[1] = column(port("b", feature.KindInt64), 1, 2) },
-	} {
-		q := rowsOf(1, 2)
-		spoil(q)
-		if err := c.Predict(t.Context(), q, new(predict.Result)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("want an error with %q, got %v", want, err)
+	synctest.Test(t, func(t *testing.T) {
+		c := serve(t, predicttest.New(), sum(), predict.Settings{})
+		for want, spoil := range map[string]func(q *predict.Request){
+			"want 2":            func(q *predict.Request) { q.Inputs = q.Inputs[:1] },
+			"keys for 2 rows":   func(q *predict.Request) { q.Keys = q.Keys[:1] },
+			"has 2 rows":        func(q *predict.Request) { q.Rows, q.Keys = 3, nil },
+			"is int64, want fl": func(q *predict.Request) { q.Inputs[1] = column(port("b", feature.KindInt64), 1, 2) },
+		} {
+			q := rowsOf(1, 2)
+			spoil(q)
+			if err := c.Predict(t.Context(), q, new(predict.Result)); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("want an error with %q, got %v", want, err)
+			}
 		}
-	}
-	c.Close()
-	if err := c.Predict(t.Context(), rowsOf(1, 1), new(predict.Result)); !errors.Is(err, predict.ErrClosed) {
-		t.Errorf("after Close: %v", err)
-	}
+		c.Close()
+		if err := c.Predict(t.Context(), rowsOf(1, 1), new(predict.Result)); !errors.Is(err, predict.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
 }

@@ -294,18 +294,20 @@ func TestCloseEndsCalls(t *testing.T) {
 
 // TestAnEndedContextMakesNoCall.
 func TestAnEndedContextMakesNoCall(t *testing.T) {
-	server := scoring(t)
-	c := serve(t, server, sum(), predict.Settings{})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	r := new(predict.Result)
-	if err := c.Predict(ctx, rowsOf(1, 1), r); err != nil {
-		t.Fatal(err)
-	}
-	wantReasons(t, r, predict.ReasonCanceled)
-	if n := len(server.Calls()); n != 0 {
-		t.Errorf("%d calls", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		server := scoring(t)
+		c := serve(t, server, sum(), predict.Settings{})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		r := new(predict.Result)
+		if err := c.Predict(ctx, rowsOf(1, 1), r); err != nil {
+			t.Fatal(err)
+		}
+		wantReasons(t, r, predict.ReasonCanceled)
+		if n := len(server.Calls()); n != 0 {
+			t.Errorf("%d calls", n)
+		}
+	})
 }
 
 // TestRequestsMayBeUsedAgain: what is being inferred points to nothing of a

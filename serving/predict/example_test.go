@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http/httptest"
+	"time"
 
 	"millrace/feature"
 	"millrace/serving/predict"
@@ -16,7 +17,7 @@ func Example() {
 	defer server.Close()
 
 	client, err := predict.New(predict.Model{
-		Name: "fraud", Version: "7", Endpoint: server.URL,
+		Name: "fraud", Version: "7", Endpoint: server.URL, Timeout: 10 * time.Second,
 		Inputs: []predict.Port{
 			{Name: "fare_avg_1d", Type: feature.Of(feature.KindFloat64)},
 			{Name: "trips_1d", Type: feature.Of(feature.KindInt64)},

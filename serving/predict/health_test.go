@@ -212,7 +212,7 @@ func TestWhatTheBreakerDoesNotCount(t *testing.T) {
 func TestHealth(t *testing.T) {
 	server := scoring(t)
 	m := sum()
-	m.Endpoint = server.Listen(t) + "/"
+	m.Endpoint, m.Timeout = server.Listen(t)+"/", time.Minute
 	c := open(t, m, predict.Settings{})
 	if err := c.Ready(t.Context()); err != nil {
 		t.Error(err)
@@ -237,23 +237,24 @@ func TestHealth(t *testing.T) {
 // TestRefusedConnections: nothing listens there.
 func TestRefusedConnections(t *testing.T) {
 	m := sum()
-	m.Endpoint = "http://127.0.0.1:1"
+	m.Endpoint, m.Timeout = "http://127.0.0.1:1", time.Minute
 	wantReasons(t, infer(t, open(t, m, predict.Settings{}), rowsOf(1, 1)), predict.ReasonUnreachable)
 }
 
 func TestFit(t *testing.T) {
-	model := predicttest.Sum("sum", "7", "score")
-	model.Inputs = []predicttest.Declared{declared("a", "FP32", -1, 1), declared("c", "INT64", -1, 2)}
-	model.Outputs = []predicttest.Declared{declared("score", "BYTES", -1, 3)}
-	server := predicttest.New(model)
-	m := sum()
-	m.Outputs = append(m.Outputs, listOf("shares", feature.KindFloat64, 4))
-	c := serve(t, server, m, predict.Settings{})
-	_, signature, err := c.Learn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `model "sum" does not fit its definition:
+	synctest.Test(t, func(t *testing.T) {
+		model := predicttest.Sum("sum", "7", "score")
+		model.Inputs = []predicttest.Declared{declared("a", "FP32", -1, 1), declared("c", "INT64", -1, 2)}
+		model.Outputs = []predicttest.Declared{declared("score", "BYTES", -1, 3)}
+		server := predicttest.New(model)
+		m := sum()
+		m.Outputs = append(m.Outputs, listOf("shares", feature.KindFloat64, 4))
+		c := serve(t, server, m, predict.Settings{})
+		_, signature, err := c.Learn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := `model "sum" does not fit its definition:
   - input "a" is sent as FP64 and the model wants FP32
   - the model has no input "b"
   - the model has an input "c", which the definition lacks
@@ -270,21 +271,22 @@ the model server has:
   input  a FP32 [-1, 1]
   input  c INT64 [-1, 2]
   output score BYTES [-1, 3]`
-	if err := c.Fit(signature); err == nil || err.Error() != want {
-		t.Errorf("got\n%v\nwant\n%s", err, want)
-	}
-	if err := c.Fit(&predict.Signature{Name: "sum"}); err != nil {
-		t.Errorf("what is not declared does not fit: %v", err)
-	}
-	for want, s := range map[string]predict.Signature{
-		`calls the model "sun"`:    {Name: "sun"},
-		`version "7" is not serve`: {Name: "sum", Versions: []string{"6", "8"}},
-		`with another shape than`:  {Name: "sum", Inputs: []predict.Tensor{{"a", "FP64", []int64{-1, 2}}, {"b", "FP64", []int64{-1}}}},
-		`"shares" has another`:     {Name: "sum", Outputs: []predict.Tensor{{"score", "INT32", nil}, {"shares", "FP32", []int64{-1}}}},
-	} {
-		misfit, ok := errors.AsType[*predict.MisfitError](c.Fit(&s))
-		if !ok || len(misfit.Problems) != 1 || !strings.Contains(misfit.Problems[0], want) {
-			t.Errorf("want one problem with %q, got %v", want, misfit)
+		if err := c.Fit(signature); err == nil || err.Error() != want {
+			t.Errorf("got\n%v\nwant\n%s", err, want)
 		}
-	}
+		if err := c.Fit(&predict.Signature{Name: "sum"}); err != nil {
+			t.Errorf("what is not declared does not fit: %v", err)
+		}
+		for want, s := range map[string]predict.Signature{
+			`calls the model "sun"`:    {Name: "sun"},
+			`version "7" is not serve`: {Name: "sum", Versions: []string{"6", "8"}},
+			`with another shape than`:  {Name: "sum", Inputs: []predict.Tensor{{"a", "FP64", []int64{-1, 2}}, {"b", "FP64", []int64{-1}}}},
+			`"shares" has another`:     {Name: "sum", Outputs: []predict.Tensor{{"score", "INT32", nil}, {"shares", "FP32", []int64{-1}}}},
+		} {
+			misfit, ok := errors.AsType[*predict.MisfitError](c.Fit(&s))
+			if !ok || len(misfit.Problems) != 1 || !strings.Contains(misfit.Problems[0], want) {
+				t.Errorf("want one problem with %q, got %v", want, misfit)
+			}
+		}
+	})
 }

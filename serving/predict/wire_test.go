@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"millrace/feature"
 	"millrace/serving/predict"
@@ -50,34 +51,36 @@ func everyValue() *predict.Request {
 func TestEveryKindGoesThereAndBack(t *testing.T) {
 	for _, isBinary := range []bool{false, true} {
 		t.Run(fmt.Sprintf("binary=%v", isBinary), func(t *testing.T) {
-			server := predicttest.New(predicttest.Model{Name: "echo", Version: "1", Infer: echo})
-			server.Binary = isBinary
-			c := serve(t, server, predict.Model{
-				Name: "echo", Version: "1", Endpoint: "http://models", Inputs: everyKind, Outputs: everyKind,
-			}, predict.Settings{})
-			if _, _, err := c.Learn(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			q := everyValue()
-			r := infer(t, c, q)
-			wantReasons(t, r, predict.ReasonNone, predict.ReasonNone)
-			for i, p := range everyKind {
-				for row := range q.Rows {
-					if want, got := show(q.Inputs[i], row), show(&r.Outputs[i], row); got != want {
-						t.Errorf("%s of row %d came back as %s, was %s", p.Name, row, got, want)
+			synctest.Test(t, func(t *testing.T) {
+				server := predicttest.New(predicttest.Model{Name: "echo", Version: "1", Infer: echo})
+				server.Binary = isBinary
+				c := serve(t, server, predict.Model{
+					Name: "echo", Version: "1", Endpoint: "http://models", Inputs: everyKind, Outputs: everyKind,
+				}, predict.Settings{})
+				if _, _, err := c.Learn(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				q := everyValue()
+				r := infer(t, c, q)
+				wantReasons(t, r, predict.ReasonNone, predict.ReasonNone)
+				for i, p := range everyKind {
+					for row := range q.Rows {
+						if want, got := show(q.Inputs[i], row), show(&r.Outputs[i], row); got != want {
+							t.Errorf("%s of row %d came back as %s, was %s", p.Name, row, got, want)
+						}
 					}
 				}
-			}
-			calls := server.Calls()
-			if len(calls) != 1 || calls[0].Binary != isBinary || !slices.Equal(calls[0].Outputs, names(everyKind)) {
-				t.Errorf("calls %+v", calls)
-			}
-			if got := calls[0].Inputs["vector"]; got.Datatype != "FP32" || !slices.Equal(got.Shape, []int{2, 3}) {
-				t.Errorf("vector was sent as %s %v", got.Datatype, got.Shape)
-			}
-			if got := calls[0].Inputs["at"]; got.Datatype != "INT64" || !slices.Equal(got.Shape, []int{2, 1}) {
-				t.Errorf("at was sent as %s %v", got.Datatype, got.Shape)
-			}
+				calls := server.Calls()
+				if len(calls) != 1 || calls[0].Binary != isBinary || !slices.Equal(calls[0].Outputs, names(everyKind)) {
+					t.Errorf("calls %+v", calls)
+				}
+				if got := calls[0].Inputs["vector"]; got.Datatype != "FP32" || !slices.Equal(got.Shape, []int{2, 3}) {
+					t.Errorf("vector was sent as %s %v", got.Datatype, got.Shape)
+				}
+				if got := calls[0].Inputs["at"]; got.Datatype != "INT64" || !slices.Equal(got.Shape, []int{2, 1}) {
+					t.Errorf("at was sent as %s %v", got.Datatype, got.Shape)
+				}
+			})
 		})
 	}
 }
@@ -145,46 +148,50 @@ func TestStackedInputsAreOneTensor(t *testing.T) {
 		},
 	} {
 		t.Run(c.datatype, func(t *testing.T) {
-			m := sum()
-			m.Layout, m.Tensor, m.TensorKind, m.Inputs = predict.Stacked, "all", c.kind, c.inputs
-			server := predicttest.New(predicttest.Sum("sum", "7", "score"))
-			q := &predict.Request{Rows: 1}
-			for i, p := range c.inputs {
-				q.Inputs = append(q.Inputs, column(p, c.values[i]))
-			}
-			wantReasons(t, infer(t, serve(t, server, m, predict.Settings{}), q), predict.ReasonNone)
-			got := server.Calls()[0].Inputs["all"]
-			if got.Datatype != c.datatype || !slices.Equal(got.Data, c.data) || !slices.Equal(got.Shape, []int{1, len(c.data)}) {
-				t.Errorf("sent %+v", got)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				m := sum()
+				m.Layout, m.Tensor, m.TensorKind, m.Inputs = predict.Stacked, "all", c.kind, c.inputs
+				server := predicttest.New(predicttest.Sum("sum", "7", "score"))
+				q := &predict.Request{Rows: 1}
+				for i, p := range c.inputs {
+					q.Inputs = append(q.Inputs, column(p, c.values[i]))
+				}
+				wantReasons(t, infer(t, serve(t, server, m, predict.Settings{}), q), predict.ReasonNone)
+				got := server.Calls()[0].Inputs["all"]
+				if got.Datatype != c.datatype || !slices.Equal(got.Data, c.data) || !slices.Equal(got.Shape, []int{1, len(c.data)}) {
+					t.Errorf("sent %+v", got)
+				}
+			})
 		})
 	}
 }
 
 func TestFlatAndNarrowedInputs(t *testing.T) {
-	m := sum()
-	m.Inputs[0].As = feature.KindFloat32
-	model := predicttest.Sum("sum", "7", "score")
-	model.Inputs = []predicttest.Declared{declared("a", "FP32", -1), declared("b", "FP64", -1, 1)}
-	server := predicttest.New(model)
-	c := serve(t, server, m, predict.Settings{})
-	_, signature, err := c.Learn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Fit(signature); err != nil {
-		t.Error(err)
-	}
-	q := rowsOf(1, 2)
-	q.Inputs[0].Floats[1] = 1e300 // beyond float32
-	wantReasons(t, infer(t, c, q), predict.ReasonNone, predict.ReasonInput)
-	in := server.Calls()[0].Inputs
-	if a := in["a"]; a.Datatype != "FP32" || !slices.Equal(a.Shape, []int{1}) {
-		t.Errorf("a was sent as %s %v", a.Datatype, a.Shape)
-	}
-	if b := in["b"]; b.Datatype != "FP64" || !slices.Equal(b.Shape, []int{1, 1}) {
-		t.Errorf("b was sent as %s %v", b.Datatype, b.Shape)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		m := sum()
+		m.Inputs[0].As = feature.KindFloat32
+		model := predicttest.Sum("sum", "7", "score")
+		model.Inputs = []predicttest.Declared{declared("a", "FP32", -1), declared("b", "FP64", -1, 1)}
+		server := predicttest.New(model)
+		c := serve(t, server, m, predict.Settings{})
+		_, signature, err := c.Learn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Fit(signature); err != nil {
+			t.Error(err)
+		}
+		q := rowsOf(1, 2)
+		q.Inputs[0].Floats[1] = 1e300 // beyond float32
+		wantReasons(t, infer(t, c, q), predict.ReasonNone, predict.ReasonInput)
+		in := server.Calls()[0].Inputs
+		if a := in["a"]; a.Datatype != "FP32" || !slices.Equal(a.Shape, []int{1}) {
+			t.Errorf("a was sent as %s %v", a.Datatype, a.Shape)
+		}
+		if b := in["b"]; b.Datatype != "FP64" || !slices.Equal(b.Shape, []int{1, 1}) {
+			t.Errorf("b was sent as %s %v", b.Datatype, b.Shape)
+		}
+	})
 }
 
 // TestRowsThatCannotBeSent: each is a fault of its own, and its neighbours are
@@ -204,17 +211,19 @@ func TestRowsThatCannotBeSent(t *testing.T) {
 		"list":          {listOf("a", feature.KindFloat32, 2), []any{1.0, 2.0}, []any{nil, []any{1.0}, []any{1.0, nil}, []any{1.0, 2.0, 3.0}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := sum()
-			m.Inputs = []predict.Port{c.p}
-			m.Outputs[0].AllowNaN = true
-			server := predicttest.New(predicttest.Sum("sum", "7", "score"))
-			q := &predict.Request{Inputs: []*feature.Column{column(c.p, append([]any{c.good}, c.bad...)...)}, Rows: 1 + len(c.bad)}
-			r := infer(t, serve(t, server, m, predict.Settings{}), q)
-			want := append([]predict.Reason{predict.ReasonNone}, slices.Repeat([]predict.Reason{predict.ReasonInput}, len(c.bad))...)
-			wantReasons(t, r, want...)
-			if calls := server.Calls(); len(calls) != 1 || calls[0].Rows != 1 {
-				t.Errorf("%+v", calls)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				m := sum()
+				m.Inputs = []predict.Port{c.p}
+				m.Outputs[0].AllowNaN = true
+				server := predicttest.New(predicttest.Sum("sum", "7", "score"))
+				q := &predict.Request{Inputs: []*feature.Column{column(c.p, append([]any{c.good}, c.bad...)...)}, Rows: 1 + len(c.bad)}
+				r := infer(t, serve(t, server, m, predict.Settings{}), q)
+				want := append([]predict.Reason{predict.ReasonNone}, slices.Repeat([]predict.Reason{predict.ReasonInput}, len(c.bad))...)
+				wantReasons(t, r, want...)
+				if calls := server.Calls(); len(calls) != 1 || calls[0].Rows != 1 {
+					t.Errorf("%+v", calls)
+				}
+			})
 		})
 	}
 }
