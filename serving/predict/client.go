@@ -55,7 +55,8 @@ func (s BreakerState) String() string {
 
 // Settings are what New needs besides the model. Zero values take the defaults.
 type Settings struct {
-	// Transport makes the calls; default NewTransport(). Clients may share one.
+	// Transport makes the calls; default is a NewTransport() of its own, which
+	// Close closes. Clients may share one, which is their owner's to close.
 	// It must not follow redirects or retry by itself.
 	Transport http.RoundTripper
 
@@ -73,9 +74,6 @@ type Settings struct {
 }
 
 func (s *Settings) prepare() {
-	if s.Transport == nil {
-		s.Transport = NewTransport()
-	}
 	s.Window = cmp.Or(s.Window, time.Millisecond)
 	s.MaxPendingRows = cmp.Or(s.MaxPendingRows, 16_384)
 	s.MaxRequestBytes = cmp.Or(s.MaxRequestBytes, 1<<20)
@@ -88,14 +86,13 @@ func (s *Settings) prepare() {
 // NewTransport returns a transport fit for model servers: connections are kept,
 // and answers come as they are, never unpacked to more than was read.
 func NewTransport() *http.Transport {
-	t := &http.Transport{
+	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		MaxIdleConnsPerHost: 32,
 		IdleConnTimeout:     90 * time.Second,
 		TLSHandshakeTimeout: 5 * time.Second,
 		DisableCompression:  true,
 	}
-	return t
 }
 
 // Client calls one version of one model. It is safe for concurrent use.
@@ -104,6 +101,7 @@ type Client struct {
 	settings Settings
 	base     *url.URL
 	http     *http.Client
+	own      *http.Transport // that nobody else uses; nil if there is none
 	breaker  *gobreaker.CircuitBreaker[struct{}]
 	wire     atomic.Pointer[wire]
 	slots    chan struct{} // one per call at a time
@@ -131,8 +129,13 @@ func New(m Model, s Settings) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
+	c := &Client{model: m, base: base, slots: make(chan struct{}, m.Concurrency)}
+	if s.Transport == nil {
+		c.own = NewTransport()
+		s.Transport = c.own
+	}
 	s.prepare()
-	c := &Client{model: m, settings: s, base: base, slots: make(chan struct{}, m.Concurrency)}
+	c.settings = s
 	c.http = &http.Client{Transport: s.Transport, CheckRedirect: checkRedirect}
 	c.breaker = newBreaker(&c.settings)
 	c.wire.Store(&wire{})
@@ -152,6 +155,9 @@ func (c *Client) Close() {
 	c.mu.Unlock()
 	c.stop(ErrClosed)
 	c.done.Wait()
+	if c.own != nil {
+		c.own.CloseIdleConnections()
+	}
 }
 
 // Key names what a row is a prediction of. Rows of one Key that are asked for
