@@ -5,10 +5,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"millrace/feature"
 	"millrace/serving/predict"
@@ -46,6 +49,8 @@ func TestBadAnswers(t *testing.T) {
 		"cut":                {behaviour{Cut: 20}, predict.ReasonTruncated},
 		"too slow":           {behaviour{Delay: 1e10}, predict.ReasonTimeout},
 		"oversized":          {behaviour{Text: `{"x":"` + strings.Repeat("x", 1<<16) + `"}`}, predict.ReasonOversized},
+		"oversized chunks":   {behaviour{Chunked: true, Text: `{"x":"` + strings.Repeat("x", 1<<16) + `"}`}, predict.ReasonOversized},
+		"cut chunks":         {behaviour{Chunked: true, Cut: 20}, predict.ReasonTruncated},
 		"not json":           {behaviour{Text: "OK"}, predict.ReasonMalformed},
 		"json cut":           {behaviour{Text: `{"model_name":"sum","outputs":[`}, predict.ReasonMalformed},
 		"control character":  {rewrite(`"score"`, "\"score\",\"x\":\"\x01\""), predict.ReasonMalformed},
@@ -78,7 +83,8 @@ func TestBadAnswers(t *testing.T) {
 		"one row less":       {change(func(a *answer) { o := &a.Outputs[0]; o.Shape[0], o.Data = 2, o.Data[1:] }), predict.ReasonRows},
 		"one row more":       {change(func(a *answer) { o := &a.Outputs[0]; o.Shape[0], o.Data = 4, append(o.Data, 1.0) }), predict.ReasonRows},
 		"fewer values":       {change(func(a *answer) { a.Outputs[0].Data = a.Outputs[0].Data[1:] }), predict.ReasonShape},
-		"nested wrongly":     {rewrite(`"data":[`, `"data":[[1,2],[3],[],`), predict.ReasonShape},
+		"nested wrongly":     {rewrite(`"data":[1,2,3]`, `"data":[[1,2],[3],[]]`), predict.ReasonShape},
+		"nested in part":     {rewrite(`"data":[1,2,3]`, `"data":[[1],2,3]`), predict.ReasonShape},
 		"data no list":       {rewrite(`"data":[`, `"data":5,"x":[`), predict.ReasonMalformed},
 		"binary unasked":     {rewrite(`"datatype"`, `"parameters":{"binary_data_size":24},"datatype"`), predict.ReasonTruncated},
 		"binary of bad size": {rewrite(`"datatype"`, `"parameters":{"binary_data_size":-1},"datatype"`), predict.ReasonMalformed},
@@ -86,7 +92,12 @@ func TestBadAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := predicttest.New(predicttest.Sum("sum", "7", "score"))
-				server.Behave(c.b)
+				server.Script(func(call int) behaviour {
+					if call > 0 && c.b.Location != "" && name != "in a circle" {
+						return behaviour{} // who follows gets an answer
+					}
+					return c.b
+				})
 				m := sum()
 				m.Timeout /= 4
 				r := infer(t, serve(t, server, m, predict.Settings{MaxAnswerBytes: 1 << 12}), rowsOf(1, 3))
@@ -211,4 +222,29 @@ func TestCallsThatDoNotFit(t *testing.T) {
 			t.Errorf("after Close: %v", err)
 		}
 	})
+}
+
+// endless is a server whose answer does not end.
+type endless struct{ read int }
+
+func (e *endless) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, ContentLength: -1, Body: io.NopCloser(e)}, nil
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.read += len(p); e.read > 1<<24 {
+		return 0, io.EOF
+	}
+	return len(p), nil
+}
+
+func TestAnswersAreReadToABound(t *testing.T) {
+	var e endless
+	m := sum()
+	m.Timeout = time.Minute
+	c := open(t, m, predict.Settings{Transport: &e, MaxAnswerBytes: 1 << 12})
+	wantReasons(t, infer(t, c, rowsOf(1, 1)), predict.ReasonOversized)
+	if e.read > 1<<13 {
+		t.Errorf("%d bytes were read", e.read)
+	}
 }

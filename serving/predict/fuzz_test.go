@@ -2,6 +2,7 @@ package predict
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"unicode/utf8"
 
@@ -115,5 +116,83 @@ func TestHalf(t *testing.T) {
 	}
 	if !math.IsNaN(half(0x7e00)) {
 		t.Error("7e00 is a number")
+	}
+}
+
+// TestBinaryValues: every datatype is read as what it is, and nothing may be
+// missing or left over.
+func TestBinaryValues(t *testing.T) {
+	for _, c := range []struct {
+		kind     feature.Kind
+		datatype string
+		data     string
+		ints     []int64
+		floats   []float64
+		reason   Reason
+	}{
+		{kind: feature.KindInt64, datatype: "INT8", data: "\xff\x7f", ints: []int64{-1, 127}},
+		{kind: feature.KindInt64, datatype: "UINT8", data: "\xff\x7f", ints: []int64{255, 127}},
+		{kind: feature.KindInt32, datatype: "INT16", data: "\xfe\xff\x00\x01", ints: []int64{-2, 256}},
+		{kind: feature.KindInt32, datatype: "UINT16", data: "\xfe\xff\x00\x01", ints: []int64{65534, 256}},
+		{kind: feature.KindInt64, datatype: "INT32", data: "\xfd\xff\xff\xff\x01\x00\x00\x00", ints: []int64{-3, 1}},
+		{kind: feature.KindInt64, datatype: "UINT32", data: "\xfd\xff\xff\xff\x01\x00\x00\x00", ints: []int64{4294967293, 1}},
+		{kind: feature.KindInt64, datatype: "INT64", data: "\xfc\xff\xff\xff\xff\xff\xff\xff\x01\x00\x00\x00\x00\x00\x00\x80", ints: []int64{-4, math.MinInt64 + 1}},
+		{kind: feature.KindFloat64, datatype: "INT8", data: "\xff\x7f", floats: []float64{-1, 127}},
+		{kind: feature.KindFloat64, datatype: "FP16", data: "\x00\x3c\x00\xc0", floats: []float64{1, -2}},
+		{kind: feature.KindFloat32, datatype: "FP32", data: "\x00\x00\x20\x3e\x00\x00\x80\xbf", floats: []float64{0.15625, -1}},
+		{kind: feature.KindInt64, datatype: "INT8", data: "\xff", reason: ReasonShape},
+		{kind: feature.KindInt64, datatype: "INT8", data: "\xff\x00\x00", reason: ReasonShape},
+		{kind: feature.KindBool, datatype: "BOOL", data: "\x00\x02", reason: ReasonType},
+		{kind: feature.KindString, datatype: "BYTES", data: "\x00\x00\x00\x00\x01\x00\x00\x00ab", reason: ReasonShape},
+		{kind: feature.KindString, datatype: "BYTES", data: "\x00\x00\x00\x00\x02\x00\x00\x00a", reason: ReasonShape},
+		{kind: feature.KindString, datatype: "BYTES", data: "\x00\x00\x00\x00\x02\x00", reason: ReasonShape},
+		{kind: feature.KindString, datatype: "BYTES", data: "\x00\x00\x00\x00\x01\x00\x00\x00\xff", reason: ReasonType},
+	} {
+		var cells feature.Column
+		cells.Reset(feature.Of(c.kind))
+		cells.Resize(2)
+		f := decodeBinary(&cells, c.datatype, []byte(c.data))
+		switch {
+		case f != nil || c.reason != ReasonNone:
+			if f == nil || f.reason != c.reason {
+				t.Errorf("%s %q: %+v, want %s", c.datatype, c.data, f, c.reason)
+			}
+		case !slices.Equal(cells.Ints, c.ints) || !slices.Equal(cells.Floats, c.floats):
+			t.Errorf("%s %q is %v %v", c.datatype, c.data, cells.Ints, cells.Floats)
+		}
+	}
+}
+
+// TestValuesOfOtherTypes: integers are integers of their width, in JSON.
+func TestValuesOfOtherTypes(t *testing.T) {
+	for _, c := range []struct {
+		kind feature.Kind
+		text string
+		want bool
+	}{
+		{feature.KindInt32, "2147483647", true},
+		{feature.KindInt32, "2147483648", false},
+		{feature.KindInt64, "9223372036854775807", true},
+		{feature.KindInt64, "9223372036854775808", false},
+		{feature.KindInt64, "1.0", false},
+		{feature.KindInt64, "1e3", false},
+		{feature.KindInt64, "null", false},
+		{feature.KindInt64, `"1"`, false},
+		{feature.KindBool, "true", true},
+		{feature.KindBool, "1", false},
+		{feature.KindString, `"a"`, true},
+		{feature.KindString, "null", false},
+		{feature.KindString, "1", false},
+		{feature.KindFloat64, "1", true},
+		{feature.KindFloat64, `"1"`, false},
+		{feature.KindFloat64, "[1]", false},
+	} {
+		var d decoder
+		var cells feature.Column
+		cells.Reset(feature.Of(c.kind))
+		cells.Resize(1)
+		if err := d.value(&cells, 0, d.parse([]byte(c.text))); (err == nil) != c.want {
+			t.Errorf("%s as %s: %v", c.text, c.kind, err)
+		}
 	}
 }

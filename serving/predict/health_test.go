@@ -139,6 +139,7 @@ func TestWhatIsNotRemembered(t *testing.T) {
 				if reason(r, 0) == predict.ReasonNone {
 					t.Fatal("it did not fail")
 				}
+				synctest.Wait()
 				server.Behave(behaviour{})
 				wantReasons(t, infer(t, a.c, rowsOf(1, 1)), predict.ReasonNone)
 			})

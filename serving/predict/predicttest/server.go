@@ -37,6 +37,7 @@ type Behaviour struct {
 	Location string                // with Status: where a redirect points
 	Cut      int                   // the connection breaks after so many bytes of the body, which claims to be longer
 	Drop     bool                  // the connection breaks before an answer
+	Chunked  bool                  // the answer does not say how long it is
 	Change   func(answer *Answer)  // makes an answer wrong
 	Rewrite  func(b []byte) []byte // makes its bytes wrong
 }
@@ -251,7 +252,9 @@ func (s *Server) answer(w http.ResponseWriter, m Model, call Call, b Behaviour) 
 	if call.Binary && s.Binary {
 		w.Header().Set("Inference-Header-Content-Length", strconv.Itoa(header))
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	if !b.Chunked {
+		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	}
 	if b.Cut > 0 {
 		text = text[:min(b.Cut, len(text))]
 	}
