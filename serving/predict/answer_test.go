@@ -159,7 +159,7 @@ func TestNumbersAreExact(t *testing.T) {
 
 // TestNaN: a row that is not finite is withheld alone, or served if declared.
 func TestNaN(t *testing.T) {
-	for _, form := range []any{predicttest.Literal("NaN"), predicttest.Literal("-Infinity"), predicttest.Literal("Infinity"), predicttest.Literal("null"), predicttest.Literal("1e999")} {
+	for _, form := range []predicttest.Literal{"NaN", "-Infinity", "Infinity", "null", "1e999"} {
 		server := predicttest.New(predicttest.Sum("sum", "7", "score"))
 		server.Behave(change(func(a *answer) { a.Outputs[0].Data[1] = form }))
 		t.Run(fmt.Sprint("withheld ", form), func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestNaN(t *testing.T) {
 				m.Outputs[0].AllowNaN = true
 				r := infer(t, serve(t, server, m, predict.Settings{}), rowsOf(1, 3))
 				wantReasons(t, r, predict.ReasonNone, predict.ReasonNone, predict.ReasonNone)
-				want := map[any]string{predicttest.Literal("-Infinity"): "-Inf", predicttest.Literal("Infinity"): "+Inf", predicttest.Literal("1e999"): "+Inf"}
+				want := map[predicttest.Literal]string{"-Infinity": "-Inf", "Infinity": "+Inf", "1e999": "+Inf"}
 				if v := fmt.Sprint(r.Outputs[0].Floats[1]); v != cmp.Or(want[form], "NaN") {
 					t.Errorf("it is %v", v)
 				}

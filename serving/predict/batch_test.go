@@ -194,8 +194,8 @@ func TestTheLastDeadlineEndsTheCall(t *testing.T) {
 			Call: func(_ int, took time.Duration, r predict.Reason) { ended <- took },
 		}})
 		a := asker{t: t, c: c}
-		for _, d := range []time.Duration{10, 30, 20} {
-			ctx, cancel := context.WithTimeout(t.Context(), d*time.Millisecond)
+		for _, d := range []time.Duration{10 * time.Millisecond, 30 * time.Millisecond, 20 * time.Millisecond} {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
 			defer cancel()
 			a.ask(ctx, rowsOf(1, 1))
 		}

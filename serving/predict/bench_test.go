@@ -105,7 +105,7 @@ func byHand(url string) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	var a struct {
 		Outputs []handTensor `json:"outputs"`
 	}

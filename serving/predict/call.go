@@ -243,7 +243,7 @@ const maxSaid = 300
 // refused is what an answer with another status means. Servers fail in JSON and
 // in plain text.
 func (c *Client) refused(response *http.Response) *Error {
-	text, _ := io.ReadAll(io.LimitReader(response.Body, 4096)) //nolint:errcheck // the status says enough
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 4096)) // an error says no more than the status
 	if said := fastjson.GetString(text, "error"); said != "" {
 		text = []byte(said)
 	}

@@ -2,12 +2,10 @@ package predict
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math"
-	"strconv"
+	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/valyala/fastjson"
 
@@ -34,7 +32,7 @@ func faultf(r Reason, format string, args ...any) *fault {
 	return &fault{r, fmt.Errorf(format, args...)}
 }
 
-// decode checks an answer to rows rows and fills out, parallel to m.Outputs.
+// decode checks the answer to so many rows and fills out, parallel to m.Outputs.
 // Rows that are not finite where that is not declared are null in out and
 // listed in bad; any other fault is one of the whole answer, whose out is to be
 // thrown away. Nothing in out points into the answer.
@@ -177,7 +175,7 @@ func sortOutputs(m *Model, doc *fastjson.Value, tail []byte) ([]found, *fault) {
 // output checks one output and fills c.
 func (d *decoder) output(p *Port, rows int, f *found, c *feature.Column) *fault {
 	datatype := string(f.value.GetStringBytes("datatype"))
-	if !contains(holds[p.Type.Kind], datatype) {
+	if !slices.Contains(holds[p.Type.Kind], datatype) {
 		return faultf(ReasonType, "it is %s, which %s cannot hold: declare another type", shown(datatype), p.Type)
 	}
 	if bad := checkShape(p, rows, f.value.Get("shape")); bad != nil {
@@ -203,15 +201,6 @@ func (d *decoder) output(p *Port, rows int, f *found, c *feature.Column) *fault 
 		c.Valid.Fill(rows)
 	}
 	return bad
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // shown is a word of a server, fit for a message.
@@ -282,78 +271,6 @@ func (d *decoder) unnest(items []*fastjson.Value, width int) []*fastjson.Value {
 		d.leaves = append(d.leaves, inner...)
 	}
 	return d.leaves
-}
-
-var (
-	errNoNumber  = errors.New("a value is no number")
-	errNoInteger = errors.New("a value is no integer of its type")
-	errNoBool    = errors.New("a value is neither true nor false")
-	errNoText    = errors.New("a value is no text")
-	errNoUTF8    = errors.New("a value is not UTF-8")
-)
-
-// value reads one value into cell i.
-func (d *decoder) value(cells *feature.Column, i int, v *fastjson.Value) error {
-	switch k := cells.Type.Kind; cells.Type.Layout() {
-	case feature.LayoutBool:
-		if v.Type() != fastjson.TypeTrue && v.Type() != fastjson.TypeFalse {
-			return errNoBool
-		}
-		cells.SetBool(i, v.Type() == fastjson.TypeTrue)
-	case feature.LayoutInt:
-		n, err := strconv.ParseInt(string(d.text(v)), 10, 64)
-		if err != nil || v.Type() != fastjson.TypeNumber || k == feature.KindInt32 && n != int64(int32(n)) {
-			return errNoInteger
-		}
-		cells.SetInt(i, n)
-	case feature.LayoutFloat:
-		return d.float(cells, i, v)
-	default:
-		b, err := v.StringBytes()
-		if err != nil {
-			return errNoText
-		}
-		return setText(cells, i, b)
-	}
-	return nil
-}
-
-// float reads a number, or the null that servers write for NaN (orjson does).
-func (d *decoder) float(cells *feature.Column, i int, v *fastjson.Value) error {
-	if v.Type() == fastjson.TypeNull {
-		cells.SetFloat(i, math.NaN())
-		return nil
-	}
-	bits := 64
-	if cells.Type.Kind == feature.KindFloat32 {
-		bits = 32
-	}
-	if v.Type() != fastjson.TypeNumber {
-		return errNoNumber
-	}
-	x, err := strconv.ParseFloat(string(d.text(v)), bits)
-	if err != nil && !errors.Is(err, strconv.ErrRange) { // beyond the range is infinite
-		return errNoNumber
-	}
-	cells.SetFloat(i, x)
-	return nil
-}
-
-// text is a number as it was written; the parser's own conversion rounds.
-func (d *decoder) text(v *fastjson.Value) []byte {
-	if v.Type() != fastjson.TypeNumber {
-		return nil
-	}
-	d.number = v.MarshalTo(d.number[:0])
-	return d.number
-}
-
-func setText(cells *feature.Column, i int, b []byte) error {
-	if cells.Type.Kind == feature.KindString && !utf8.Valid(b) {
-		return errNoUTF8
-	}
-	cells.SetString(i, string(b))
-	return nil
 }
 
 // withholdNonFinite adds the rows of c that p forbids to bad.

@@ -110,7 +110,7 @@ func unsendableValue(p *Port, c *feature.Column, i int, isBinary bool) error {
 		switch {
 		case math.IsNaN(v) && !p.AllowNaN:
 			return fmt.Errorf("input %q is NaN and is not declared to allow it", p.Name)
-		case math.IsInf(v, 0) && !(p.AllowNaN && isBinary):
+		case math.IsInf(v, 0) && (!p.AllowNaN || !isBinary):
 			return fmt.Errorf("input %q is infinite, which is not sent", p.Name)
 		case p.As == feature.KindFloat32 && math.IsInf(float64(float32(v)), 0) && !math.IsInf(v, 0):
 			return fmt.Errorf("input %q is beyond float32", p.Name)

@@ -3,6 +3,7 @@ package predict
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -25,7 +26,7 @@ type Tensor struct {
 func (t Tensor) String() string {
 	dims := make([]string, len(t.Shape))
 	for i, d := range t.Shape {
-		dims[i] = fmt.Sprint(d)
+		dims[i] = strconv.FormatInt(d, 10)
 	}
 	return fmt.Sprintf("%s %s [%s]", t.Name, t.Datatype, strings.Join(dims, ", "))
 }
@@ -101,10 +102,10 @@ func (s *Signature) print(b *strings.Builder, whose string) {
 func (m *Model) Fit(offered *Signature) error {
 	e := &MisfitError{Wanted: m.Signature(), Offered: offered}
 	if offered.Name != m.Name {
-		e.add("the server calls the model %q", offered.Name)
+		e.addf("the server calls the model %q", offered.Name)
 	}
 	if m.Version != "" && len(offered.Versions) > 0 && !slices.Contains(offered.Versions, m.Version) {
-		e.add("version %q is not served", m.Version)
+		e.addf("version %q is not served", m.Version)
 	}
 	if len(offered.Inputs) > 0 {
 		e.compareInputs()
@@ -118,7 +119,7 @@ func (m *Model) Fit(offered *Signature) error {
 	return e
 }
 
-func (e *MisfitError) add(format string, args ...any) {
+func (e *MisfitError) addf(format string, args ...any) {
 	e.Problems = append(e.Problems, fmt.Sprintf(format, args...))
 }
 
@@ -127,16 +128,16 @@ func (e *MisfitError) compareInputs() {
 		got := find(e.Offered.Inputs, want.Name)
 		switch {
 		case got == nil:
-			e.add("the model has no input %q", want.Name)
+			e.addf("the model has no input %q", want.Name)
 		case got.Datatype != want.Datatype:
-			e.add("input %q is sent as %s and the model wants %s", want.Name, want.Datatype, got.Datatype)
+			e.addf("input %q is sent as %s and the model wants %s", want.Name, want.Datatype, got.Datatype)
 		case !sameShape(want.Shape, got.Shape):
-			e.add("input %q is sent with another shape than the model wants", want.Name)
+			e.addf("input %q is sent with another shape than the model wants", want.Name)
 		}
 	}
 	for _, got := range e.Offered.Inputs {
 		if find(e.Wanted.Inputs, got.Name) == nil {
-			e.add("the model has an input %q, which the definition lacks", got.Name)
+			e.addf("the model has an input %q, which the definition lacks", got.Name)
 		}
 	}
 }
@@ -146,11 +147,11 @@ func (e *MisfitError) compareOutputs(m *Model) {
 		got := find(e.Offered.Outputs, want.Name)
 		switch {
 		case got == nil:
-			e.add("the model has no output %q", want.Name)
-		case !contains(holds[m.Outputs[i].Type.Kind], got.Datatype):
-			e.add("output %q is %s, which %s cannot hold", want.Name, got.Datatype, m.Outputs[i].Type)
+			e.addf("the model has no output %q", want.Name)
+		case !slices.Contains(holds[m.Outputs[i].Type.Kind], got.Datatype):
+			e.addf("output %q is %s, which %s cannot hold", want.Name, got.Datatype, m.Outputs[i].Type)
 		case !sameShape(want.Shape, got.Shape):
-			e.add("output %q has another shape than the definition wants", want.Name)
+			e.addf("output %q has another shape than the definition wants", want.Name)
 		}
 	}
 }

@@ -2,10 +2,87 @@ package predict
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/valyala/fastjson"
 
 	"millrace/feature"
 )
+
+var (
+	errNoNumber  = errors.New("a value is no number")
+	errNoInteger = errors.New("a value is no integer of its type")
+	errNoBool    = errors.New("a value is neither true nor false")
+	errNoText    = errors.New("a value is no text")
+	errNoUTF8    = errors.New("a value is not UTF-8")
+)
+
+// value reads one value into cell i.
+func (d *decoder) value(cells *feature.Column, i int, v *fastjson.Value) error {
+	switch k := cells.Type.Kind; cells.Type.Layout() {
+	case feature.LayoutBool:
+		if v.Type() != fastjson.TypeTrue && v.Type() != fastjson.TypeFalse {
+			return errNoBool
+		}
+		cells.SetBool(i, v.Type() == fastjson.TypeTrue)
+	case feature.LayoutInt:
+		n, err := strconv.ParseInt(string(d.text(v)), 10, 64)
+		if err != nil || v.Type() != fastjson.TypeNumber || k == feature.KindInt32 && n != int64(int32(n)) {
+			return errNoInteger
+		}
+		cells.SetInt(i, n)
+	case feature.LayoutFloat:
+		return d.float(cells, i, v)
+	default:
+		b, err := v.StringBytes()
+		if err != nil {
+			return errNoText
+		}
+		return setText(cells, i, b)
+	}
+	return nil
+}
+
+// float reads a number, or the null that servers write for NaN (orjson does).
+func (d *decoder) float(cells *feature.Column, i int, v *fastjson.Value) error {
+	if v.Type() == fastjson.TypeNull {
+		cells.SetFloat(i, math.NaN())
+		return nil
+	}
+	bits := 64
+	if cells.Type.Kind == feature.KindFloat32 {
+		bits = 32
+	}
+	if v.Type() != fastjson.TypeNumber {
+		return errNoNumber
+	}
+	x, err := strconv.ParseFloat(string(d.text(v)), bits)
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // beyond the range is infinite
+		return errNoNumber
+	}
+	cells.SetFloat(i, x)
+	return nil
+}
+
+// text is a number as it was written; the parser's own conversion rounds.
+func (d *decoder) text(v *fastjson.Value) []byte {
+	if v.Type() != fastjson.TypeNumber {
+		return nil
+	}
+	d.number = v.MarshalTo(d.number[:0])
+	return d.number
+}
+
+func setText(cells *feature.Column, i int, b []byte) error {
+	if cells.Type.Kind == feature.KindString && !utf8.Valid(b) {
+		return errNoUTF8
+	}
+	cells.SetString(i, string(b))
+	return nil
+}
 
 // widths are bytes of a value by datatype; text has none.
 var widths = map[string]int{
