@@ -51,7 +51,7 @@ func allocations(t *testing.T, rows int, isBinary bool) float64 {
 			e.append(inputs, row)
 		}
 		e.body()
-		if _, fault := d.decode(m, rows, a, make([]feature.Column, 1)); fault != nil {
+		if _, _, fault := d.decode(m, rows, a); fault != nil {
 			t.Fatal(fault.err)
 		}
 	})

@@ -14,8 +14,6 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 	"github.com/valyala/fastjson"
-
-	"millrace/feature"
 )
 
 const headerLength = "Inference-Header-Content-Length"
@@ -152,8 +150,7 @@ func (c *Client) infer(ctx context.Context, b *batch, body []byte, header int) *
 func (c *Client) decode(b *batch, a answer) *fault {
 	d := c.decoders.Get().(*decoder) //nolint:forcetypeassert // it holds nothing else
 	defer c.decoders.Put(d)
-	outputs := make([]feature.Column, len(c.model.Outputs))
-	bad, fault := d.decode(&c.model, b.rows.rows, a, outputs)
+	outputs, bad, fault := d.decode(&c.model, b.rows.rows, a)
 	if fault != nil {
 		return fault
 	}

@@ -32,29 +32,30 @@ func faultf(r Reason, format string, args ...any) *fault {
 	return &fault{r, fmt.Errorf(format, args...)}
 }
 
-// decode checks the answer to so many rows and fills out, parallel to m.Outputs.
-// Rows that are not finite where that is not declared are null in out and
-// listed in bad; any other fault is one of the whole answer, whose out is to be
-// thrown away. Nothing in out points into the answer.
-func (d *decoder) decode(m *Model, rows int, a answer, out []feature.Column) (bad map[int]*fault, err *fault) {
+// decode checks the answer to so many rows and returns columns parallel to
+// m.Outputs, which do not point into the answer. Rows that are not finite where
+// that is not declared are null and listed in bad; any other fault is one of the
+// whole answer.
+func (d *decoder) decode(m *Model, rows int, a answer) (out []feature.Column, bad map[int]*fault, err *fault) {
 	doc := d.parse(a.header)
 	if doc == nil {
 		doc = d.parse(replaceLiterals(a.header))
 	}
 	if doc == nil || doc.Type() != fastjson.TypeObject {
-		return nil, faultf(ReasonMalformed, "the answer is no JSON object")
+		return nil, nil, faultf(ReasonMalformed, "the answer is no JSON object")
 	}
 	if f := checkModel(m, doc); f != nil {
-		return nil, f
+		return nil, nil, f
 	}
 	found, f := sortOutputs(m, doc, a.tail)
 	if f != nil {
-		return nil, f
+		return nil, nil, f
 	}
-	for i := range m.Outputs {
+	out = make([]feature.Column, len(m.Outputs))
+	for i := range out {
 		p := &m.Outputs[i]
 		if f := d.output(p, rows, &found[i], &out[i]); f != nil {
-			return nil, &fault{f.reason, fmt.Errorf("output %q: %w", p.Name, f.err)}
+			return nil, nil, &fault{f.reason, fmt.Errorf("output %q: %w", p.Name, f.err)}
 		}
 		bad = withholdNonFinite(p, &out[i], bad)
 	}
@@ -63,7 +64,7 @@ func (d *decoder) decode(m *Model, rows int, a answer, out []feature.Column) (ba
 			out[i].SetNull(row)
 		}
 	}
-	return bad, nil
+	return out, bad, nil
 }
 
 // parse returns nil for what is no JSON. The parser takes more than that, and

@@ -46,8 +46,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, header uint, rows uint8, allow bool) {
 		m := fuzzModel(allow)
 		n := min(int(header&math.MaxInt32), len(text))
-		out := make([]feature.Column, len(m.Outputs))
-		bad, fault := new(decoder).decode(m, int(rows), answer{text[:n], text[n:]}, out)
+		out, bad, fault := new(decoder).decode(m, int(rows), answer{text[:n], text[n:]})
 		if fault != nil {
 			if fault.reason == ReasonNone || fault.err == nil {
 				t.Fatalf("a fault without a reason: %+v", fault)
@@ -97,8 +96,7 @@ func TestFuzzSeedsAreGood(t *testing.T) {
 		bad  int
 	}{{fuzzSeed, len(fuzzSeed), 1}, {fuzzBinary, len(fuzzBinary) - 37, 0}} {
 		m := fuzzModel(false)
-		out := make([]feature.Column, len(m.Outputs))
-		bad, fault := new(decoder).decode(m, 2, answer{[]byte(c.text[:c.n]), []byte(c.text[c.n:])}, out)
+		_, bad, fault := new(decoder).decode(m, 2, answer{[]byte(c.text[:c.n]), []byte(c.text[c.n:])})
 		if fault != nil || len(bad) != c.bad {
 			t.Errorf("%v, %d rows are bad", fault, len(bad))
 		}
