@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"millrace/feature"
 	"millrace/serving/predict"
@@ -268,4 +269,36 @@ func TestModelsThatAreRefused(t *testing.T) {
 			t.Errorf("want an error with %q, got %v", want, err)
 		}
 	}
+}
+
+// TestABatchKeepsTheFormItBeganWith: what only binary holds is not let into one
+// that was begun in JSON.
+func TestABatchKeepsTheFormItBeganWith(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := predicttest.New(predicttest.Model{Name: "echo", Infer: echo})
+		server.Binary = true
+		raw := []predict.Port{port("raw", feature.KindBytes)}
+		c := serve(t, server, predict.Model{
+			Name: "echo", Endpoint: "http://models", Inputs: raw, Outputs: raw,
+		}, predict.Settings{Window: time.Second})
+		a := asker{t: t, c: c}
+		ask := func(text string) *predict.Result {
+			return a.ask(t.Context(), &predict.Request{Rows: 1, Inputs: []*feature.Column{column(raw[0], text)}})
+		}
+		before := ask("text")
+		synctest.Wait()
+		if _, _, err := c.Learn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		within := ask("\xff")
+		a.wait.Wait()
+		after := ask("\xff")
+		a.wait.Wait()
+		wantReasons(t, before, predict.ReasonNone)
+		wantReasons(t, within, predict.ReasonInput)
+		wantReasons(t, after, predict.ReasonNone)
+		if calls := server.Calls(); len(calls) != 2 || calls[0].Binary || !calls[1].Binary || after.Outputs[0].Strings[0] != "\xff" {
+			t.Errorf("calls %+v", calls)
+		}
+	})
 }
