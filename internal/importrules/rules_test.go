@@ -81,6 +81,14 @@ var rules = []rule{
 		instead: "a store for tests keeps what serving.Store and serving.Tiles ask for, and counts windows with the writer's own code",
 	},
 	{
+		pkg: "serving/predict", ours: []string{"feature", "transforms", "serving"}, never: backends,
+		instead: "a client of model servers knows columns and tells what happens through predict.Events; connect metrics, logs and definitions in cmd/millrace",
+	},
+	{
+		pkg:     "serving/predict/predicttest",
+		instead: "the other side of the protocol shares no code with the client that it tests",
+	},
+	{
 		pkg: "serving/*", ours: []string{"feature", "transforms", "serving"},
 		instead: "a transport calls serving.Service and knows nothing behind it; connect in cmd/millrace",
 	},
