@@ -68,6 +68,22 @@ func (s *ModelSource) resolve() string {
 	return b.String()
 }
 
+// Shape is a hash of how the model takes its inputs and what it is to answer:
+// which, of which types, in which order, in which tensors.
+func (p *ModelPlan) Shape() uint64 {
+	var b strings.Builder
+	for i := range p.Inputs {
+		in := &p.Inputs[i]
+		fmt.Fprintf(&b, "%s:%s %s %d\n", in.Ref.View, in.Ref.Feature, in.Type, in.Type.Length)
+	}
+	for _, all := range [][]Tensor{p.Asks, p.Gives} {
+		for _, t := range all {
+			fmt.Fprintf(&b, "tensor %s %s %v %v\n", t.Name, t.Datatype, t.Dims, t.Columns)
+		}
+	}
+	return xxhash.Sum64String(b.String())
+}
+
 // ReadTexts says of every source how its features are read: the expressions
 // that are computed at read, those that these name, defaults, and the limit of
 // age. It leaves out what apply numbers, so that texts of two folders compare.

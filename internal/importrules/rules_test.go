@@ -73,7 +73,7 @@ var rules = []rule{
 		instead: "what works on routes knows contracts only; connect implementations, metrics and logs in cmd/millrace",
 	},
 	{
-		pkg: "serving", ours: []string{"feature", "transforms", "transforms/window"}, never: backends,
+		pkg: "serving", ours: []string{"feature", "transforms", "transforms/window", "transforms/fingerprint"}, never: backends,
 		instead: "serving owns serving.Store and tells what happens through serving.Events; connect implementations in cmd/millrace",
 	},
 	{
