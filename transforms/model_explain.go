@@ -83,11 +83,12 @@ func ExplainModel(p *ModelPlan) ModelExplanation {
 func explainTensors(all []Tensor) []ExplainedTensor {
 	out := make([]ExplainedTensor, 0, len(all))
 	for _, t := range all {
-		shape := "n"
+		var shape strings.Builder
+		shape.WriteString("[n")
 		for _, d := range t.Dims {
-			shape += fmt.Sprintf(", %d", d)
+			fmt.Fprintf(&shape, ", %d", d)
 		}
-		out = append(out, ExplainedTensor{Name: t.Name, Datatype: string(t.Datatype), Shape: "[" + shape + "]"})
+		out = append(out, ExplainedTensor{Name: t.Name, Datatype: string(t.Datatype), Shape: shape.String() + "]"})
 	}
 	return out
 }

@@ -185,12 +185,12 @@ func TestTensors(t *testing.T) {
 	for typ, want := range map[feature.Type]string{
 		feature.Of(feature.KindBool): "BOOL [1]", feature.Of(feature.KindInt32): "INT32 [1]", feature.Of(feature.KindTimestamp): "INT64 [1]",
 		feature.Of(feature.KindFloat32): "FP32 [1]", feature.Of(feature.KindBytes): "BYTES [1]", list: "FP32 [4]",
-		feature.Of(feature.KindJSON): "no tensor carries json: cast it to string, or take values out of it",
-		feature.ListOf(list):         "no tensor carries list<list<float32>>: make one list of it, of fixed length",
-		feature.ListOf(feature.Of(feature.KindBool)): "no tensor carries list<bool> of any length: fix it with length:",
+		feature.Of(feature.KindJSON):                 "no tensor carries json: cast it to string, or take values out of it",
+		feature.ListOf(list):                         "no tensor carries list<list<float32>>: make one list of it, of fixed length",
+		feature.ListOf(feature.Of(feature.KindBool)): "no tensor carries list<bool> of any length: fix it with length: N",
 	} {
 		got, err := transforms.TensorOf(typ)
-		text := ""
+		var text string
 		if err != nil {
 			text = err.Error()
 		} else {

@@ -58,7 +58,7 @@ func TensorOf(t feature.Type) (Tensor, error) {
 	case t.Depth > 1:
 		return Tensor{}, fmt.Errorf("%w %s: make one list of it, of fixed length", ErrNoTensor, t)
 	case t.IsList() && t.Length == 0:
-		return Tensor{}, fmt.Errorf("%w %s of any length: fix it with length:", ErrNoTensor, t)
+		return Tensor{}, fmt.Errorf("%w %s of any length: fix it with length: N", ErrNoTensor, t)
 	case t.IsList():
 		return Tensor{Datatype: d, Dims: []int{int(t.Length)}}, nil
 	}

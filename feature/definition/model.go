@@ -164,24 +164,24 @@ type onDemandFeatureDef struct {
 
 type modelDef struct {
 	metaDef
-	Name               string        `yaml:"name" need:"yes"`
-	Version            string        `yaml:"version"`
-	Endpoint           string        `yaml:"endpoint"`
-	Tensors            string        `yaml:"tensors" enum:"named,stacked"`
-	TensorName         string        `yaml:"tensor_name"`
-	Entity             string        `yaml:"entity" need:"yes"`
-	Inputs             []string      `yaml:"inputs"`
-	Outputs            []outputDef   `yaml:"outputs" need:"yes"`
-	Cache              string        `yaml:"cache" enum:"store,none"`
-	MaxAge             time.Duration `yaml:"max_age"`
-	Refresh            []string      `yaml:"refresh" enum:"on_read,on_write"`
-	ServeStaleFor      time.Duration `yaml:"serve_stale_for"`
-	Debounce           time.Duration `yaml:"debounce"`
-	Timeout            time.Duration `yaml:"timeout"`
-	MaxBatch           int           `yaml:"max_batch"`
-	OnError            orNull        `yaml:"on_error" enum:"last_value,null,error"`
-	ServePrevious      bool          `yaml:"serve_previous_version"`
-	Fingerprint        string        `yaml:"fingerprint" enum:"state,values"`
+	Name          string        `yaml:"name" need:"yes"`
+	Version       string        `yaml:"version"`
+	Endpoint      string        `yaml:"endpoint"`
+	Tensors       string        `yaml:"tensors" enum:"named,stacked"`
+	TensorName    string        `yaml:"tensor_name"`
+	Entity        string        `yaml:"entity" need:"yes"`
+	Inputs        []string      `yaml:"inputs"`
+	Outputs       []outputDef   `yaml:"outputs" need:"yes"`
+	Cache         string        `yaml:"cache" enum:"store,none"`
+	MaxAge        time.Duration `yaml:"max_age"`
+	Refresh       []string      `yaml:"refresh" enum:"on_read,on_write"`
+	ServeStaleFor time.Duration `yaml:"serve_stale_for"`
+	Debounce      time.Duration `yaml:"debounce"`
+	Timeout       time.Duration `yaml:"timeout"`
+	MaxBatch      int           `yaml:"max_batch"`
+	OnError       orNull        `yaml:"on_error" enum:"last_value,null,error"`
+	ServePrevious bool          `yaml:"serve_previous_version"`
+	Fingerprint   string        `yaml:"fingerprint" enum:"state,values"`
 }
 
 type outputDef struct {

@@ -35,7 +35,7 @@ func schemaOf(t reflect.Type, enum string) schemaDoc {
 		return schemaDoc{"type": "string", "pattern": `^([0-9]+w)?([0-9]+d)?([0-9.]+(h|m|s|ms|us|ns))*$`}
 	case t == orNullType:
 		all := []any{nil}
-		for _, text := range strings.Split(enum, ",") {
+		for text := range strings.SplitSeq(enum, ",") {
 			all = append(all, text)
 		}
 		return schemaDoc{"enum": all}

@@ -110,7 +110,8 @@ func nextModel(old *ModelState, known bool, plan *transforms.ModelPlan) (ModelSt
 			return now, nil, fmt.Errorf("model %s has had %d revisions, the most there can be: give it another name", m.Name, old.Revision)
 		}
 		now.Revision++
-		changes = append(changes, Change{Kind: ChangeRevision, Text: fmt.Sprintf("revision %d: %s; stored predictions that lack an output are computed again", now.Revision, strings.Join(texts, ", "))})
+		text := fmt.Sprintf("revision %d: %s; stored predictions that lack an output are computed again", now.Revision, strings.Join(texts, ", "))
+		changes = append(changes, Change{Kind: ChangeRevision, Text: text})
 	}
 	now.setColumns(plan, &before)
 	if string(now.Columns) == string(old.Columns) {

@@ -41,7 +41,7 @@ var rules = []rule{
 		instead: "history keeps catalogs through sinks.Meta and knows no store; open the store in cmd/millrace and pass it in",
 	},
 	{
-		pkg: "transforms", ours: []string{"feature", "transforms/expr", "transforms/window"}, never: outside,
+		pkg: "transforms", ours: []string{"feature", "transforms/expr", "transforms/fingerprint", "transforms/window"}, never: outside,
 		instead: "a plan is pure; let the caller read, look at the clock, and pass values in as columns",
 	},
 	{

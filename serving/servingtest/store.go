@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,11 +125,12 @@ func clone(q *feature.Query) feature.Query {
 // hash is another for any other row. It is not the one of production, which is
 // of bytes that this store does not have.
 func (r *row) hash() (hash [16]byte) {
-	text := fmt.Sprintf("%x %d %d", r.origin.Sequence, r.origin.EventMicros, r.origin.Partition)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%x %d %d", r.origin.Sequence, r.origin.EventMicros, r.origin.Partition)
 	for _, name := range slices.Sorted(maps.Keys(r.columns)) {
-		text += fmt.Sprintf(" %s=%q", name, r.columns[name])
+		fmt.Fprintf(&text, " %s=%q", name, r.columns[name])
 	}
-	sum := sha256.Sum256([]byte(text))
+	sum := sha256.Sum256([]byte(text.String()))
 	copy(hash[:], sum[:])
 	return hash
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -80,9 +82,7 @@ func states() *rapid.Generator[*state] {
 
 func (s *state) clone() *state {
 	c := &state{shape: s.shape, inputs: slices.Clone(s.inputs), fences: make(map[place]fingerprint.Fence)}
-	for at, f := range s.fences {
-		c.fences[at] = f
-	}
+	maps.Copy(c.fences, s.fences)
 	return c
 }
 
@@ -91,11 +91,11 @@ func (s *state) places() []place {
 	for at := range s.fences {
 		all = append(all, at)
 	}
-	slices.SortFunc(all, func(a, b place) int { return bytes.Compare([]byte(fmt.Sprint(a)), []byte(fmt.Sprint(b))) })
+	slices.SortFunc(all, func(a, b place) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 	return all
 }
 
-func compare(t interface{ Fatal(...any) }, stored, current []byte) fingerprint.Verdict {
+func compare(t interface{ Fatal(args ...any) }, stored, current []byte) fingerprint.Verdict {
 	v, err := fingerprint.Compare(stored, current)
 	if err != nil {
 		t.Fatal(err)
@@ -296,8 +296,20 @@ func TestValuesAreToldApart(t *testing.T) {
 	seen := make(map[[16]byte]int)
 	var scratch []byte
 	for i, columns := range [][]*feature.Column{
-		{text("a"), text("b")}, {text("ab"), text("")}, {text(""), text("ab")}, {text("b"), text("a")}, {number}, {null}, {zero}, {flag},
-		{list()}, {list(1, 2)}, {list(1), list(2)}, {list(12)}, {null, number}, {number, null},
+		{text("a"), text("b")},
+		{text("ab"), text("")},
+		{text(""), text("ab")},
+		{text("b"), text("a")},
+		{number},
+		{null},
+		{zero},
+		{flag},
+		{list()},
+		{list(1, 2)},
+		{list(1), list(2)},
+		{list(12)},
+		{null, number},
+		{number, null},
 	} {
 		var hash [16]byte
 		hash, scratch = fingerprint.HashValues(scratch, columns, 0)
