@@ -34,8 +34,8 @@ func TestJudge(t *testing.T) {
 	forever := with(func(m *feature.Model) { m.ServePreviousVersion, m.MaxAge, m.ServeStaleFor = true, 0, 0 })
 	written := with(func(m *feature.Model) { m.Endpoint, m.ServeStaleFor = "", 0 })
 	same := printed(1, 1, 10)
-	of := func(version string, print []byte) transforms.StoredPrediction {
-		return transforms.StoredPrediction{Found: true, Version: version, Fingerprint: print, Catalog: 5}
+	of := func(version string, printed []byte) transforms.StoredPrediction {
+		return transforms.StoredPrediction{Found: true, Version: version, Fingerprint: printed, Catalog: 5}
 	}
 	stale := func(rule transforms.StaleRule, serve bool) transforms.Judgement {
 		return transforms.Judgement{State: transforms.PredictionStale, Rule: rule, Serve: serve}
