@@ -125,7 +125,10 @@ func TestWhatMakesAPredictionStale(t *testing.T) {
 		{"an older event, of the row alone", []string{"last_fare"}, func(w *written) { w.event(t, 1, ago(20*time.Minute), 99, 0, false) }, 0, nil, fingerprint.Fresh},
 		{"an older event", []string{"last_fare", "n_1h"}, func(w *written) { w.event(t, 1, ago(20*time.Minute), 99, 0, false) }, 0, nil, fingerprint.NewEvents},
 		{"an event before the window", []string{"last_fare", "n_1h"}, func(w *written) { w.event(t, 1, ago(5*time.Hour), 99, 0, false) }, 0, nil, fingerprint.Fresh},
-		{"other features beside it", []string{"n_1h"}, func(w *written) { w.event(t, 1, ago(90*time.Minute), 99, 0, false) }, 0, []string{"before", "sum_1h", "n_1d", "last_fare"}, fingerprint.Fresh},
+		{
+			"other features beside it", []string{"n_1h"}, func(w *written) { w.event(t, 1, ago(90*time.Minute), 99, 0, false) },
+			0, []string{"before", "sum_1h", "n_1d", "last_fare"}, fingerprint.Fresh,
+		},
 		{"an event of windows behind a feature", []string{"share"}, func(w *written) { w.event(t, 1, ago(5*time.Hour), 99, 0, false) }, 0, nil, fingerprint.NewEvents},
 		{"a delete", []string{"last_fare"}, func(w *written) { w.event(t, 1, ago(time.Minute), 99, 0, true) }, 0, nil, fingerprint.ChangedRow},
 		{"a delete, of windows alone", []string{"n_1h"}, func(w *written) { w.event(t, 1, ago(time.Minute), 99, 0, true) }, 0, nil, fingerprint.Fresh},
@@ -155,6 +158,28 @@ func TestWhatMakesAPredictionStale(t *testing.T) {
 				t.Errorf("with itself: %+v, %v", back, err)
 			}
 		})
+	}
+}
+
+// TestADeletedRowIsNone: whether a row was deleted, deleted again, or never
+// there, a prediction is of no row.
+func TestADeletedRowIsNone(t *testing.T) {
+	m := &feature.Model{Name: "m", Entity: "driver", Inputs: []feature.FeatureRef{{View: "driver_trips", Feature: "last_fare"}}}
+	prints := func(deletes int) []byte {
+		w := newWritten(t)
+		model, err := transforms.CompileModel(m, driver, map[string]*transforms.Plan{"driver_trips": w.plan}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range deletes {
+			w.event(t, 1, noon.Add(time.Duration(i)*time.Second), int64(i), 0, true)
+		}
+		return w.print(t, model.NewPrinter(), noon)
+	}
+	for deletes := 1; deletes < 3; deletes++ {
+		if v, err := fingerprint.Compare(prints(0), prints(deletes)); err != nil || v.Stale() {
+			t.Errorf("%d deletes: %+v, %v", deletes, v, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,4 +121,39 @@ churn           driver  0       1        by clients, which write them
 	if err != nil || !strings.Contains(out, "1 on-demand views, 2 models, 1 services: no errors\nmodels are checked and recorded") {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// TestModelsAreApplied to an embedded store, and plan says what a change means.
+func TestModelsAreApplied(t *testing.T) {
+	definitions, data := withModels(t), t.TempDir()
+	write(t, data, "millrace.yaml", "definitions: "+definitions+"\nstore: {type: embedded, data_dir: "+data+"/data}\n")
+	says := func(ok bool, want string, args ...string) {
+		t.Helper()
+		out, err := command(t, append(args, "--config", data+"/millrace.yaml")...)
+		if text := fmt.Sprint(out, err); (err == nil) != ok || !strings.Contains(text, want) {
+			t.Errorf("millrace %s: want %q in\n%s", strings.Join(args, " "), want, text)
+		}
+	}
+	change := func(file, from, to string) {
+		t.Helper()
+		path := filepath.Join(definitions, file)
+		text, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(text), from) {
+			t.Fatalf("%v, or %s has no %q", err, file, from)
+		}
+		write(t, definitions, file, strings.Replace(string(text), from, to, 1))
+	}
+	says(true, "new       model fraud: 2 outputs of driver, computed from 4 features by version 7 at http://models:8080", "plan")
+	says(true, "new       model churn: 1 outputs of driver, written by clients", "apply", "--topics=false")
+	says(true, "nothing would change", "plan")
+	change("models.yaml", `version: "7"`, `version: "8"`)
+	says(true, `stale     model fraud: version "7" becomes "8"; stored predictions are stale`, "plan")
+	says(true, "applied as catalog version 2", "apply", "--topics=false")
+	change("views.yaml", "epoch(now())", "1 + epoch(now())")
+	says(true, "stale     model fraud: its inputs of driver_trips are read in another way", "plan")
+	change("models.yaml", "{name: why, type: string}", "{name: why, type: json}")
+	says(false, "no tensor carries json", "check")
+	change("models.yaml", "{name: why, type: json}", "{name: reason, type: string}")
+	says(true, "revision  model fraud: revision 2: output reason is new, output why is removed", "apply", "--topics=false")
+	says(true, "3\t", "history")
 }
