@@ -41,7 +41,7 @@ var rules = []rule{
 		instead: "history keeps catalogs through sinks.Meta and knows no store; open the store in cmd/millrace and pass it in",
 	},
 	{
-		pkg: "transforms", ours: []string{"feature", "transforms/expr", "transforms/window"}, never: outside,
+		pkg: "transforms", ours: []string{"feature", "transforms/expr", "transforms/fingerprint", "transforms/window"}, never: outside,
 		instead: "a plan is pure; let the caller read, look at the clock, and pass values in as columns",
 	},
 	{
@@ -73,7 +73,7 @@ var rules = []rule{
 		instead: "what works on routes knows contracts only; connect implementations, metrics and logs in cmd/millrace",
 	},
 	{
-		pkg: "serving", ours: []string{"feature", "transforms", "transforms/window"}, never: backends,
+		pkg: "serving", ours: []string{"feature", "transforms", "transforms/window", "transforms/fingerprint"}, never: backends,
 		instead: "serving owns serving.Store and tells what happens through serving.Events; connect implementations in cmd/millrace",
 	},
 	{
