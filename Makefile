@@ -39,7 +39,7 @@ test: $(TOOLS)/gotestsum ## All tests that need no server, with the race detecto
 	$(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- -run 'Alloc|WithoutRace' -timeout 5m $(UNRACED)
 
 .PHONY: test-real
-test-real: $(TOOLS)/gotestsum ## The end-to-end suite on Apache Kafka, Apache Cassandra and Apicurio Registry, or on MILLRACE_TEST_KAFKA, _CQL and _REGISTRY
+test-real: $(TOOLS)/gotestsum ## The end-to-end suite on Apache Kafka, Apache Cassandra, Apicurio Registry and MLServer, or on MILLRACE_TEST_KAFKA, _CQL, _REGISTRY and _MLSERVER
 	CASSANDRA_SYNC=batch FAST=1 deploy/local/with.sh $(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- \
 	  -tags real -p 1 -count 1 -timeout 30m $(ARGS) $(REAL)
 

@@ -14,6 +14,7 @@ type Catalog struct {
 	Sources       []*Source
 	Views         []*View
 	OnDemandViews []*OnDemandView
+	Models        []*Model
 	Services      []*Service
 }
 

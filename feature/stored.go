@@ -39,6 +39,7 @@ type Query struct {
 type ViewQuery struct {
 	View    string // StoredName
 	Columns []StoredColumn
+	Hash    bool // the rows' hashes are wanted, too
 }
 
 // RowFlags are facts about a stored row.
@@ -70,6 +71,7 @@ type StoredOrigin struct {
 	Partition   int32
 	SchemaID    uint32
 	Flags       RowFlags
+	Hash        [16]byte // XXH3-128 of the row's bytes; zero unless asked for, and of a deleted row
 }
 
 // Reset empties l for n keys of q.

@@ -181,22 +181,29 @@ func (s *Settings) check() error {
 			return fmt.Errorf("make a pipeline: sources %s and %s both read topic %s", other, r.Source, r.Topic)
 		}
 		topics[r.Topic] = r.Source
-		if r.Copies != nil && len(r.Views) != 1 {
-			return fmt.Errorf("make a pipeline: source %s has copies for %d views, not one", r.Source, len(r.Views))
+		if err := s.checkRoute(&r); err != nil {
+			return err
 		}
-		if r.Pushed && slices.ContainsFunc(r.Shapes, func(s Shape) bool { return s.NewFields == nil }) {
-			return fmt.Errorf("make a pipeline: source %s can be pushed to, and a decoder of pushed rows is missing in its settings", r.Source)
+	}
+	return nil
+}
+
+func (s *Settings) checkRoute(r *Route) error {
+	if r.Copies != nil && len(r.Views) != 1 {
+		return fmt.Errorf("make a pipeline: source %s has copies for %d views, not one", r.Source, len(r.Views))
+	}
+	if r.Pushed && slices.ContainsFunc(r.Shapes, func(s Shape) bool { return s.NewFields == nil }) {
+		return fmt.Errorf("make a pipeline: source %s can be pushed to, and a decoder of pushed rows is missing in its settings", r.Source)
+	}
+	for _, v := range r.Views {
+		if v.Shape < 0 || v.Shape >= len(r.Shapes) {
+			return fmt.Errorf("make a pipeline: view %s reads a shape that source %s does not have", v.View.Name, r.Source)
 		}
-		for _, v := range r.Views {
-			if v.Shape < 0 || v.Shape >= len(r.Shapes) {
-				return fmt.Errorf("make a pipeline: view %s reads a shape that source %s does not have", v.View.Name, r.Source)
-			}
-			if v.NewTransformer == nil || v.Finished.NewDecoder == nil || v.Finished.NewTransformer == nil {
-				return fmt.Errorf("make a pipeline: a part of view %s is missing in its settings", v.View.Name)
-			}
-			if v.Windows != nil && (s.Tiles == nil || s.Sinces == nil) {
-				return fmt.Errorf("make a pipeline: view %s has windows, and there is no store of tiles in the settings", v.View.Name)
-			}
+		if v.NewTransformer == nil || v.Finished.NewDecoder == nil || v.Finished.NewTransformer == nil {
+			return fmt.Errorf("make a pipeline: a part of view %s is missing in its settings", v.View.Name)
+		}
+		if v.Windows != nil && (s.Tiles == nil || s.Sinces == nil) {
+			return fmt.Errorf("make a pipeline: view %s has windows, and there is no store of tiles in the settings", v.View.Name)
 		}
 	}
 	return nil

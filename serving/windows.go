@@ -139,7 +139,7 @@ func (w *windowsState) addTile(key, within int, start int64, source int32, state
 		}
 		return
 	}
-	if err := w.readers[of.view].Add(of.hop, start, state); err != nil {
+	if err := w.readers[of.view].Add(of.hop, start, source, state); err != nil {
 		w.failed(within, err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 //	w.Reset(rows, now)                    // what Ranges says is then for now
 //	for row := range rows {
 //		for h := range w.Ranges() {       // the tiles in it that the store has,
-//			w.Add(h, start, bytes)        // of all partitions, in any order
+//			w.Add(h, start, partition, bytes) // of all partitions, in any order
 //		}
 //		w.EndRow(row)
 //	}
@@ -30,6 +30,7 @@ type WindowReader struct {
 	hops     []hopReader
 	ranges   []TileRange
 	results  []windowResult // parallel to features
+	fenced   bool           // Fences is asked
 }
 
 // TileRange is the tiles that a read needs of one hop.
@@ -58,6 +59,7 @@ type segment struct {
 	tile   *window.Tile
 	used   bool  // in this row
 	newest int64 // start of its last tile, if it is used
+	fences []TileFence
 }
 
 // windowResult is the values of one feature.
@@ -67,6 +69,7 @@ type windowResult struct {
 	lacks  feature.Bitmap // rows of which a tile lacks the state
 	found  feature.Bitmap // rows with a tile in the window
 	newest []int64        // start of the last of these tiles
+	fences fencesOf
 }
 
 // with returns w, or a new one when it is nil, with feature i of ws besides.
@@ -122,6 +125,9 @@ func (w *WindowReader) Reset(rows int, nowMicros int64) {
 		clear(r.failed)
 		r.lacks, r.found = r.lacks.Resize(0).Resize(rows), r.found.Resize(0).Resize(rows)
 		r.newest = append(r.newest[:0], make([]int64, rows)...)
+		if w.fenced {
+			r.fences.reset(rows)
+		}
 	}
 	for i := range w.hops {
 		h := &w.hops[i]
@@ -156,10 +162,10 @@ func (h *hopReader) clear() {
 	}
 }
 
-// Add merges a tile that starts at start, of range h, into the current row. One
-// that no window covers is passed over. After an error the features of the hop
-// have failed in this row.
-func (w *WindowReader) Add(hop int, start int64, tile []byte) error {
+// Add merges a tile of a source partition that starts at start, of range h, into
+// the current row. One that no window covers is passed over. After an error the
+// features of the hop have failed in this row.
+func (w *WindowReader) Add(hop int, start int64, partition int32, tile []byte) error {
 	h := &w.hops[hop]
 	at, ok := h.find(start)
 	if !ok {
@@ -175,11 +181,15 @@ func (w *WindowReader) Add(hop int, start int64, tile []byte) error {
 	if !s.used {
 		s.tile.Reset(window.Fence{})
 		s.used, s.newest = true, start
+		s.fences = s.fences[:0]
 	}
 	s.newest = max(s.newest, start)
 	if err := s.tile.MergeBytes(tile, h.spare); err != nil {
 		h.failed = "a tile of it could not be read"
 		return err //nolint:wrapcheck // says already what is wrong; the caller knows of which row
+	}
+	if w.fenced {
+		s.fences = raise(s.fences, TileFence{partition, window.FenceOf(tile)})
 	}
 	return nil
 }
@@ -249,6 +259,9 @@ func (w *WindowReader) finish(h *hopReader, k, f, row int) {
 	if start, ok := h.newest(h.spans[k]); ok {
 		r.found.Set(row)
 		r.newest[row] = start
+	}
+	if w.fenced {
+		r.fences.collect(h, h.spans[k], row)
 	}
 	if h.merged.Lacks(h.states[k]) {
 		r.lacks.Set(row)

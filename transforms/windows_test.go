@@ -111,7 +111,7 @@ func (s *tiles) add(t require, w *transforms.WindowReader, row int) {
 				continue
 			}
 			read++
-			if err := w.Add(h, key.start, tile.Snapshot(window.Fence{}, nil)); err != nil {
+			if err := w.Add(h, key.start, key.partition, tile.Snapshot(window.Fence{}, nil)); err != nil {
 				t.Fatalf("%v", err)
 			}
 		}

@@ -19,8 +19,8 @@ import (
 func newExplain(g *globals) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "explain [VIEW]",
-		Short: "Show the plan of a view or on-demand view: what computes what, what is stored, what a read costs; without VIEW, what there is",
+		Use:   "explain [VIEW|MODEL]",
+		Short: "Show the plan of a view, on-demand view or model: what computes what, what is stored, what a read costs; without a name, what there is",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.load()
@@ -40,7 +40,10 @@ func newExplain(g *globals) *cobra.Command {
 			if plan, ok := p.OnDemand[args[0]]; ok {
 				return explainOnDemand(cmd.OutOrStdout(), plan, asJSON)
 			}
-			return fmt.Errorf("explain %s: project %s has no such view%s", args[0], p.Catalog.Project, viewList(p.Catalog))
+			if plan, ok := p.Models[args[0]]; ok {
+				return explainModel(cmd.OutOrStdout(), plan, asJSON)
+			}
+			return fmt.Errorf("explain %s: project %s has no such view or model%s", args[0], p.Catalog.Project, viewList(p.Catalog)+modelList(p.Catalog))
 		},
 	}
 	g.addDefinitions(c)
@@ -175,6 +178,7 @@ type projectExplanation struct {
 	Project       string           `json:"project"`
 	Views         []listedView     `json:"views"`
 	OnDemandViews []listedOnDemand `json:"on_demand_views,omitempty"`
+	Models        []listedModel    `json:"models,omitempty"`
 	Services      []listedService  `json:"services"`
 }
 
@@ -206,6 +210,9 @@ func explainProject(w io.Writer, p *definition.Project, asJSON bool) error {
 	for _, v := range p.Catalog.OnDemandViews {
 		e.OnDemandViews = append(e.OnDemandViews, listOnDemand(p.OnDemand[v.Name]))
 	}
+	for _, m := range p.Catalog.Models {
+		e.Models = append(e.Models, listModel(p.Models[m.Name]))
+	}
 	for _, s := range p.Catalog.Services {
 		e.Services = append(e.Services, listService(p, s))
 	}
@@ -230,6 +237,7 @@ func explainProject(w io.Writer, p *definition.Project, asJSON bool) error {
 	for _, v := range e.OnDemandViews {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", v.Name, v.Entity, v.Features, strings.Join(v.Views, ", "), strings.Join(v.Request, ", "))
 	}
+	printModels(t, e.Models)
 	if len(e.Services) > 0 {
 		fmt.Fprintln(t, "\nSERVICE\tFEATURES\tSTORE READS\tVIEWS")
 	}

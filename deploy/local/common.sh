@@ -8,6 +8,7 @@ LOCAL_DIR=$(cd "$LOCAL_DIR" && pwd)
 KAFKA_PORT=${KAFKA_PORT:-19092} KAFKA_CPORT=${KAFKA_CPORT:-19093}
 CASSANDRA_PORT=${CASSANDRA_PORT:-19042} CASSANDRA_SPORT=${CASSANDRA_SPORT:-17000} CASSANDRA_JMX_PORT=${CASSANDRA_JMX_PORT:-17199}
 REGISTRY_PORT=${REGISTRY_PORT:-19081}
+MLSERVER_PORT=${MLSERVER_PORT:-19085} MLSERVER_GPORT=${MLSERVER_GPORT:-19086} MLSERVER_MPORT=${MLSERVER_MPORT:-19087}
 CASSANDRA_SYNC=${CASSANDRA_SYNC:-periodic} READY_S=${READY_S:-120} JVM_OPTS=${JVM_OPTS:-}
 if [ -n "${FAST:-}" ]; then # starts sooner and takes less memory, runs slower
   JVM_OPTS="-XX:TieredStopAtLevel=1 $JVM_OPTS" CASSANDRA_HEAP=${CASSANDRA_HEAP:-512m} KAFKA_HEAP=${KAFKA_HEAP:-256m} REGISTRY_HEAP=${REGISTRY_HEAP:-256m}
@@ -23,8 +24,8 @@ servers() {
   local what meant=()
   for what in "$@"; do
     case $what in
-      all) meant+=(kafka cassandra registry) ;;
-      kafka | cassandra | registry) meant+=("$what") ;;
+      all) meant+=(kafka cassandra registry mlserver) ;;
+      kafka | cassandra | registry | mlserver) meant+=("$what") ;;
       *) return 1 ;;
     esac
   done
@@ -41,13 +42,14 @@ alive() {
     kafka) [[ $args == *" kafka.Kafka $LOCAL_DIR/kafka/"* ]] ;;
     cassandra) [[ $args == *"$LOCAL_DIR/cassandra/"*CassandraDaemon* ]] ;;
     registry) [[ $args == *" -jar $LOCAL_DIR/lib/registry/quarkus-run.jar" ]] ;;
+    mlserver) [[ $args == *"/mlserver/bin/mlserver start $LOCAL_DIR/mlserver/models" ]] ;;
   esac
 }
 
 # answers PORT: something accepts connections there
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-port_of() { case $1 in kafka) echo "$KAFKA_PORT" ;; cassandra) echo "$CASSANDRA_PORT" ;; registry) echo "$REGISTRY_PORT" ;; esac; }
+port_of() { case $1 in kafka) echo "$KAFKA_PORT" ;; cassandra) echo "$CASSANDRA_PORT" ;; registry) echo "$REGISTRY_PORT" ;; mlserver) echo "$MLSERVER_PORT" ;; esac; }
 
 # gets PORT PATH: an HTTP server there answers 200, and soon
 gets() (
@@ -59,4 +61,10 @@ gets() (
 registry_path=/apis/ccompat/v7 # Confluent's API
 
 # serves NAME: it can be used. Kafka and Cassandra open their port last.
-serves() { if [ "$1" = registry ]; then gets "$REGISTRY_PORT" "$registry_path/subjects"; else answers "$(port_of "$1")"; fi; }
+serves() {
+  case $1 in
+    registry) gets "$REGISTRY_PORT" "$registry_path/subjects" ;;
+    mlserver) gets "$MLSERVER_PORT" /v2/health/ready ;;
+    *) answers "$(port_of "$1")" ;;
+  esac
+}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Say what runs. usage: status.sh [kafka|cassandra|registry|all]…; fails unless all of it is healthy.
+# Say what runs. usage: status.sh [kafka|cassandra|registry|mlserver|all]…; fails unless all of it is healthy.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-names=$(servers "$@") || die "usage: status.sh [kafka|cassandra|registry|all]…"
+names=$(servers "$@") || die "usage: status.sh [kafka|cassandra|registry|mlserver|all]…"
 healthy=0
 for name in $names; do
   port=$(port_of "$name")

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Run a command with a Kafka, a Cassandra and a schema registry of its own:
+# Run a command with a Kafka, a Cassandra, a schema registry and a model server of its own:
 # started before, stopped after, whatever happens. usage: with.sh COMMAND…
-# The command finds them in MILLRACE_TEST_KAFKA, MILLRACE_TEST_CQL (host:port)
-# and MILLRACE_TEST_REGISTRY (URL). What is set already is not started: the
+# The command finds them in MILLRACE_TEST_KAFKA, MILLRACE_TEST_CQL (host:port),
+# MILLRACE_TEST_REGISTRY and MILLRACE_TEST_MLSERVER (URL). What is set already is not started: the
 # command uses that. SERVERS="kafka cassandra" starts no others than those.
 # The variables of README.md apply, with free ports and another folder, so that
 # servers started by hand are left alone.
@@ -12,13 +12,14 @@ set -euo pipefail
   exit 2
 }
 start=()
-for name in ${SERVERS:-kafka cassandra registry}; do
+for name in ${SERVERS:-kafka cassandra registry mlserver}; do
   case $name in
     kafka) given=${MILLRACE_TEST_KAFKA:-} ;;
     cassandra) given=${MILLRACE_TEST_CQL:-} ;;
     registry) given=${MILLRACE_TEST_REGISTRY:-} ;;
+    mlserver) given=${MILLRACE_TEST_MLSERVER:-} ;;
     *)
-      echo "SERVERS names $name, want kafka, cassandra or registry" >&2
+      echo "SERVERS names $name, want kafka, cassandra, registry or mlserver" >&2
       exit 2
       ;;
   esac
@@ -37,7 +38,7 @@ port() { # VARIABLE: a port that nothing answers on, unless the variable names o
   done
   export "${1?}"
 }
-for variable in KAFKA_PORT KAFKA_CPORT CASSANDRA_PORT CASSANDRA_SPORT CASSANDRA_JMX_PORT REGISTRY_PORT; do port "$variable"; done
+for variable in KAFKA_PORT KAFKA_CPORT CASSANDRA_PORT CASSANDRA_SPORT CASSANDRA_JMX_PORT REGISTRY_PORT MLSERVER_PORT MLSERVER_GPORT MLSERVER_MPORT; do port "$variable"; done
 
 mkdir -p "$LOCAL_DIR" "$shared/lib"
 [ -e "$LOCAL_DIR/lib" ] || ln -s "$shared/lib" "$LOCAL_DIR/lib" # the jars are fetched once for all
@@ -77,6 +78,7 @@ for name in "${start[@]}"; do
     kafka) export MILLRACE_TEST_KAFKA=127.0.0.1:$KAFKA_PORT ;;
     cassandra) export MILLRACE_TEST_CQL=127.0.0.1:$CASSANDRA_PORT ;;
     registry) export MILLRACE_TEST_REGISTRY=http://127.0.0.1:$REGISTRY_PORT/apis/ccompat/v7 ;;
+    mlserver) export MILLRACE_TEST_MLSERVER=http://127.0.0.1:$MLSERVER_PORT ;;
   esac
 done
 set -m # the command becomes a process group, so that all of it can be stopped

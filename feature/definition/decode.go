@@ -137,6 +137,7 @@ func refusedNode(n ast.Node) string {
 var (
 	nodeType     = reflect.TypeFor[ast.Node]()
 	durationType = reflect.TypeFor[time.Duration]()
+	orNullType   = reflect.TypeFor[orNull]()
 )
 
 // decode fills v, which a node at path describes.
@@ -151,6 +152,8 @@ func (r *reader) decode(n ast.Node, v reflect.Value, path string) {
 		v.Set(reflect.ValueOf(n))
 	case v.Type() == durationType:
 		r.decodeDuration(n, v, path)
+	case v.Type() == orNullType && n.Type() == ast.NullType:
+		v.SetString("null")
 	case v.Type() == reflect.TypeFor[refDef]() && isScalar(n):
 		v.FieldByName("Short").SetString(scalarText(n))
 	case v.Type() == reflect.TypeFor[pushDef]() && isScalar(n):
@@ -337,6 +340,13 @@ func unknownKeyHint(p *ast.MappingValueNode, known []string) string {
 
 func (r *reader) checkEnum(f reflect.StructField, n ast.Node, v reflect.Value, path string) {
 	allowed := f.Tag.Get("enum")
+	if v.Kind() == reflect.Slice && !r.bad[path] {
+		for i := range v.Len() {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			r.checkEnum(f, r.nodes[at], v.Index(i), at)
+		}
+		return
+	}
 	if allowed == "" || r.bad[path] || slices.Contains(strings.Split(allowed, ","), v.String()) {
 		return
 	}

@@ -14,6 +14,7 @@ type Project struct {
 	Catalog  *feature.Catalog
 	Plans    map[string]*transforms.Plan         // by view
 	OnDemand map[string]*transforms.OnDemandPlan // by on-demand view
+	Models   map[string]*transforms.ModelPlan    // by model
 	Files    []File
 
 	places map[place]map[string]Error // by source or view, and key
@@ -32,10 +33,10 @@ func LoadWith(files []File, o Options) (*Project, error) {
 		schemas: o.Schemas,
 		project: &Project{
 			Catalog: &feature.Catalog{}, Plans: make(map[string]*transforms.Plan),
-			OnDemand: make(map[string]*transforms.OnDemandPlan), Files: files,
+			OnDemand: make(map[string]*transforms.OnDemandPlan), Models: make(map[string]*transforms.ModelPlan), Files: files,
 		},
 		names: make(map[string]owner), topics: make(map[string]string),
-		doubts: make(map[string]*doubt), viewDoubts: make(map[string]*doubt),
+		doubts: make(map[string]*doubt), viewDoubts: make(map[string]*doubt), also: make(map[string]string),
 	}
 	for _, f := range files {
 		docs, readable := read(f, &b.errors)
@@ -71,7 +72,7 @@ type loadedFile struct {
 }
 
 // builder turns the model into a catalog, in the order in which definitions
-// refer to each other: entities, sources, views, on-demand views, services. What has errors is
+// refer to each other: entities, sources, views, on-demand views, models, services. What has errors is
 // still added, so that names do not become unknown by being wrong elsewhere.
 type builder struct {
 	files   []loadedFile
@@ -79,11 +80,12 @@ type builder struct {
 	errors  Errors
 	project *Project
 	schemas Schemas
-	names   map[string]owner  // of sources and all views, entities, services, each with a prefix of its own
+	names   map[string]owner  // of sources, all views and models; entities, services, each with a prefix of its own
 	topics  map[string]string // topic -> source
 	doubts  map[string]*doubt // by source
 
 	viewDoubts map[string]*doubt // by view: features of which the type is not known
+	also       map[string]string // "view:name" of outputs that views lend a name -> "model:output"
 }
 
 // owner is what has a name, and where it is defined.
@@ -112,6 +114,11 @@ func (b *builder) build() {
 	for _, f := range b.files {
 		for i := range f.def.OnDemandViews {
 			b.onDemandView(f, &f.def.OnDemandViews[i], fmt.Sprintf("on_demand_views[%d]", i))
+		}
+	}
+	for _, f := range b.files {
+		for i := range f.def.Models {
+			b.model(f, &f.def.Models[i], fmt.Sprintf("models[%d]", i))
 		}
 	}
 	for _, f := range b.files {

@@ -102,7 +102,7 @@ var mistakesInSources = []mistake{
 	{"two kinds", "request: {}", "request: {}, push: {}", "14:5", "must be one of kafka, push and request"},
 	{"name taken", "name: quote", "name: driver_trips", "16:11", "view driver_trips has the name of the source at a.yaml:14"},
 	{"project's name", "project: rides", "project: Rides!", "1:10", "cannot name a project"},
-	{"models", "services:\n", "models: []\nservices:\n", "25:1", "models are not available"},
+	{"permissions", "services:\n", "permissions: []\nservices:\n", "25:1", "permissions are not available"},
 	{"avro", "format: json", "format: avro", "7:13", "format avro needs a schema"},
 	{"length without a type", "rate * 2, at: read", "rate * 2, length: 3", "24:49", "without a type"},
 	{"key of another type", "    where: km > 0\n", "    keys: {driver_id: fare}\n", "19:23", "is int64 but its expression is float64"},

@@ -18,7 +18,7 @@ type fileDef struct {
 	Views         []viewDef     `yaml:"views"`
 	OnDemandViews []onDemandDef `yaml:"on_demand_views"`
 	Services      []serviceDef  `yaml:"services"`
-	Models        ast.Node      `yaml:"models" later:"models"`
+	Models        []modelDef    `yaml:"models"`
 	Permissions   ast.Node      `yaml:"permissions" later:"permissions"`
 }
 
@@ -164,6 +164,40 @@ type onDemandFeatureDef struct {
 	At      string   `yaml:"at" enum:"read"`
 	Default ast.Node `yaml:"default"`
 }
+
+type modelDef struct {
+	metaDef
+	Name          string        `yaml:"name" need:"yes"`
+	Version       string        `yaml:"version"`
+	Endpoint      string        `yaml:"endpoint"`
+	Tensors       string        `yaml:"tensors" enum:"named,stacked"`
+	TensorName    string        `yaml:"tensor_name"`
+	Entity        string        `yaml:"entity" need:"yes"`
+	Inputs        []string      `yaml:"inputs"`
+	Outputs       []outputDef   `yaml:"outputs" need:"yes"`
+	Cache         string        `yaml:"cache" enum:"store,none"`
+	MaxAge        time.Duration `yaml:"max_age"`
+	Refresh       []string      `yaml:"refresh" enum:"on_read,on_write"`
+	ServeStaleFor time.Duration `yaml:"serve_stale_for"`
+	Debounce      time.Duration `yaml:"debounce"`
+	Timeout       time.Duration `yaml:"timeout"`
+	MaxBatch      int           `yaml:"max_batch"`
+	OnError       orNull        `yaml:"on_error" enum:"last_value,null,error"`
+	ServePrevious bool          `yaml:"serve_previous_version"`
+	Fingerprint   string        `yaml:"fingerprint" enum:"state,values"`
+}
+
+type outputDef struct {
+	Name        string `yaml:"name" need:"yes"`
+	Type        string `yaml:"type" need:"yes"`
+	Length      int    `yaml:"length"`
+	As          string `yaml:"as"`
+	AllowNaN    bool   `yaml:"allow_nan"`
+	Description string `yaml:"description"`
+}
+
+// orNull is a text of which null, which YAML takes for nothing, is one.
+type orNull string
 
 type serviceDef struct {
 	metaDef

@@ -33,6 +33,12 @@ func schemaOf(t reflect.Type, enum string) schemaDoc {
 		return schemaDoc{}
 	case t == durationType:
 		return schemaDoc{"type": "string", "pattern": `^([0-9]+w)?([0-9]+d)?([0-9.]+(h|m|s|ms|us|ns))*$`}
+	case t == orNullType:
+		all := []any{nil}
+		for text := range strings.SplitSeq(enum, ",") {
+			all = append(all, text)
+		}
+		return schemaDoc{"enum": all}
 	case t == reflect.TypeFor[refDef]():
 		return schemaDoc{"oneOf": []any{schemaDoc{"type": "string"}, schemaOfStruct(t)}}
 	case t == reflect.TypeFor[pushDef]():
@@ -44,7 +50,7 @@ func schemaOf(t reflect.Type, enum string) schemaDoc {
 	case reflect.Struct:
 		return schemaOfStruct(t)
 	case reflect.Slice:
-		return schemaDoc{"type": "array", "items": schemaOf(t.Elem(), "")}
+		return schemaDoc{"type": "array", "items": schemaOf(t.Elem(), enum)}
 	case reflect.Map:
 		return schemaDoc{"type": "object", "additionalProperties": schemaOf(t.Elem(), "")}
 	case reflect.Bool:

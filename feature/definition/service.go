@@ -118,6 +118,8 @@ func (b *builder) unknownView(f loadedFile, view, at string) {
 	switch {
 	case k.Source(view) != nil:
 		f.at(at, 0, view+" is a source, not a view", "services serve views")
+	case k.Model(view) != nil:
+		f.at(at, 0, view+" is a model, and predictions are not served in this version", "serve the features that it takes")
 	case b.sure("views", all) && b.sure("on_demand_views", all):
 		f.at(at, 0, "unknown view "+view, didYouMean(view, all))
 	}
@@ -137,6 +139,10 @@ func (b *builder) refFeatures(f loadedFile, d *refDef, v *feature.View, wanted [
 			place, offset := fmt.Sprintf("%s.features[%d]", at, i), 0
 			if d.Short != "" {
 				place, offset = at, len(v.Name)+1
+			}
+			if output := b.also[v.Name+":"+name]; output != "" {
+				f.at(place, offset, fmt.Sprintf("%s:%s is %s of a model, and predictions are not served in this version", v.Name, name, output), "serve the features that it takes")
+				continue
 			}
 			f.at(place, offset, fmt.Sprintf("view %s has no feature %s", v.Name, name), didYouMean(name, all))
 			continue

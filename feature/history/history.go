@@ -32,6 +32,7 @@ type Applied struct {
 	Sources map[string]SourceState `json:"sources,omitempty"` // those with a schema
 
 	OnDemandViews map[string]OnDemandState `json:"on_demand_views,omitempty"`
+	Models        map[string]ModelState    `json:"models,omitempty"` // removed ones stay, for their numbers
 }
 
 // File is a file of definitions as text.
@@ -161,20 +162,28 @@ func Apply(ctx context.Context, meta sinks.Meta, schemas Schemas, p *definition.
 }
 
 func giveSchemaIDs(ctx context.Context, schemas Schemas, a *Applied) error {
+	put := func(name string, columns json.RawMessage) (uint32, error) {
+		st, err := feature.ParseStored(columns)
+		if err != nil {
+			return 0, fmt.Errorf("read the stored columns of %s: %w", name, err)
+		}
+		id, err := schemas.Put(ctx, st)
+		if err != nil {
+			return 0, fmt.Errorf("give the stored columns of %s an id: %w", name, err)
+		}
+		return id, nil
+	}
 	for name, v := range a.Views {
 		if v.Removed || v.SchemaID != 0 {
 			continue
 		}
-		st, err := feature.ParseStored(v.Columns)
-		if err != nil {
-			return fmt.Errorf("read the stored columns of view %s: %w", name, err)
-		}
-		if v.SchemaID, err = schemas.Put(ctx, st); err != nil {
-			return fmt.Errorf("give the stored columns of view %s an id: %w", name, err)
+		var err error
+		if v.SchemaID, err = put("view "+name, v.Columns); err != nil {
+			return err
 		}
 		a.Views[name] = v
 	}
-	return nil
+	return giveModelIDs(put, a.Models)
 }
 
 // Open loads a version: its definitions with the revisions, generations and
@@ -202,6 +211,9 @@ func Open(a *Applied) (*definition.Project, error) {
 		overlay(p.Plans[v.Name].Stored, &st)
 		p.Plans[v.Name].Stored.ID = state.SchemaID
 		overlayWindows(p.Plans[v.Name].Windows, state.Windows)
+	}
+	if err := openModels(a, p); err != nil {
+		return nil, err
 	}
 	return p, nil
 }

@@ -22,6 +22,7 @@ const (
 	ChangeNew      ChangeKind = "new"      // a view that did not exist
 	ChangeRevision ChangeKind = "revision" // what is stored per row changes
 	ChangeFree     ChangeKind = "free"     // stored data is not touched
+	ChangeStale    ChangeKind = "stale"    // stored predictions are not those of the inputs any more
 	ChangeRemoved  ChangeKind = "removed"  // no longer written or served; its data stays
 )
 
@@ -29,6 +30,7 @@ const (
 type Change struct {
 	View     string // "" for the project as a whole
 	OnDemand bool   // View is an on-demand view
+	Model    bool   // View is a model
 	Kind     ChangeKind
 	Text     string
 }
@@ -40,6 +42,8 @@ func (c Change) String() string {
 		return fmt.Sprintf("%-9s %s", c.Kind, c.Text)
 	case c.OnDemand:
 		return fmt.Sprintf("%-9s on-demand view %s: %s", c.Kind, c.View, c.Text)
+	case c.Model:
+		return fmt.Sprintf("%-9s model %s: %s", c.Kind, c.View, c.Text)
 	}
 	return fmt.Sprintf("%-9s view %s: %s", c.Kind, c.View, c.Text)
 }
@@ -55,11 +59,12 @@ func Next(prev *Applied, p *definition.Project) (*Applied, []Change, error) {
 	next := &Applied{Version: 1, Project: p.Catalog.Project, Views: make(map[string]ViewState)}
 	var old map[string]ViewState
 	var oldOnDemand map[string]OnDemandState
+	var oldModels map[string]ModelState
 	if prev != nil {
 		if prev.Project != p.Catalog.Project {
 			return nil, nil, fmt.Errorf("the store holds project %s, the definitions are of project %s: choose another keyspace or data folder", prev.Project, p.Catalog.Project)
 		}
-		next.Version, old, oldOnDemand = prev.Version+1, prev.Views, prev.OnDemandViews
+		next.Version, old, oldOnDemand, oldModels = prev.Version+1, prev.Views, prev.OnDemandViews, prev.Models
 	}
 	for _, f := range p.Files {
 		next.Files = append(next.Files, File{Name: f.Name, Text: string(f.Data)})
@@ -79,9 +84,11 @@ func Next(prev *Applied, p *definition.Project) (*Applied, []Change, error) {
 	}
 	changes = append(changes, removals(old, next)...)
 	changes = append(changes, nextOnDemand(oldOnDemand, next, p.Catalog.OnDemandViews)...)
-	if err := errors.Join(faults...); err != nil {
+	models, err := nextModels(oldModels, next, p)
+	if err := errors.Join(append(faults, err, namesApart(next))...); err != nil {
 		return nil, nil, err
 	}
+	changes = append(changes, models...)
 	next.Sources = pin(p.Catalog.Sources)
 	if prev != nil {
 		changes = append(changes, schemaChanges(prev.Sources, next.Sources)...)

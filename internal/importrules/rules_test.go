@@ -41,7 +41,7 @@ var rules = []rule{
 		instead: "history keeps catalogs through sinks.Meta and knows no store; open the store in cmd/millrace and pass it in",
 	},
 	{
-		pkg: "transforms", ours: []string{"feature", "transforms/expr", "transforms/window"}, never: outside,
+		pkg: "transforms", ours: []string{"feature", "transforms/expr", "transforms/fingerprint", "transforms/window"}, never: outside,
 		instead: "a plan is pure; let the caller read, look at the clock, and pass values in as columns",
 	},
 	{
@@ -73,12 +73,20 @@ var rules = []rule{
 		instead: "what works on routes knows contracts only; connect implementations, metrics and logs in cmd/millrace",
 	},
 	{
-		pkg: "serving", ours: []string{"feature", "transforms", "transforms/window"}, never: backends,
+		pkg: "serving", ours: []string{"feature", "transforms", "transforms/window", "transforms/fingerprint"}, never: backends,
 		instead: "serving owns serving.Store and tells what happens through serving.Events; connect implementations in cmd/millrace",
 	},
 	{
 		pkg: "serving/servingtest", ours: []string{"feature", "transforms", "transforms/window", "serving"},
 		instead: "a store for tests keeps what serving.Store and serving.Tiles ask for, and counts windows with the writer's own code",
+	},
+	{
+		pkg: "serving/predict", ours: []string{"feature", "transforms", "serving"}, never: backends,
+		instead: "a client of model servers knows columns and tells what happens through predict.Events; connect metrics, logs and definitions in cmd/millrace",
+	},
+	{
+		pkg:     "serving/predict/predicttest",
+		instead: "the other side of the protocol shares no code with the client that it tests",
 	},
 	{
 		pkg: "serving/*", ours: []string{"feature", "transforms", "serving"},

@@ -1,9 +1,11 @@
 package rest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -162,7 +164,10 @@ func (f *fakeTopic) Publish(_ context.Context, _ string, rows []push.Row) ([]pus
 	for i := range rows {
 		at[i] = push.Position{TopicID: [16]byte{7}, Partition: 1, Offset: int64(len(f.rows) + i), Millis: rows[i].Millis}
 	}
-	f.rows = append(f.rows, rows...)
+	for _, r := range rows { // they are the caller's again, who uses the memory for the next request
+		r.Key, r.Value, r.Headers = bytes.Clone(r.Key), bytes.Clone(r.Value), slices.Clone(r.Headers)
+		f.rows = append(f.rows, r)
+	}
 	return at, nil
 }
 

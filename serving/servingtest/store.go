@@ -7,8 +7,12 @@ package servingtest
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -118,6 +122,19 @@ func clone(q *feature.Query) feature.Query {
 	return c
 }
 
+// hash is another for any other row. It is not the one of production, which is
+// of bytes that this store does not have.
+func (r *row) hash() (hash [16]byte) {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%x %d %d", r.origin.Sequence, r.origin.EventMicros, r.origin.Partition)
+	for _, name := range slices.Sorted(maps.Keys(r.columns)) {
+		fmt.Fprintf(&text, " %s=%q", name, r.columns[name])
+	}
+	sum := sha256.Sum256([]byte(text.String()))
+	copy(hash[:], sum[:])
+	return hash
+}
+
 func (s *Store) load(v *feature.ViewQuery, key string, dst *feature.Loaded, at int) error {
 	r, ok := s.rows[cell{v.View, key}]
 	if !ok {
@@ -128,6 +145,9 @@ func (s *Store) load(v *feature.ViewQuery, key string, dst *feature.Loaded, at i
 		return nil
 	}
 	dst.Found.Set(at)
+	if v.Hash {
+		dst.Origins[at].Hash = r.hash()
+	}
 	for i, c := range v.Columns {
 		text, ok := r.columns[c.Name]
 		if !ok {

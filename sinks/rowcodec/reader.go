@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/zeebo/xxh3"
+
 	"millrace/feature"
 	"millrace/sinks"
 )
@@ -116,6 +118,9 @@ func (r *Reader) decodeView(ctx context.Context, q *feature.Query, nth int, cell
 		}
 		if err := last.decode(value, dst, key); err != nil {
 			return fmt.Errorf("stored schema %d: %w", lastID, err)
+		}
+		if q.Views[nth].Hash {
+			dst.Origins[key].Hash = xxh3.Hash128(value).Bytes()
 		}
 		dst.Found.Set(key)
 	}

@@ -2,11 +2,13 @@ package rowcodec_test
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/zeebo/xxh3"
 	"pgregory.net/rapid"
 
 	"millrace/feature"
@@ -250,5 +252,41 @@ func TestDeletedRowIsAHeader(t *testing.T) {
 	}
 	if got.Found.Get(0) || !got.Found.Get(1) || got.Origins[0].Flags != feature.RowDeleted || got.Origins[0].EventMicros != rows.Origins[0].EventMicros {
 		t.Errorf("found %v and %v, origin %+v", got.Found.Get(0), got.Found.Get(1), got.Origins[0])
+	}
+}
+
+// TestHashIsOfTheBytes: only where it is asked for, of rows that are there, and
+// of the whole row, whichever columns are asked for.
+func TestHashIsOfTheBytes(t *testing.T) {
+	_, st := oneRow(t)
+	rows := newRows(st, 3)
+	rows.Origins[2].Deleted = true
+	b := encodeAll(t, rows)
+	other := bytes.Clone(b.Rows[1].Value)
+	other[17]++ // of the sequence, which no column shows
+	stored := [][]byte{b.Rows[0].Value, nil, b.Rows[2].Value, b.Rows[0].Value, b.Rows[1].Value, other}
+	q := query(len(stored), st.Columns[:1])
+	r, dst := rowcodec.NewReader(cells{stored}, schemas{st.ID: st}), make([]feature.Loaded, 1)
+	for _, asked := range []bool{true, false, true} {
+		q.Views[0].Hash = asked
+		if err := r.Read(t.Context(), q, dst); err != nil {
+			t.Fatal(err)
+		}
+		for i, value := range stored {
+			var want [16]byte
+			if asked && dst[0].Found.Get(i) {
+				want = xxh3.Hash128(value).Bytes()
+			}
+			if got := dst[0].Origins[i].Hash; got != want || (want != [16]byte{}) != (asked && i != 1 && i != 2) {
+				t.Errorf("asked %t: row %d has hash %x, want %x", asked, i, got, want)
+			}
+		}
+		if o := dst[0].Origins; asked && (o[0].Hash != o[3].Hash || o[0].Hash == o[4].Hash || o[4].Hash == o[5].Hash) {
+			t.Errorf("hashes %x %x %x %x", o[0].Hash, o[3].Hash, o[4].Hash, o[5].Hash)
+		}
+	}
+	const known = "99aa06d3014798d86001c324468d497f" // XXH3's own test vector: of no bytes, seed 0
+	if got := fmt.Sprintf("%x", xxh3.Hash128(nil).Bytes()); got != known {
+		t.Errorf("the hash of nothing is %s, not %s: every stored prediction would be stale", got, known)
 	}
 }

@@ -32,6 +32,7 @@ func cellContracts() []contract {
 		{"MissingCellsAreNil", missingCells},
 		{"RepeatedKeysAreAnswered", repeatedKeys},
 		{"SetIsReused", setIsReused},
+		{"EqualRowsHaveEqualHashes", equalHashes},
 		{"CallersBuffersAreFreeAfterWrite", borrowedRows},
 		{"RowsThatExpireAreReadBefore", expiringRows},
 		{"EndedContextIsAnError", endedContext},

@@ -15,14 +15,19 @@ import (
 	"millrace/sinks"
 )
 
-// Store is everything that a store offers.
-type Store interface {
-	sinks.Sink
+// Letters is what a store offers for dead letters.
+type Letters interface {
 	sinks.DeadLetter
 	sinks.LetterReader
+	sinks.LetterFinder
 	sinks.LetterKeeper
 	sinks.Refusals
-	sinks.LetterFinder
+}
+
+// Store is everything that a store offers.
+type Store interface {
+	Letters
+	sinks.Sink
 	sinks.Cells
 	sinks.TileSink
 	sinks.TileLoader

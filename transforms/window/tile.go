@@ -19,6 +19,23 @@ type Fence struct {
 // already, and must be skipped.
 func (f Fence) Covers(m uint32, offset int64) bool { return m == f.Topic && offset < f.Next }
 
+// Less reports whether f has counted less than g; of two topics the one with the
+// greater number is the later one.
+func (f Fence) Less(g Fence) bool {
+	if f.Topic != g.Topic {
+		return f.Topic < g.Topic
+	}
+	return f.Next < g.Next
+}
+
+// FenceOf is the fence of a tile's bytes, which Decode or MergeBytes has
+// accepted; of others it may be any.
+func FenceOf(b []byte) Fence {
+	r := reader{b: b}
+	r.take(fenceAt)
+	return r.fence()
+}
+
 // Aggregate is one aggregate of a view.
 type Aggregate struct {
 	Spec Spec
@@ -58,6 +75,7 @@ const (
 
 const (
 	tileFormat       = 1
+	fenceAt          = 4 // format, flags, number of states
 	tileHeaderBytes  = 20
 	stateHeaderBytes = 8 + 4 + 8 + 4
 	hasEventIDs      = 1

@@ -3,10 +3,16 @@
 package e2e_test
 
 import (
+	"context"
+	"log/slog"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
+
+	"millrace/cmd/millrace/internal/app"
+	"millrace/cmd/millrace/internal/config"
+	"millrace/sinks"
 )
 
 // newStack makes a project on the embedded stack.
@@ -67,4 +73,24 @@ func TestRestartKeepsData(t *testing.T) {
 	}
 	s.startIngest()
 	s.waitValue(5*time.Second, 7, "driver_trips:serial", "1")
+}
+
+// rawUpsert writes a row of 80 bytes to a store of its own, on the same disk,
+// and syncs it, as `dev` does.
+func (s *stack) rawUpsert() func(ctx context.Context, n int64) error {
+	s.t.Helper()
+	c := config.Default()
+	c.Store.DataDir = s.t.TempDir()
+	store, err := app.OpenEmbeddedStore(&c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = store.Close() })
+	return func(ctx context.Context, n int64) error {
+		row := sinks.Row{Entity: "driver", View: "raw", Key: "1", Stamp: n, Value: make([]byte, 80)}
+		if err := store.Write(ctx, []sinks.Row{row}); err != nil {
+			return err
+		}
+		return store.Sync(ctx)
+	}
 }

@@ -55,6 +55,7 @@ func TestExamples(t *testing.T) {
 		expect(t, out, "the last fare is 12.5, ")
 		expect(t, paste(strings.ReplaceAll(block, "1001", "999999")), "no trip is known of this driver")
 	}
+	s.pasteAPIPage(filepath.Join(root, "docs/api.md"))
 	for _, command := range []string{
 		"go run ./examples/lookup -server http://127.0.0.1:1", "python3 examples/lookup/python/lookup.py --server http://127.0.0.1:1",
 		"go run ./examples/producers/http -server http://127.0.0.1:1", "python3 examples/producers/python/http_producer.py --server http://127.0.0.1:1",
@@ -85,6 +86,29 @@ func (s *stack) producersWrote() {
 				s.t.Errorf("rating of driver %d: %v, %v, want %s", driver, a, err, want)
 			}
 		}
+	}
+}
+
+// apiCommands are the commands of the page: indented, and over several lines.
+var apiCommands = regexp.MustCompile(`(?m)^    (?:curl|printf) .*\n(?: {4,}.*\n)*`)
+
+// pasteAPIPage types what the page says, in order.
+func (s *stack) pasteAPIPage(page string) {
+	s.t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	commands := apiCommands.FindAllString(string(text), -1)
+	if len(commands) < 8 {
+		s.t.Errorf("the page has only %d commands to paste", len(commands))
+	}
+	for _, command := range commands {
+		out, err := s.shell(strings.ReplaceAll(command, "localhost:6566", s.http))
+		if err != nil || strings.Contains(out, `"error"`) || strings.Contains(out, "message") {
+			s.t.Errorf("%s\n%v\n%s", command, err, out)
+		}
+		s.t.Logf("%s\n%s", command, tail(out, 200))
 	}
 }
 

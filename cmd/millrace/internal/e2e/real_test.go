@@ -3,10 +3,15 @@
 package e2e_test
 
 import (
+	"context"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/gocql/gocql"
 )
 
 // newStack makes a project on the servers that the environment names.
@@ -69,4 +74,25 @@ func TestMemberWithoutPartitions(t *testing.T) {
 	s.write(tripDefinitions)
 	s.up(1)
 	s.startIngest()
+}
+
+// rawUpsert writes a row of 80 bytes to the project's table, by itself.
+func (s *stack) rawUpsert() func(ctx context.Context, n int64) error {
+	s.t.Helper()
+	host, port, err := net.SplitHostPort(os.Getenv("MILLRACE_TEST_CQL"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c := gocql.NewCluster(host)
+	c.Port, _ = strconv.Atoi(port)
+	c.Keyspace, c.Timeout, c.Consistency, c.WriteCoalesceWaitTime = "millrace_"+s.project, 20*time.Second, gocql.LocalQuorum, 0
+	session, err := c.CreateSession()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(session.Close)
+	return func(ctx context.Context, n int64) error {
+		return session.Query("INSERT INTO latest (entity, key, feature_view, v) VALUES ('raw', '1', 'raw', ?) USING TIMESTAMP ?", make([]byte, 80), n+1).
+			Idempotent(true).WithContext(ctx).Exec()
+	}
 }

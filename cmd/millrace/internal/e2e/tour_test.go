@@ -15,9 +15,6 @@ import (
 	"time"
 )
 
-// repository is the root, seen from this package.
-const repository = "../../../.."
-
 // TestTour pastes the README's commands, as a stranger would, against a
 // running demo.
 func TestTour(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -107,121 +106,11 @@ const (
 	lineBody = "application/x-ndjson"
 )
 
-// entrance writes one row of driver_trips by its members. The way in decides
-// how it says transform_on_write.
-type entrance struct {
-	name  string
-	write func(s *stack, row map[string]any, flag string)
-}
-
-func entrances() []entrance {
-	frame := func(row map[string]any) map[string]any {
-		df := make(map[string]any)
-		for k, v := range row {
-			if k == "at" { // as Feast's client calls it
-				k = "event_timestamp"
-			}
-			df[k] = []any{v}
-		}
-		return df
-	}
-	text := func(v map[string]any) string {
-		b, err := json.Marshal(v)
-		if err != nil { // what the table holds encodes
-			panic(err)
-		}
-		return string(b)
-	}
-	with := func(body map[string]any, flag string) string {
-		if flag != "" {
-			body["transform_on_write"] = flag == "true"
-		}
-		return text(body)
-	}
-	return []entrance{
-		{"/v1/push", func(s *stack, row map[string]any, flag string) {
-			s.pushOK("/v1/push/trips", jsonBody, with(map[string]any{"rows": []any{row}}, flag))
-		}},
-		{"NDJSON", func(s *stack, row map[string]any, flag string) {
-			query := ""
-			if flag != "" {
-				query = "?transform_on_write=" + flag
-			}
-			s.pushOK("/v1/push/trips"+query, lineBody, text(row)+"\n")
-		}},
-		{"/push", func(s *stack, row map[string]any, flag string) {
-			s.pushOK("/push", jsonBody, with(map[string]any{"push_source_name": "trips", "df": frame(row)}, flag))
-		}},
-		{"/write-to-online-store", func(s *stack, row map[string]any, flag string) {
-			s.pushOK("/write-to-online-store", jsonBody, with(map[string]any{"feature_view_name": "driver_trips", "df": frame(row)}, flag))
-		}},
-		{"asynchronous", func(s *stack, row map[string]any, flag string) {
-			status, answer := s.sendBody("/v1/push/trips?mode=async", jsonBody, with(map[string]any{"rows": []any{row}}, flag))
-			if status != http.StatusAccepted {
-				s.t.Fatalf("%d %s", status, answer)
-			}
-			s.waitCaughtUp(10 * time.Second)
-		}},
-		{"Kafka", func(s *stack, row map[string]any, flag string) {
-			value := maps.Clone(row)
-			if flag != "false" { // a raw record has the source's paths
-				value["driver"] = map[string]any{"id": row["driver_id"]}
-				delete(value, "driver_id")
-			}
-			if flag == "" {
-				s.produce(0, "k", text(value))
-			} else {
-				s.produce(0, "k", text(value), header("transform_on_write", flag))
-			}
-			s.waitCaughtUp(10 * time.Second)
-		}},
-	}
-}
-
-// TestTransformOnWrite: raw and finished rows give the same result whichever
-// way they come, and what was answered can be read at once.
-func TestTransformOnWrite(t *testing.T) {
-	s := newStack(t, "write")
-	s.write(writeDefinitions)
-	s.up(1)
-	at := time.Now().Add(-time.Minute).UTC().Format(time.RFC3339Nano)
-	driver := int64(0)
-	for _, e := range entrances() {
-		for _, c := range []struct {
-			flag, want string
-			row        map[string]any
-		}{
-			{"", `2.5 "COMPLETED"`, map[string]any{"fare": 10, "km": 4, "status": "completed", "at": at}},
-			{"true", `2.5 "COMPLETED"`, map[string]any{"fare": 10, "km": 4, "status": "completed", "at": at}},
-			{"true", `null null`, map[string]any{"fare": 10, "km": 4, "status": "canceled", "at": at}}, // filtered
-			{"false", `7 "gold"`, map[string]any{"per_km": 7, "tier": "gold", "event_timestamp": at}},
-		} {
-			driver++
-			c.row["driver_id"] = driver
-			for range 3 { // a retry changes nothing
-				e.write(s, c.row, c.flag)
-				if got := s.now(driver, "driver_trips:per_km", "driver_trips:tier"); got != c.want {
-					t.Errorf("%s, transform_on_write %q: %s, want %s", e.name, c.flag, got, c.want)
-				}
-			}
-		}
-		if e.name == "Kafka" {
-			continue
-		}
-		// Through the API, what has every stored column was transformed already.
-		driver++
-		e.write(s, map[string]any{"driver_id": driver, "per_km": 8, "tier": "iron", "event_timestamp": at}, "")
-		if got := s.now(driver, "driver_trips:per_km", "driver_trips:tier"); got != `8 "iron"` {
-			t.Errorf("%s, transformed already: %s", e.name, got)
-		}
-	}
-}
-
 // TestPushThenGet: every answer of a synchronous push, and the order of rows.
 func TestPushThenGet(t *testing.T) {
 	s := newStack(t, "pushget")
 	s.write(writeDefinitions)
-	p := s.up(1)
+	s.up(1)
 	got := s.pushOK("/v1/push/profiles", jsonBody, `{"rows": [{"driver_id": 1, "rating": 4.5}, {"driver_id": 2, "rating": 3}]}`)
 	if got.Stored != 2 || got.Views["driver_profile"].Stored != 2 || s.now(1, "driver_profile:rating") != "4.5" {
 		t.Errorf("%+v, and the rating is %s", got, s.now(1, "driver_profile:rating"))
@@ -253,7 +142,7 @@ func TestPushThenGet(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	s.eventually(5*time.Second, "metrics", func() error {
-		m, err := s.metrics(p)
+		m, err := s.metrics(&process{admin: s.admin}) // the process that serves
 		if err == nil && m[`millrace_push_rows_total{end="stored",source="profiles",view="driver_profile"}`] != 8 {
 			err = fmt.Errorf("metrics %v", m)
 		}

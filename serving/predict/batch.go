@@ -1,0 +1,320 @@
+package predict
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"millrace/feature"
+)
+
+// batch is rows that are sent as one request.
+//
+// It is open from its first row until a call has a slot for it (no earlier than
+// after the window), or until it is full. It belongs to nobody: its call runs
+// under the model's timeout, not under the deadline of a caller, because the
+// shortest of many deadlines would cut off the others. Each caller waits as
+// long as its own deadline allows; when the last has left, the call is ended.
+// So a deadline reaches the model as soon as nobody has a longer one.
+type batch struct {
+	client *Client
+	ctx    context.Context //nolint:containedctx // its callers have contexts of their own
+	cancel context.CancelCauseFunc
+	full   chan struct{} // closed when the batch waits for no more rows
+	done   chan struct{} // closed when outputs and faults are there
+
+	// Guarded by Client.mu until the batch is closed.
+	rows    *encoder
+	keys    []Key // of rows that may be joined; parallel to rows, zero if it may not
+	waiting int   // callers that have not left
+	late    bool  // one of them left because of its deadline
+	sealed  bool  // takes no more rows
+
+	// Written before done is closed.
+	outputs []feature.Column
+	fault   *Error         // of all rows
+	bad     map[int]*Error // of single rows
+}
+
+// place is where a row's result will be; the zero place is nowhere.
+type place struct {
+	batch *batch
+	row   int
+}
+
+// errLate is the cause of a call that was ended when the last of its callers had
+// left, one of them at least because its deadline had come.
+var errLate = errors.New("all deadlines of those who asked passed before an answer")
+
+// errLeft is the same when they all went away by themselves.
+var errLeft = errors.New("all who asked went away")
+
+// waiter is one Predict.
+type waiter struct {
+	client                *Client
+	places                []place
+	batches               []*batch // that it waits for, each once
+	coalesced, remembered int
+}
+
+// enter puts rows in batches, or joins those that others have asked for.
+func (w *waiter) enter(q *Request, dst *Result) error {
+	c := w.client
+	isBinary := c.wire.Load().binary
+	for row := range q.Rows {
+		if err := unsendable(&c.model, q.Inputs, row, isBinary); err != nil {
+			dst.Faults[row] = c.fail(ReasonInput, err)
+		}
+	}
+	shut := c.shut()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.closed {
+		return ErrClosed
+	}
+	now := time.Now()
+	for row := range q.Rows {
+		if dst.Faults[row] == nil {
+			dst.Faults[row] = w.enterRow(q, row, now, shut, isBinary)
+		}
+	}
+	if c.settings.Window < 0 && c.mu.open != nil {
+		c.mu.open.seal()
+	}
+	return nil
+}
+
+// enterRow is enter for one row, under Client.mu.
+func (w *waiter) enterRow(q *Request, row int, now time.Time, shut *Error, isBinary bool) *Error {
+	c := w.client
+	var key Key
+	if q.Keys != nil {
+		key = q.Keys[row]
+		if p, ok := c.mu.flights[key]; ok {
+			w.coalesced++
+			w.wait(p, row)
+			return nil
+		}
+		if f := c.memory.recall(key, now); f != nil {
+			w.remembered++
+			return f
+		}
+	}
+	if shut != nil {
+		return shut
+	}
+	if c.mu.pending >= c.settings.MaxPendingRows {
+		return c.fail(ReasonOverloaded, errTooMany)
+	}
+	b := c.openBatch()
+	if isBinary && !b.rows.binary { // opened before the server was known to speak it
+		if err := unsendable(&c.model, q.Inputs, row, false); err != nil {
+			return c.fail(ReasonInput, err)
+		}
+	}
+	p := place{b, b.rows.rows}
+	b.rows.append(q.Inputs, row)
+	c.mu.pending++
+	if q.Keys != nil { // the key outlives the request
+		key = key.clone()
+		c.mu.flights[key] = p
+	}
+	b.keys = append(b.keys, key)
+	w.wait(p, row)
+	if b.rows.rows >= c.model.MaxBatch || b.rows.size() >= c.settings.MaxRequestBytes {
+		b.seal()
+	}
+	return nil
+}
+
+// clone copies a key, at once.
+func (k Key) clone() Key {
+	both := k.Entity + k.Fingerprint
+	return Key{both[:len(k.Entity)], both[len(k.Entity):]}
+}
+
+var errTooMany = errors.New("too many rows wait for the model")
+
+// wait notes that row's result will be at p. Under Client.mu.
+func (w *waiter) wait(p place, row int) {
+	w.places[row] = p
+	if !slices.Contains(w.batches, p.batch) {
+		w.batches = append(w.batches, p.batch)
+		p.batch.waiting++
+	}
+}
+
+// openBatch returns the batch that takes rows, a new one if need be. Under
+// Client.mu.
+func (c *Client) openBatch() *batch {
+	if b := c.mu.open; b != nil {
+		return b
+	}
+	b := &batch{client: c, full: make(chan struct{}), done: make(chan struct{}), rows: c.encoders.Get().(*encoder)} //nolint:forcetypeassert // it holds nothing else
+	b.ctx, b.cancel = context.WithCancelCause(c.ctx)
+	b.rows.reset(&c.model, c.wire.Load())
+	c.mu.open = b
+	c.done.Go(b.run)
+	return b
+}
+
+// seal lets no more rows in, and the batch go. Under Client.mu.
+func (b *batch) seal() {
+	if b.sealed {
+		return
+	}
+	b.sealed = true
+	if b.client.mu.open == b {
+		b.client.mu.open = nil
+	}
+	close(b.full)
+}
+
+// detach seals b and lets nobody join its rows any more. Under Client.mu.
+func (b *batch) detach() {
+	b.seal()
+	flights := b.client.mu.flights
+	for _, key := range b.keys {
+		if flights[key].batch == b {
+			delete(flights, key)
+		}
+	}
+}
+
+// run takes b to its end.
+func (b *batch) run() {
+	c := b.client
+	b.gather()
+	var fault *Error
+	select {
+	case c.slots <- struct{}{}:
+		c.mu.Lock()
+		b.seal()
+		c.mu.Unlock()
+		fault = c.call(b)
+		<-c.slots
+	case <-b.ctx.Done():
+		fault = c.ended(b.ctx)
+	case <-time.After(c.model.Timeout):
+		fault = c.fail(ReasonOverloaded, errNoSlot)
+	}
+	b.finish(fault)
+}
+
+var errNoSlot = errors.New("no call ended in time to make place for this one")
+
+// gather waits for the window to pass, or for nothing to wait for.
+func (b *batch) gather() {
+	timer := time.NewTimer(max(0, b.client.settings.Window))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-b.full:
+	case <-b.ctx.Done():
+	}
+}
+
+// finish publishes what became of b.
+func (b *batch) finish(fault *Error) {
+	c := b.client
+	b.fault = fault
+	c.mu.Lock()
+	b.detach()
+	c.mu.pending -= b.rows.rows
+	now := time.Now()
+	for row, key := range b.keys {
+		if f := b.faultOf(row); f != nil && key != (Key{}) && f.remembered() {
+			c.memory.note(key, f, now)
+		}
+	}
+	c.mu.Unlock()
+	b.cancel(nil)
+	if b.rows.size() <= 2*c.settings.MaxRequestBytes {
+		c.encoders.Put(b.rows)
+	}
+	if fault != nil && c.settings.Events.Failed != nil {
+		c.settings.Events.Failed(fault)
+	}
+	close(b.done)
+}
+
+func (b *batch) faultOf(row int) *Error {
+	if b.fault != nil {
+		return b.fault
+	}
+	return b.bad[row]
+}
+
+// collect waits for the batches and copies results.
+func (w *waiter) collect(ctx context.Context, dst *Result) {
+	c := w.client
+	if c.settings.Events.Coalesced != nil && w.coalesced > 0 {
+		c.settings.Events.Coalesced(w.coalesced)
+	}
+	if c.settings.Events.Remembered != nil && w.remembered > 0 {
+		c.settings.Events.Remembered(w.remembered)
+	}
+	var ended *Error
+	for _, b := range w.batches {
+		if !b.await(ctx) && ended == nil {
+			ended = c.ended(ctx)
+		}
+	}
+	for row, p := range w.places {
+		if p.batch == nil {
+			continue
+		}
+		select {
+		case <-p.batch.done:
+			dst.Faults[row] = p.batch.copyRow(p.row, dst.Outputs, row)
+		default:
+			dst.Faults[row] = ended
+		}
+	}
+}
+
+// await reports whether b is done, and leaves it when ctx ends first.
+func (b *batch) await(ctx context.Context) bool {
+	select {
+	case <-b.done:
+		return true
+	default:
+	}
+	select {
+	case <-b.done:
+		return true
+	case <-ctx.Done():
+		b.leave(errors.Is(ctx.Err(), context.DeadlineExceeded))
+		return false
+	}
+}
+
+// leave is called once by each caller that does not wait for b to be done.
+func (b *batch) leave(late bool) {
+	c := b.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.late = b.late || late
+	if b.waiting--; b.waiting > 0 {
+		return
+	}
+	// Nobody may join a call that is about to end.
+	b.detach()
+	if b.late {
+		b.cancel(errLate)
+	} else {
+		b.cancel(errLeft)
+	}
+}
+
+// copyRow copies the result of a row, which is there.
+func (b *batch) copyRow(from int, outputs []feature.Column, row int) *Error {
+	if f := b.faultOf(from); f != nil {
+		return f
+	}
+	for i := range outputs {
+		outputs[i].CopyRow(row, &b.outputs[i], from)
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package predict
+
+import (
+	"errors"
+	"strconv"
+)
+
+// Reason is the closed set of why a row has no prediction: a label of metrics
+// and of origins.
+type Reason uint8
+
+// The reasons.
+const (
+	ReasonNone          Reason = iota // there is a prediction
+	ReasonInput                       // the row's inputs cannot be sent: null, NaN, a list of another length, bytes that are no text
+	ReasonUnreachable                 // no connection, or one that broke before an answer began
+	ReasonUnavailable                 // 503 or 429: the server wants to be asked later
+	ReasonHTTP                        // another status than 200
+	ReasonTimeout                     // the model's timeout, or the caller's deadline
+	ReasonCanceled                    // the caller went away, or the client was closed
+	ReasonBreakerOpen                 // too many calls have failed; none is made for a while
+	ReasonOverloaded                  // too many rows wait, or no call ended in time to make place for this one
+	ReasonRedirect                    // the server points to another host, or to another method
+	ReasonOversized                   // the answer exceeds Settings.MaxAnswerBytes
+	ReasonTruncated                   // the answer ended early
+	ReasonMalformed                   // the answer is not what the protocol says
+	ReasonModel                       // the answer is of another model or version
+	ReasonMissingOutput               // an output that was asked for is not in the answer
+	ReasonType                        // an output has a datatype that its declaration cannot hold, or a value of another type
+	ReasonShape                       // an output has another shape than declared, or another number of values than its shape
+	ReasonRows                        // the answer has another number of rows than the request
+	ReasonNonFinite                   // NaN or an infinity where that is not declared
+)
+
+// Reasons is how many reasons there are, ReasonNone included.
+const Reasons = int(ReasonNonFinite) + 1
+
+var reasonNames = [Reasons]string{
+	"none", "input", "unreachable", "unavailable", "http", "timeout", "canceled", "breaker_open", "overloaded", "redirect",
+	"oversized", "truncated", "malformed", "model", "missing_output", "type", "shape", "rows", "non_finite",
+}
+
+// String returns the name that metrics carry.
+func (r Reason) String() string {
+	if int(r) < Reasons {
+		return reasonNames[r]
+	}
+	return "reason(" + strconv.Itoa(int(r)) + ")"
+}
+
+// ErrClosed is returned by Predict after Close.
+var ErrClosed = errors.New("predict: the client is closed")
+
+// Error is why rows have no prediction. Rows of one call share it; it is
+// immutable.
+type Error struct {
+	Model, Version string
+	Reason         Reason
+	Status         int   // of ReasonHTTP and ReasonUnavailable
+	Err            error // what happened, without values; may be nil
+
+	// Said is the beginning of what the server said of its own failure. It may
+	// repeat values of the request, so it is not part of Error(): never log it
+	// at info or above.
+	Said string
+
+	brief bool // the callers left too soon to blame the model
+}
+
+// Error names model, reason and cause, and never a key or a value.
+func (e *Error) Error() string {
+	text := "predict with model " + strconv.Quote(e.Model)
+	if e.Version != "" {
+		text += " version " + strconv.Quote(e.Version)
+	}
+	text += ": " + e.Reason.String()
+	if e.Status != 0 {
+		text += ": status " + strconv.Itoa(e.Status)
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap gives the cause to errors.Is.
+func (e *Error) Unwrap() error { return e.Err }
+
+// again reports whether the one retry may help: the call did not begin, or the
+// server asked for another. Inference has no effects (the protocol says so), so
+// that a call whose connection broke may be made again, too.
+func (e *Error) again() bool {
+	return e.Reason == ReasonUnreachable || e.Reason == ReasonUnavailable
+}
+
+// remembered reports whether the fault says something about the row, or about
+// the model's answer to it, rather than about the caller or this moment's load.
+func (e *Error) remembered() bool {
+	switch e.Reason {
+	case ReasonNone, ReasonInput, ReasonUnavailable, ReasonCanceled, ReasonBreakerOpen, ReasonOverloaded:
+		return false
+	case ReasonTimeout:
+		return !errors.Is(e.Err, errLate)
+	default:
+		return true
+	}
+}
+
+// charged reports whether the breaker counts the fault against the model. A
+// status that blames the request does not: one bad row must not shut out the
+// others.
+func (e *Error) charged() bool {
+	switch e.Reason {
+	case ReasonNone, ReasonInput, ReasonCanceled, ReasonBreakerOpen, ReasonOverloaded, ReasonNonFinite:
+		return false
+	case ReasonHTTP:
+		return e.Status >= 500
+	default:
+		return !e.brief
+	}
+}
