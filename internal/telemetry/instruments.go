@@ -158,7 +158,7 @@ func (i *instruments) addPush() {
 	i.pushRows = counters("push", "rows_total", "Rows written through the API by their end.", labelSource, labelView, labelEnd)
 	i.pushPublished = counters("push", "published_rows_total", "Rows put on a source's topic.", labelSource)
 	i.pushInFlight = gauge("push", "in_flight_bytes", "Bytes that requests to write hold now.")
-	i.pushLimit = gauges("push", "concurrency_limit", "Pushes that are let in to wait for the store at a time; it falls when the store has a queue. Others are answered 503.", labelWay)
+	i.pushLimit = gauges("push", "concurrency_limit", "Pushes that are let in to wait for the store at a time. It falls when the store has a queue.", labelWay)
 }
 
 func (i *instruments) addProcess() {

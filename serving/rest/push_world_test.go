@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -151,6 +152,7 @@ func (a applied) Verdict() *push.Verdict { return a.v }
 // fakeTopic is a log that a test looks into.
 type fakeTopic struct {
 	taken   func(ctx context.Context, rows int) error // waits until a lane has stored so many; nil takes no time
+	mu      sync.Mutex                                // guards rows while requests are under way
 	rows    []push.Row
 	state   string // "" up, down, silent: nothing is taken in
 	letters []push.Refusal
@@ -160,6 +162,8 @@ func (f *fakeTopic) Publish(_ context.Context, _ string, rows []push.Row) ([]pus
 	if f.state == "down" {
 		return nil, errors.New("no brokers at 10.0.0.1")
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	at := make([]push.Position, len(rows))
 	for i := range rows {
 		at[i] = push.Position{TopicID: [16]byte{7}, Partition: 1, Offset: int64(len(f.rows) + i), Millis: rows[i].Millis}

@@ -227,7 +227,7 @@ func pushCrashRun(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	kills := 6
 	for range kills {
-		time.Sleep(time.Duration(200+rng.IntN(900)) * time.Millisecond) // chance is the point
+		time.Sleep(time.Duration(400+rng.IntN(1200)) * time.Millisecond) // chance is the point
 		s.killServing()
 	}
 	time.Sleep(300 * time.Millisecond)

@@ -2,14 +2,13 @@ package pushtopic
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"encoding/hex"
 
 	"millrace/feature"
 	"millrace/serving/push"
