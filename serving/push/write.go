@@ -246,12 +246,12 @@ func (w *write) await(ctx context.Context, r *Receipt) *serving.Error {
 // count takes the verdict into the answer.
 func (w *write) count(v *Verdict) {
 	for _, end := range v.Ends {
-		switch end {
-		case Stored:
-			w.answer.Stored++
-		case Filtered:
+		switch {
+		case end == Filtered:
 			w.answer.Filtered++
-		case Rejected, Late:
+		case end == Stored, end == Late && w.req.Async: // the receipt says of late rows what becomes of them
+			w.answer.Stored++
+		default:
 			w.answer.Rejected++
 		}
 	}
