@@ -40,8 +40,8 @@ type visit struct {
 	stream bool
 }
 
-func newGate(most int, clock func() time.Time, told func(int)) *gate {
-	g := &gate{clock: clock, told: told, pace: newPace(most)}
+func newGate(most int, quick time.Duration, clock func() time.Time, told func(int)) *gate {
+	g := &gate{clock: clock, told: told, pace: newPace(most, quick)}
 	g.tell(0)
 	return g
 }

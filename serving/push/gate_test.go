@@ -82,7 +82,7 @@ func jitter(from, to time.Duration) func() time.Duration {
 func TestGateLetsAFastStoreBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		c := &callers{g: newGate(256, time.Now, nil), n: 200, takes: jitter(time.Millisecond, 20*time.Millisecond)}
+		c := &callers{g: newGate(256, directQuick, time.Now, nil), n: 200, takes: jitter(time.Millisecond, 20*time.Millisecond)}
 		c.run(10 * time.Second)
 		if n := c.after(begun.Add(time.Second)); n > 0 || c.done < 100_000 {
 			t.Errorf("%d were refused after the first second, %d done; the limit is %d", n, c.done, c.g.pace.limit)
@@ -96,7 +96,7 @@ func TestGateLearnsANewUsual(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		before, after := jitter(4*time.Millisecond, 8*time.Millisecond), jitter(30*time.Millisecond, 50*time.Millisecond)
-		c := &callers{g: newGate(256, time.Now, nil), n: 50, takes: func() time.Duration {
+		c := &callers{g: newGate(256, directQuick, time.Now, nil), n: 50, takes: func() time.Duration {
 			if time.Since(begun) < 20*time.Second {
 				return before()
 			}
@@ -123,7 +123,7 @@ func TestGateGrowsAgain(t *testing.T) {
 			}
 			return took
 		}}
-		g = newGate(256, time.Now, nil)
+		g = newGate(256, directQuick, time.Now, nil)
 		c.g = g
 		c.run(20 * time.Second)
 		slow, fast := c.after(begun.Add(5*time.Second))-c.after(begun.Add(10*time.Second)), c.after(begun.Add(12*time.Second))
@@ -137,7 +137,7 @@ func TestGateGrowsAgain(t *testing.T) {
 // others take all there is.
 func TestGateSharesWithStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(4, time.Now, nil)
+		g := newGate(4, directQuick, time.Now, nil)
 		takes := func() time.Duration { return 10 * time.Millisecond }
 		streams := &callers{g: g, n: 20, stream: true, rows: 500, takes: takes}
 		others := &callers{g: g, n: 20, takes: takes}
@@ -157,7 +157,7 @@ func TestGateSharesWithStreams(t *testing.T) {
 // TestGateGivesUpWaiting: a stream that waited too long leaves no place taken.
 func TestGateGivesUpWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(2, time.Now, nil)
+		g := newGate(2, directQuick, time.Now, nil)
 		first, err := g.enter(t.Context(), 1, true)
 		if err != nil {
 			t.Fatal(err)

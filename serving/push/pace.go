@@ -10,10 +10,7 @@ import (
 const (
 	// tolerance is how many times longer than alone the median push may take: it
 	// bounds the queue before the store to what the store works on.
-	tolerance = 2
-	// quick is a time that is no sign of a queue, however fast the store is else.
-	quick = 2 * time.Millisecond
-
+	tolerance    = 2
 	firstLimit   = 32
 	roundTime    = 25 * time.Millisecond // at least; pushes that end in it are judged together
 	roundSamples = 8                     // at least
@@ -36,8 +33,9 @@ const (
 // a time: what is slow may have become the usual.
 type pace struct {
 	most, limit int
-	full        bool // somebody found no place since the round began
-	cut         bool // the limit was too high once
+	quick       time.Duration // is no sign of a queue, however fast the store is else
+	full        bool          // somebody found no place since the round began
+	cut         bool          // the limit was too high once
 
 	alone [sizeClasses]alone
 	fresh time.Time // when a push was alone, or a trial began
@@ -67,7 +65,9 @@ type alone struct {
 	old   bool          // a trial was begun since: the next is the first of new ones
 }
 
-func newPace(most int) pace { return pace{most: most, limit: min(most, firstLimit)} }
+func newPace(most int, quick time.Duration) pace {
+	return pace{most: most, limit: min(most, firstLimit), quick: quick}
+}
 
 // now is the limit at a time.
 func (p *pace) now(at time.Time) int {
@@ -107,7 +107,7 @@ func (p *pace) learn(at time.Time, s sample) {
 	if c.n == 0 || inTrial {
 		return
 	}
-	slower := float64(s.took) / float64(max(c.usual, quick))
+	slower := float64(s.took) / float64(max(c.usual, p.quick))
 	if !s.whole && slower <= tolerance {
 		return
 	}

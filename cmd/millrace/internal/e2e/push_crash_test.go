@@ -225,9 +225,9 @@ func pushCrashRun(t *testing.T, seed uint64) {
 		ended.Go(func() { errs[i] = p.run() })
 	}
 	rng := rand.New(rand.NewPCG(seed, 3))
-	kills := 6
+	kills := 5
 	for range kills {
-		time.Sleep(time.Duration(400+rng.IntN(1200)) * time.Millisecond) // chance is the point
+		time.Sleep(time.Duration(400+rng.IntN(1000)) * time.Millisecond) // chance is the point
 		s.killServing()
 	}
 	time.Sleep(300 * time.Millisecond)
