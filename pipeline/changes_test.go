@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 
 	"millrace/feature"
@@ -13,14 +14,17 @@ import (
 // fakeChanges is a changelog that keeps what it is told.
 type fakeChanges struct {
 	faults *faults
-	calls  int
-	told   []sinks.Change
 	before func(sinks.Change) // an acknowledgement
+
+	mu    sync.Mutex
+	calls int
+	told  []sinks.Change
 }
 
-// Publish implements sinks.Changes. Tests that ask what was told have one lane
-// and look when it rests.
+// Publish implements sinks.Changes.
 func (f *fakeChanges) Publish(_ context.Context, changes []sinks.Change) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.calls++
 	if err := f.faults.check("changelog"); err != nil {
 		return err
@@ -34,14 +38,25 @@ func (f *fakeChanges) Publish(_ context.Context, changes []sinks.Change) error {
 	return nil
 }
 
+// called returns how often it was called.
+func (f *fakeChanges) called() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls
+}
+
+// want compares what was told since it was asked last.
 func (f *fakeChanges) want(t *testing.T, want ...sinks.Change) {
 	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	same := func(a, b sinks.Change) bool {
 		return a.Entity == b.Entity && a.Key == b.Key && a.More == b.More && slices.Equal(a.Views, b.Views)
 	}
 	if !slices.EqualFunc(f.told, want, same) {
 		t.Errorf("told %+v\nwant %+v", f.told, want)
 	}
+	f.told = nil
 }
 
 // changed is a change of one row of view v.
@@ -84,14 +99,14 @@ func TestChangesAreToldBehindTheWriteAndBeforeTheCommit(t *testing.T) {
 		f.faults.set("changelog", errDown)
 		r.src.h.Deliver(fetch(p0, record(0, 'a', 10), record(1, 'b', 20)))
 		settle()
-		if f.calls != 0 {
-			t.Errorf("the changelog was called %d times before the write was acknowledged", f.calls)
+		if f.called() != 0 {
+			t.Errorf("the changelog was called %d times before the write was acknowledged", f.called())
 		}
 		r.faults.set("Write", nil)
 		settle()
 		settle()
-		if len(r.store.Rows()) != 2 || f.calls < 2 || !r.saw("failed changelog") || r.records != 0 {
-			t.Errorf("%d rows, %d calls, events %v, %d records done", len(r.store.Rows()), f.calls, r.events, r.records)
+		if len(r.store.Rows()) != 2 || f.called() < 2 || !r.saw("failed changelog") || r.records != 0 {
+			t.Errorf("%d rows, %d calls, events %v, %d records done", len(r.store.Rows()), f.called(), r.events, r.records)
 		}
 		r.wantCommit(p0, 0)
 		f.faults.set("changelog", nil)
@@ -125,7 +140,6 @@ func TestABatchTellsEveryKeyOnce(t *testing.T) {
 		if !slices.Equal(stats, []int{2}) {
 			t.Errorf("batches told %v keys", stats)
 		}
-		f.told = nil
 		r.src.h.Deliver(fetch(p0, record(7, 'a', 10))) // older than what is stored
 		settle()
 		f.want(t, both("a", 10))
@@ -146,8 +160,8 @@ func TestNothingIsToldOfViewsThatDoNotAsk(t *testing.T) {
 		rec := headed(0, 'a', 10, named, "v")
 		r.src.h.Deliver(fetch(p0, rec))
 		settle()
-		if f.calls != 0 || len(r.store.Rows()) != 1 {
-			t.Errorf("%d calls for a row of a view that does not ask, %d rows", f.calls, len(r.store.Rows()))
+		if f.called() != 0 || len(r.store.Rows()) != 1 {
+			t.Errorf("%d calls for a row of a view that does not ask, %d rows", f.called(), len(r.store.Rows()))
 		}
 		r.src.h.Deliver(fetch(p0, record(1, 'a', 20)))
 		settle()
@@ -179,8 +193,8 @@ func TestReplayedRowsOfWindowsTellAgain(t *testing.T) {
 		r.src.h.Deliver(fetch(p0, record(0, 'a', 10), record(1, 'a', 5)))
 		settle()
 		r.src.revoke(p0)
-		if len(tiles) != 0 || f.calls == 0 {
-			t.Fatalf("batches of %v tiles are done, %d calls of a changelog that is down", tiles, f.calls)
+		if len(tiles) != 0 || f.called() == 0 {
+			t.Fatalf("batches of %v tiles are done, %d calls of a changelog that is down", tiles, f.called())
 		}
 		f.faults.set("changelog", nil)
 		r.assign(fresh(p0))
