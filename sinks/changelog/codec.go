@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"millrace/sinks"
@@ -38,7 +39,7 @@ const (
 // AppendKey appends the key of the record of an entity key. The entity's name
 // is not empty and has no byte 0.
 func AppendKey(dst []byte, entity, key string) ([]byte, error) {
-	if entity == "" || bytes.IndexByte([]byte(entity), 0) >= 0 {
+	if entity == "" || strings.IndexByte(entity, 0) >= 0 {
 		return dst, fmt.Errorf("write a change of entity %q: that is no name of an entity", entity)
 	}
 	return append(append(append(dst, entity...), 0), key...), nil

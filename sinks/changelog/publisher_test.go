@@ -165,6 +165,9 @@ func TestACallEndsThoughTheBrokerDoesNot(t *testing.T) {
 func TestBufferedBytesAreBounded(t *testing.T) {
 	c := cluster(t, kfake.SeedTopics(1, topic))
 	const room = 2000
+	if n := open(t, c).client.OptValue(kgo.MaxBufferedBytes); n != int64(maxBufferedBytes) {
+		t.Errorf("a client of ours buffers %v bytes, want %d", n, maxBufferedBytes)
+	}
 	p := open(t, c, kgo.MaxBufferedBytes(room))
 	hold(t, c)
 	p.timeout = 100 * time.Millisecond
