@@ -20,7 +20,8 @@ type Events struct {
 	// during the call only.
 	BatchDone func(*BatchStats)
 	// Failed reports the first failure of an operation ("letters", "decode", "dead
-	// letter", "load tiles", "write", "write tiles", "epochs", "adopt") of a lane, Recovered the success after it.
+	// letter", "load tiles", "write", "write tiles", "changelog", "epochs", "adopt") of a lane, Recovered
+	// the success after it.
 	Failed    func(p sources.Partition, operation string, err error)
 	Recovered func(p sources.Partition, operation string, attempts int)
 	Retried   func(p sources.Partition, operation string)
@@ -53,8 +54,9 @@ type BatchStats struct {
 	OldestMs  int64            // record time of the oldest record
 	Decode    time.Duration
 	Transform time.Duration // write halves and encoding
-	Write     time.Duration // dead letters, rows and tiles, retries included
+	Write     time.Duration // dead letters, rows, tiles and changes, retries included
 	Tiles     int           // written
+	Changes   int           // keys that the changelog was told of
 	Loaded    int           // tiles that the lane did not hold
 	Held      int           // tiles that the lane held when the batch was closed
 	HeldBytes int64

@@ -24,6 +24,7 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 // lane ends.
 func (l *lane) apply(s *slot) bool {
 	defer l.shares.reset(len(l.route.Views)) // the slot holds the records
+	defer clear(l.changed)                   // and its keys
 	l.shares.sort(l.route, s.records, l.copies)
 	s.awaited = l.shares.awaited
 	for i := range l.shapes.of {
@@ -107,6 +108,7 @@ func (l *lane) transform(s *slot, view int, t Transformer, in *feature.Batch, no
 	l.refuse(s, view, l.rows.Rejects)
 	ends.Filtered += l.rows.Filtered
 	l.keepRefused(s, view, in, first)
+	l.noteChanges(s, view, first)
 	ends.Stored += len(s.buffer.Rows) - first - l.rows.Both
 	ends.Origins = append(ends.Origins, s.buffer.Origins[first:]...)
 	ws := l.route.Views[view].Windows

@@ -63,9 +63,10 @@ type lane struct {
 	newest       coalescer
 	copies       *copies // nil when records are no copies
 	refused      refused
-	lettered     <-chan struct{} // of the batch that was made last
-	tiles        *tiles          // nil when no view of the source has windows
-	keys         []string        // of the rows that windows are to count
+	lettered     <-chan struct{}    // of the batch that was made last
+	tiles        *tiles             // nil when no view of the source has windows
+	keys         []string           // of the rows that windows are to count
+	changed      map[changedKey]int // of the batch that is made: places in its slot; nil without a changelog
 
 	mu struct {
 		sync.Mutex
@@ -101,6 +102,9 @@ func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
 		l.transformers = append(l.transformers, v.NewTransformer())
 	}
 	l.finishers = make([]finisher, len(r.Views))
+	if p.s.Changes != nil {
+		l.changed = make(map[changedKey]int)
+	}
 	if r.Windowed() {
 		l.tiles = newTiles(a.Number, p.tileShare)
 	}
@@ -175,22 +179,17 @@ func (l *lane) guard(f func()) {
 // store sends a slot's letters, rows and tiles until they are acknowledged. Letters
 // first: a row that is stored although its neighbour's refusal is not yet
 // known does no harm, but the ends of a batch must all be durable before it
-// counts, and later stages rely on this order.
+// counts, and later stages rely on this order. Changes last: whoever hears of
+// one finds what is stored.
 func (l *lane) store(s *slot) {
 	began := l.p.s.Clock()
 	ok := len(s.letters) == 0 || l.retry(l.life, "dead letter", func(ctx context.Context) error { return l.p.s.DeadLetter.Put(ctx, s.letters) })
 	ok = ok && l.letterTurn(s)
 	if ok && l.write(s) {
 		s.acknowledged()
-		s.stats.Tiles = len(s.tiles)
-		s.stats.Write = l.p.s.Clock().Sub(began)
-		l.mu.Lock()
-		passed := l.mu.tracker.finish(s.id, s.awaited)
-		l.mu.Unlock()
-		if passed {
-			l.p.hurry()
+		if l.publish(s) {
+			l.finish(s, began)
 		}
-		l.p.s.Events.BatchDone(&s.stats)
 	}
 	n := s.bytes
 	s.reset()
@@ -198,6 +197,19 @@ func (l *lane) store(s *slot) {
 	// charged but the queue (hold relies on it).
 	l.release(n)
 	l.slots <- s
+}
+
+// finish has a slot's records count, all of which have their end.
+func (l *lane) finish(s *slot, began time.Time) {
+	s.stats.Tiles = len(s.tiles)
+	s.stats.Write = l.p.s.Clock().Sub(began)
+	l.mu.Lock()
+	passed := l.mu.tracker.finish(s.id, s.awaited)
+	l.mu.Unlock()
+	if passed {
+		l.p.hurry()
+	}
+	l.p.s.Events.BatchDone(&s.stats)
 }
 
 // write sends rows and tiles, together where the store makes one write of the

@@ -246,7 +246,17 @@ func TestADecoderThatCanSayNothingIsAskedAgain(t *testing.T) {
 // One goroutine takes, decodes, transforms, encodes and coalesces: none of it
 // allocates once buffers have their size.
 func TestFillAllocatesNothingInSteadyState(t *testing.T) {
-	p, err := New(benchSettings())
+	t.Run("alone", func(t *testing.T) { fillsWithoutAllocations(t, benchSettings()) })
+	t.Run("with a changelog", func(t *testing.T) {
+		s := benchSettings()
+		s.Changes, s.Routes[0].Views[0].Changes = dropChanges{}, true
+		fillsWithoutAllocations(t, s)
+	})
+}
+
+func fillsWithoutAllocations(t *testing.T, settings Settings) {
+	t.Helper()
+	p, err := New(settings)
 	if err != nil {
 		t.Fatal(err)
 	}

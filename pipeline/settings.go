@@ -56,6 +56,7 @@ type RouteView struct {
 
 	Windows    *transforms.Windows // nil without windowed features
 	Aggregates []Aggregate         // of Windows
+	Changes    bool                // the changelog is told which keys change
 
 	stored string // the view's stored name
 }
@@ -118,6 +119,7 @@ type Settings struct {
 	Tiles          Tiles              // needed with windows
 	Together       sinks.TogetherSink // of Sink and Tiles, if they are one store that writes both at once; or nil
 	Sinces         Sinces             // needed with windows
+	Changes        sinks.Changes      // told what was stored of views that ask for it; nil is off
 	Epochs         Epochs
 	CatalogVersion int64
 	LatestVersion  func(ctx context.Context) (int64, error) // newest applied catalog version

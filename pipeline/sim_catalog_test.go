@@ -63,7 +63,7 @@ func (w *world) route(version int64) Route {
 	}
 	decoder := func() sources.Decoder { return simDecoder{w, w.sinceLocked(version, readsBang)} }
 	r := fakeView(v)
-	r.Windows = windows
+	r.Windows, r.Changes = windows, true
 	r.NewTransformer = func() Transformer {
 		return simTransformer{fakeTransformer{v: v, ws: windows}, w.sinceLocked(version, readsTilde)}
 	}

@@ -60,7 +60,7 @@ func (w *world) join() (*process, error) {
 	w.mu.Unlock()
 	p, err := New(Settings{
 		Source: &m.group, NewEncoder: func() sinks.Encoder { return fakeEncoder{} }, Sink: m.store, DeadLetter: m.store, Refusals: m.store,
-		Tiles: m.store, Together: together, Sinces: sinks.NewSinces(w.meta), TileBytes: 3000,
+		Tiles: m.store, Together: together, Sinces: sinks.NewSinces(w.meta), TileBytes: 3000, Changes: simChanges{m.store},
 		Epochs: simEpochs{sinks.NewEpochs(w.meta), w}, CatalogVersion: version, Routes: []Route{w.route(version)},
 		LatestVersion: func(context.Context) (int64, error) {
 			w.mu.Lock()

@@ -57,6 +57,7 @@ func (s *store) WriteTiles(ctx context.Context, tiles []sinks.Tile) error {
 			s.w.faultf("one write names tile %+v twice", t.TileID)
 		}
 		distinct[t.TileID] = true
+		s.noteTile(&t)
 		t.Key, t.State = string([]byte(t.Key)), bytes.Clone(t.State)
 		if s.w.broken == lateSnapshot {
 			s.encodeNow(&t)

@@ -33,6 +33,7 @@ type world struct {
 	kinds    []change                                 // of the catalog versions behind the first one
 	past     map[sources.Partition][][]sources.Record // logs of topics that were made again
 	stores   []*store
+	changes  changeLog
 	faults   []string
 	meta     *memory.Store
 
@@ -47,7 +48,7 @@ func newWorld(seed uint64, volatile bool) *world {
 		logs: make(map[sources.Partition][]sources.Record), commits: make(map[sources.Partition]sources.Mark),
 		verified: make(map[sources.Partition]int64), owner: make(map[sources.Partition]*process),
 		cells: make(map[string]sinks.Row), tiles: make(map[sinks.TileID]sinks.Tile), past: make(map[sources.Partition][][]sources.Record),
-		meta: new(memory.Store), volatile: volatile, together: seed%2 == 1,
+		changes: newChangeLog(), meta: new(memory.Store), volatile: volatile, together: seed%2 == 1,
 	}
 }
 
@@ -205,6 +206,7 @@ func (w *world) compare() {
 		w.faultf("%d cells and %d letters, want %d and %d", len(w.cells), len(left), len(want), letters)
 	}
 	w.compareTiles()
+	w.compareChanges()
 }
 
 // chance is true once in n times; delay is up to max.
@@ -264,6 +266,7 @@ func (s *store) Write(ctx context.Context, rows []sinks.Row) error {
 			s.w.faultf("one write names key %s twice", r.Key)
 		}
 		distinct[r.Key] = true
+		s.noteRow(&r)
 		s.rows = append(s.rows, sinks.Row{Key: string([]byte(r.Key)), Stamp: r.Stamp, Value: bytes.Clone(r.Value)})
 	}
 	s.settle(!s.w.volatile)
