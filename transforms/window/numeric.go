@@ -276,9 +276,6 @@ func (a *variance) append(b []byte) []byte {
 func (a *variance) decode(r *reader) {
 	a.n, a.mean, a.m2, a.saw = r.u64(), r.double(), r.double(), r.u8()
 	r.bad = r.bad || a.saw > sawAll
-	if a.n == 0 { // of nothing; what else the bytes may say, merging passes over
-		a.reset()
-	}
 }
 func (a *variance) reset()      { *a = variance{} }
 func (a *variance) memory() int { return 48 }
