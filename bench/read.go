@@ -76,7 +76,13 @@ func read(ctx context.Context, s settings, r *report) error {
 	if _, err := ingestOnce(ctx, &one); err != nil {
 		return err
 	}
-	db, err := openRaw(s.cql, "millrace_"+p.name)
+	return p.whileServed(ctx, func(db *rawStore, addr string) error { return readTable(ctx, s, r, db, addr) })
+}
+
+// whileServed calls fn with the project's tables and the address of `millrace
+// serve`, which runs meanwhile.
+func (p *project) whileServed(ctx context.Context, fn func(db *rawStore, addr string) error) error {
+	db, err := openRaw(p.s.cql, "millrace_"+p.name)
 	if err != nil {
 		return err
 	}
@@ -86,7 +92,7 @@ func read(ctx context.Context, s settings, r *report) error {
 		return err
 	}
 	defer stop()
-	return readTable(ctx, s, r, db, addr)
+	return fn(db, addr)
 }
 
 func (p *project) fillWide(ctx context.Context) error {

@@ -106,17 +106,7 @@ func readDensity(ctx context.Context, s settings, t *table, i int, d *density) e
 	if err := p.fillTiles(ctx, d); err != nil {
 		return err
 	}
-	db, err := openRaw(s.cql, "millrace_"+p.name)
-	if err != nil {
-		return err
-	}
-	defer db.close()
-	addr, stop, err := p.serve(ctx)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	return d.measure(ctx, s, t, db, addr)
+	return p.whileServed(ctx, func(db *rawStore, addr string) error { return d.measure(ctx, s, t, db, addr) })
 }
 
 // fillTiles has `millrace ingest` count the events of a density.

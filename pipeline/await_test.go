@@ -134,10 +134,10 @@ func TestACommitThatFailsIsTriedAgainForThoseWhoWait(t *testing.T) {
 
 func TestTheTopicOfACommit(t *testing.T) {
 	id := sources.TopicID{1, 2, 15: 255}
-	if got, ok := TopicOf(metadata{Catalog: 3, Topic: topicHex(id)}.encode()); !ok || got != id {
+	if got, ok := TopicOf(metadata{Catalog: 3, Topic: id.Hex()}.encode()); !ok || got != id {
 		t.Errorf("%x, %v", got, ok)
 	}
-	for _, text := range []string{"", "{}", "somebody's", `{"topic":"0102"}`, `{"topic":"` + topicHex(id)[:31] + `x"}`, `{"topic":"` + topicHex(id) + `00"}`} {
+	for _, text := range []string{"", "{}", "somebody's", `{"topic":"0102"}`, `{"topic":"` + id.Hex()[:31] + `x"}`, `{"topic":"` + id.Hex() + `00"}`} {
 		if _, ok := TopicOf(text); ok {
 			t.Errorf("%q is taken for a commit of ours", text)
 		}

@@ -219,5 +219,3 @@ func TopicOf(commit string) (sources.TopicID, bool) {
 	_, err := hex.Decode(id[:], []byte(m.Topic))
 	return id, err == nil
 }
-
-func topicHex(id sources.TopicID) string { return hex.EncodeToString(id[:]) }

@@ -351,7 +351,7 @@ func committed(offset int64, m metadata) sources.Assignment {
 }
 
 func ours(catalog int64) metadata {
-	return metadata{Catalog: catalog, Topic: topicHex(sources.TopicID{1})}
+	return metadata{Catalog: catalog, Topic: sources.TopicID{1}.Hex()}
 }
 
 func TestWhereALaneBegins(t *testing.T) {

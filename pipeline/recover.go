@@ -17,7 +17,7 @@ var errAheadOfLog = errors.New("the committed offset lies beyond the log's end: 
 func (l *lane) decide(r sources.Assignment, recovery sinks.Recovery) {
 	ev := &l.p.s.Events
 	old, known := parseMetadata(r.Metadata)
-	l.meta = metadata{Catalog: l.p.s.CatalogVersion, Topic: topicHex(r.TopicID), Recovery: old.Recovery}
+	l.meta = metadata{Catalog: l.p.s.CatalogVersion, Topic: r.TopicID.Hex(), Recovery: old.Recovery}
 	if !known {
 		// Somebody else set this offset; what was recovered before is not for it.
 		l.meta.Recovery = recovery.Number

@@ -68,7 +68,7 @@ func TestARecoveryIsForOneTopicAndOneLossOnly(t *testing.T) {
 	taken.Recovery = 1
 	foreign := committed(50, metadata{})
 	foreign.Metadata = "set by a tool"
-	other := committed(50, metadata{Catalog: 3, Topic: topicHex(sources.TopicID{2})})
+	other := committed(50, metadata{Catalog: 3, Topic: sources.TopicID{2}.Hex()})
 	other.TopicID = sources.TopicID{2}
 	for name, a := range map[string]sources.Assignment{
 		"taken before":                  committed(50, taken),

@@ -58,7 +58,7 @@ func TestARowThatWasRefusedKeepsThatEnd(t *testing.T) {
 				c.before(r)
 				a := fresh(p0)
 				a.Committed, a.LogEnd = 4, 10
-				a.Metadata = metadata{Catalog: 2, Topic: topicHex(a.TopicID)}.encode()
+				a.Metadata = metadata{Catalog: 2, Topic: a.TopicID.Hex()}.encode()
 				r.assign(a)
 				settle()
 				r.src.h.Deliver(fetch(p0, record(5, 'a', 1000), record(7, 'a', 1000), record(8, '?', 1000), record(9, '~', 1000)))
@@ -82,7 +82,7 @@ func TestALetterThatCameLateIsOvertaken(t *testing.T) {
 		kept := r.refusedBefore(6, 0, "v", 2)
 		a := fresh(p0)
 		a.Committed, a.LogEnd = 4, 10
-		a.Metadata = metadata{Catalog: 2, Topic: topicHex(a.TopicID)}.encode()
+		a.Metadata = metadata{Catalog: 2, Topic: a.TopicID.Hex()}.encode()
 		r.assign(a)
 		settle()
 		r.src.h.Lost([]sources.Partition{p0}) // before a batch

@@ -156,7 +156,7 @@ func (w *world) settled() bool {
 // holds mu.
 func (w *world) settledAt(p sources.Partition) bool {
 	m, known := parseMetadata(w.commits[p].Metadata)
-	return known && m.Topic == topicHex(w.topicOf(p)) && w.commits[p].Offset == w.end(p)
+	return known && m.Topic == w.topicOf(p).Hex() && w.commits[p].Offset == w.end(p)
 }
 
 // each calls fn for every record that there ever was; the caller holds mu.

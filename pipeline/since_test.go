@@ -53,7 +53,7 @@ func TestAggregatesAreCompleteFromWhereTheyCountEverything(t *testing.T) {
 	of := func(committed, start, end int64, m metadata) sources.Assignment {
 		return sources.Assignment{Partition: p0, TopicID: sources.TopicID{1}, Committed: committed, LogStart: start, LogEnd: end, Metadata: m.encode(), Begin: start, Partitions: 1}
 	}
-	other := metadata{Catalog: 3, Topic: topicHex(sources.TopicID{2})}
+	other := metadata{Catalog: 3, Topic: sources.TopicID{2}.Hex()}
 	for name, c := range map[string]struct {
 		at        sources.Assignment
 		recovered int64 // offset of a recovery; 0 for none

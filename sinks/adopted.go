@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 )
 
 // SetPartitions records how many partitions the topic has whose number was
@@ -42,20 +40,18 @@ func (e *Epochs) Adopted(ctx context.Context) (map[string]int64, error) {
 }
 
 func addEpoch(to map[string]map[int32]epochEntry, e MetaEntry) error {
-	cut := strings.LastIndexByte(e.ID, '/')
-	partition, err := strconv.ParseInt(e.ID[cut+1:], 10, 32)
-	if cut < 0 || err != nil {
+	source, partition, ok := splitPartitionID(e.ID)
+	if !ok {
 		return errors.New("its id is not source/partition")
 	}
 	var x epochEntry
 	if err := json.Unmarshal(e.Value, &x); err != nil {
 		return err //nolint:wrapcheck // the caller says of what
 	}
-	source := e.ID[:cut]
 	if to[source] == nil {
 		to[source] = make(map[int32]epochEntry)
 	}
-	to[source][int32(partition)] = x
+	to[source][partition] = x
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Epochs gives out the numbers of DESIGN's windows and dead letters: m for
@@ -58,8 +59,20 @@ type epochEntry struct {
 	Adopted []Adoption `json:"adopted,omitempty"` // by version
 }
 
-func epochID(source string, partition int32) string {
-	return source + "/" + strconv.Itoa(int(partition))
+// partitionID is the id of an entry about a partition of something.
+func partitionID(of string, partition int32) string {
+	return of + "/" + strconv.Itoa(int(partition))
+}
+
+// splitPartitionID takes what partitionID made apart; false when it made no such
+// id.
+func splitPartitionID(id string) (of string, partition int32, ok bool) {
+	cut := strings.LastIndexByte(id, '/')
+	n, err := strconv.ParseInt(id[cut+1:], 10, 32)
+	if cut < 0 || err != nil {
+		return "", 0, false
+	}
+	return id[:cut], int32(n), true
 }
 
 // TopicNumber returns m of a topic id, given on first sight.
@@ -137,7 +150,7 @@ func (e *Epochs) Raise(ctx context.Context, source string, partition int32, vers
 
 func (e *Epochs) load(ctx context.Context, source string, partition int32) (epochEntry, []byte, error) {
 	var x epochEntry
-	text, err := e.meta.Get(ctx, MetaEpochs, epochID(source, partition))
+	text, err := e.meta.Get(ctx, MetaEpochs, partitionID(source, partition))
 	if errors.Is(err, ErrNoEntry) {
 		return x, nil, nil
 	}
@@ -168,7 +181,7 @@ func (e *Epochs) update(ctx context.Context, source string, partition int32, cha
 		if err != nil {
 			return fmt.Errorf("write the epochs of source %s, partition %d: %w", source, partition, err)
 		}
-		swapped, err := e.meta.Swap(ctx, MetaEpochs, epochID(source, partition), old, bytes.Clone(text))
+		swapped, err := e.meta.Swap(ctx, MetaEpochs, partitionID(source, partition), old, bytes.Clone(text))
 		if err != nil {
 			return fmt.Errorf("store the epochs of source %s, partition %d: %w", source, partition, err)
 		}

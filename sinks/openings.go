@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 )
 
 // Openings remembers of which partitions copies were begun for a rekeyed view:
@@ -25,7 +24,7 @@ type openingEntry struct {
 }
 
 func openingID(view string, partition int32) string {
-	return "rekey/" + view + "/" + strconv.Itoa(int(partition))
+	return partitionID("rekey/"+view, partition)
 }
 
 // Opened reports whether a partition of the topic was begun for a stored view,

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"millrace/feature"
 )
@@ -36,7 +35,7 @@ type sinceEntry map[string]int64
 // micros on, unless a later time is recorded. The lane calls it before its
 // first batch with them.
 func (s *Sinces) Raise(ctx context.Context, view string, partition int32, micros int64, aggregates ...uint64) error {
-	id := view + "/" + strconv.Itoa(int(partition))
+	id := partitionID(view, partition)
 	for {
 		entry, old, err := s.load(ctx, id)
 		if err != nil {
@@ -111,9 +110,8 @@ func (s *Sinces) All(ctx context.Context) ([]Since, error) {
 }
 
 func appendSinces(all []Since, e MetaEntry) ([]Since, error) {
-	cut := strings.LastIndexByte(e.ID, '/')
-	partition, err := strconv.ParseInt(e.ID[cut+1:], 10, 32)
-	if cut < 0 || err != nil {
+	view, partition, ok := splitPartitionID(e.ID)
+	if !ok {
 		return nil, errors.New("its id is not view/partition")
 	}
 	entry, err := parseSince(e.Value)
@@ -125,7 +123,7 @@ func appendSinces(all []Since, e MetaEntry) ([]Since, error) {
 		if err != nil {
 			return nil, fmt.Errorf("hash of an aggregate: %w", err)
 		}
-		all = append(all, Since{View: e.ID[:cut], Partition: int32(partition), Aggregate: hash, Micros: micros})
+		all = append(all, Since{View: view, Partition: partition, Aggregate: hash, Micros: micros})
 	}
 	return all, nil
 }

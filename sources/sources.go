@@ -6,6 +6,7 @@ package sources
 
 import (
 	"context"
+	"encoding/hex"
 
 	"millrace/feature"
 )
@@ -74,6 +75,9 @@ type Partition struct {
 // TopicID is the broker's identity of a topic: a topic deleted and created
 // again has another one. Zero when the broker tells none.
 type TopicID [16]byte
+
+// Hex is the id in hexadecimal digits, as it is recorded.
+func (id TopicID) Hex() string { return hex.EncodeToString(id[:]) }
 
 // Assignment is what is known of a partition when it is given to us.
 type Assignment struct {

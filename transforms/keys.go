@@ -2,6 +2,7 @@ package transforms
 
 import (
 	"fmt"
+	"slices"
 
 	"millrace/feature"
 	"millrace/transforms/expr"
@@ -25,12 +26,8 @@ type Keyer struct {
 func (p *Plan) NewKeyer(fields []feature.Field) (*Keyer, error) {
 	k := &Keyer{machine: p.keys.NewMachine(), slots: p.keys.Slots(), keys: make([]feature.Column, len(p.Entity.JoinKeys))}
 	for _, slot := range k.slots {
-		want, at := p.rows.Fields[slot].Field, -1
-		for i, f := range fields {
-			if f == want {
-				at = i
-			}
-		}
+		want := p.rows.Fields[slot].Field
+		at := slices.Index(fields, want)
 		if at < 0 {
 			return nil, fmt.Errorf("bind the keys of %s to a batch: it has no column %s of type %s", p.View, want.Name, want.Type)
 		}
@@ -70,12 +67,7 @@ func (k *Keyer) run(in *feature.Batch) {
 		copy(k.keys, in.Columns)
 		return
 	}
-	k.input.Rows = in.Rows()
-	k.input.EventMicros, k.input.NowMicros = k.input.EventMicros[:0], k.input.NowMicros[:0]
-	for i := range in.Origins {
-		k.input.EventMicros = append(k.input.EventMicros, in.Origins[i].EventMicros)
-		k.input.NowMicros = append(k.input.NowMicros, in.Origins[i].RecordMillis*1000)
-	}
+	setRows(&k.input, in)
 	for i, slot := range k.slots {
 		k.input.Columns[slot] = &in.Columns[k.columns[i]]
 	}

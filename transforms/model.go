@@ -2,7 +2,6 @@ package transforms
 
 import (
 	"fmt"
-	"slices"
 
 	"millrace/feature"
 )
@@ -99,7 +98,7 @@ func (in *ModelInput) feature() *feature.Feature {
 	case in.OnDemand != nil:
 		all = in.OnDemand.View.Features
 	}
-	i := slices.IndexFunc(all, func(f feature.Feature) bool { return f.Name == in.Ref.Feature })
+	i := indexOf(all, in.Ref.Feature)
 	if i < 0 {
 		return nil
 	}

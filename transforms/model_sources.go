@@ -162,7 +162,7 @@ func readText(b *strings.Builder, features []feature.Feature, windows *Windows, 
 	seen := make(map[string]bool)
 	var visit func(name string, top bool)
 	visit = func(name string, top bool) {
-		i := slices.IndexFunc(features, func(f feature.Feature) bool { return f.Name == name })
+		i := indexOf(features, name)
 		if i < 0 || seen[name] && !top {
 			return // a field, which crosses the cut as it is
 		}

@@ -25,7 +25,7 @@ func (p *OnDemandPlan) NewReader(features []string) (*OnDemandReader, error) {
 	r := &OnDemandReader{of: make([][]int, len(features))}
 	trees := make([]*expr.Expr, len(features))
 	for i, name := range features {
-		at := slices.IndexFunc(p.View.Features, func(f feature.Feature) bool { return f.Name == name })
+		at := indexOf(p.View.Features, name)
 		if at < 0 {
 			return nil, fmt.Errorf("read on-demand view %s: it has no feature %s", p.View.Name, name)
 		}

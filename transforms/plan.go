@@ -1,6 +1,8 @@
 package transforms
 
 import (
+	"slices"
+
 	"millrace/feature"
 	"millrace/transforms/expr"
 )
@@ -57,13 +59,11 @@ func (p *Plan) Phase(name string) (feature.Phase, bool) {
 // windowed features alone has tiles and nothing else, and takes no finished row.
 func (p *Plan) StoresRows() bool { return p.Windows == nil || !p.Windows.Only }
 
-func (p *Plan) featureIndex(name string) int {
-	for i := range p.View.Features {
-		if p.View.Features[i].Name == name {
-			return i
-		}
-	}
-	return -1
+func (p *Plan) featureIndex(name string) int { return indexOf(p.View.Features, name) }
+
+// indexOf returns the place of the feature of that name, -1 without one.
+func indexOf(features []feature.Feature, name string) int {
+	return slices.IndexFunc(features, func(f feature.Feature) bool { return f.Name == name })
 }
 
 // Fields returns the fields that any of plans, all of one shape of a source,

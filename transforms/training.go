@@ -156,7 +156,7 @@ func (b *training) demand(name string, ref feature.FeatureRef) *askedOnDemand {
 		at = len(b.demands)
 		b.demands = append(b.demands, &askedOnDemand{plan: plan, name: name, keys: ref.Keys})
 	}
-	i := slices.IndexFunc(plan.View.Features, func(f feature.Feature) bool { return f.Name == ref.Feature })
+	i := indexOf(plan.View.Features, ref.Feature)
 	for _, in := range plan.InputsOf(ref.Feature) {
 		if in.Kind == InputRequest {
 			in.Optional = false

@@ -5,13 +5,12 @@ import (
 	"slices"
 	"strings"
 
-	"millrace/feature"
 	"millrace/transforms/expr"
 )
 
 // node is the parsed expression of a feature.
 func (d *askedOnDemand) node(name string) *expr.Node {
-	i := slices.IndexFunc(d.plan.View.Features, func(f feature.Feature) bool { return f.Name == name })
+	i := indexOf(d.plan.View.Features, name)
 	return parsed(d.plan.View.Features[i].Expr)
 }
 
@@ -37,7 +36,7 @@ func (b *training) writeOnDemand(w *withSQL, d *askedOnDemand) {
 // onDemandAnswer is a feature as it is served: a null that comes of an input
 // that failed takes no default.
 func (b *training) onDemandAnswer(d *askedOnDemand, name string) string {
-	i := slices.IndexFunc(d.plan.View.Features, func(f feature.Feature) bool { return f.Name == name })
+	i := indexOf(d.plan.View.Features, name)
 	f := &d.plan.View.Features[i]
 	text := b.onDemandText(d, d.node(name))
 	if f.Default == nil {

@@ -2,6 +2,7 @@ package transforms
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"millrace/feature"
@@ -31,12 +32,7 @@ type Writer struct {
 func (p *Plan) NewWriter(fields []feature.Field, skew time.Duration) (*Writer, error) {
 	w := &Writer{plan: p, skew: skew, machine: p.write.NewMachine(), windows: newWindowsWriter(p.Windows)}
 	for _, want := range p.Fields {
-		at := -1
-		for i, f := range fields {
-			if f == want {
-				at = i
-			}
-		}
+		at := slices.Index(fields, want)
 		if at < 0 {
 			return nil, fmt.Errorf("bind %s to a batch: it has no column %s of type %s", p.View, want.Name, want.Type)
 		}
@@ -92,6 +88,16 @@ func (w *Writer) firstStored(nKeys int) int {
 	return nKeys
 }
 
+// setRows gives dst the rows of a batch at write, and their times.
+func setRows(dst *expr.Input, in *feature.Batch) {
+	dst.Rows = in.Rows()
+	dst.EventMicros, dst.NowMicros = dst.EventMicros[:0], dst.NowMicros[:0]
+	for i := range in.Origins {
+		dst.EventMicros = append(dst.EventMicros, in.Origins[i].EventMicros)
+		dst.NowMicros = append(dst.NowMicros, in.Origins[i].RecordMillis*1000)
+	}
+}
+
 // run fills outs.
 func (w *Writer) run(in *feature.Batch) {
 	if w.machine == nil {
@@ -100,12 +106,7 @@ func (w *Writer) run(in *feature.Batch) {
 		}
 		return
 	}
-	w.input.Rows = in.Rows()
-	w.input.EventMicros, w.input.NowMicros = w.input.EventMicros[:0], w.input.NowMicros[:0]
-	for i := range in.Origins {
-		w.input.EventMicros = append(w.input.EventMicros, in.Origins[i].EventMicros)
-		w.input.NowMicros = append(w.input.NowMicros, in.Origins[i].RecordMillis*1000)
-	}
+	setRows(&w.input, in)
 	for i, slot := range w.plan.slots {
 		w.input.Columns[slot] = &in.Columns[w.columns[i]]
 	}

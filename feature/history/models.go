@@ -83,7 +83,7 @@ func nextModel(old *ModelState, known bool, plan *transforms.ModelPlan) (ModelSt
 	now, m := describeModel(plan), plan.Model
 	if !known {
 		now.Revision = 1
-		now.setColumns(plan, nil)
+		now.Columns = columnsOf(plan.Stored, now.Revision, nil)
 		return now, []Change{{Kind: ChangeNew, Text: newModelText(plan)}}, nil
 	}
 	now.Revision = old.Revision
@@ -113,7 +113,7 @@ func nextModel(old *ModelState, known bool, plan *transforms.ModelPlan) (ModelSt
 		text := fmt.Sprintf("revision %d: %s; stored predictions that lack an output are computed again", now.Revision, strings.Join(texts, ", "))
 		changes = append(changes, Change{Kind: ChangeRevision, Text: text})
 	}
-	now.setColumns(plan, &before)
+	now.Columns = columnsOf(plan.Stored, now.Revision, &before)
 	if string(now.Columns) == string(old.Columns) {
 		now.SchemaID = old.SchemaID
 	}
@@ -172,18 +172,6 @@ func newModelText(p *transforms.ModelPlan) string {
 		text += "; nothing is stored"
 	}
 	return text
-}
-
-// setColumns is ViewState.setColumns for what is stored of a prediction.
-func (s *ModelState) setColumns(plan *transforms.ModelPlan, before *feature.Stored) {
-	st := feature.Stored{Columns: slices.Clone(plan.Stored.Columns)}
-	for i := range st.Columns {
-		st.Columns[i].Since = s.Revision
-	}
-	if before != nil {
-		overlay(&st, before)
-	}
-	s.Columns = st.Canonical()
 }
 
 // describeModel takes down what a version has to remember of a model.

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -182,14 +183,20 @@ func newText(p *transforms.Plan) string {
 // setColumns records the stored columns with the revision that introduced
 // each: the one before for columns that stay, this one for others.
 func (s *ViewState) setColumns(plan *transforms.Plan, before *feature.Stored) {
-	st := feature.Stored{Columns: slices.Clone(plan.Stored.Columns)}
+	s.Columns = columnsOf(plan.Stored, s.Revision, before)
+}
+
+// columnsOf is the canonical form of stored columns, each with the revision
+// that introduced it: the one of before, if it is there, or else this one.
+func columnsOf(now *feature.Stored, revision uint16, before *feature.Stored) json.RawMessage {
+	st := feature.Stored{Columns: slices.Clone(now.Columns)}
 	for i := range st.Columns {
-		st.Columns[i].Since = s.Revision
+		st.Columns[i].Since = revision
 	}
 	if before != nil {
 		overlay(&st, before)
 	}
-	s.Columns = st.Canonical()
+	return st.Canonical()
 }
 
 // differences lists what was added, changed and removed.

@@ -107,9 +107,10 @@ func (w *write) numberOf(row int) int {
 // looked at.
 func (w *write) wayOpen() *serving.Error {
 	var why string
+	view := w.unawaited()
 	switch {
-	case w.unawaited() != "":
-		return serving.Errorf(serving.CodeNotPushable, "view %s is rekeyed: its rows go on to a topic of its own, for which a synchronous push does not wait", w.unawaited()).
+	case view != "":
+		return serving.Errorf(serving.CodeNotPushable, "view %s is rekeyed: its rows go on to a topic of its own, for which a synchronous push does not wait", view).
 			At("view", "push asynchronously, or name another view")
 	case w.req.Async:
 		why = "asynchronous pushes go through the source's topic"

@@ -105,28 +105,40 @@ type endpoint func(c *call) *serving.Error
 type failure func(c *call, e *serving.Error) int
 
 func (h *handler) serve(answer endpoint, fail failure) http.HandlerFunc {
+	return h.handle(answer, fail, func(c *call, code serving.Code, start time.Time) {
+		h.svc.Unencodable(c.enc.unencodable)
+		h.svc.Done(code, start)
+	})
+}
+
+// handle answers calls; told is called once per call with its end.
+func (h *handler) handle(answer endpoint, fail failure, told func(*call, serving.Code, time.Time)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := h.svc.Clock()
 		c, _ := h.calls.Get().(*call)
-		c.begin(h.svc, w, r)
-		status, code := http.StatusOK, serving.CodeOK
-		if err := answer(c); err != nil {
+		c.begin(h, w, r)
+		code := serving.CodeOK
+		err := answer(c)
+		status := max(c.pushed.status, http.StatusOK)
+		if err != nil {
 			code = err.Code
 			c.enc.reset(false)
 			status = fail(c, err)
 		}
+		if c.pushed.pass != nil {
+			c.pushed.pass.Leave()
+		}
 		c.write(w, status)
-		h.svc.Unencodable(c.enc.unencodable)
-		h.svc.Done(code, start)
+		told(c, code, start)
 		if c.end() {
 			h.calls.Put(c)
 		}
 	}
 }
 
-func (c *call) begin(svc *serving.Service, w http.ResponseWriter, r *http.Request) {
-	c.svc, c.request, c.header, c.writer = svc, r, w.Header(), w
-	c.schema, c.include, c.named, c.pushed = c.schema[:0], 0, false, pushed{nextRow: -1}
+func (c *call) begin(h *handler, w http.ResponseWriter, r *http.Request) {
+	c.svc, c.request, c.header, c.writer, c.limits = h.svc, r, w.Header(), w, h.s.PushLimits
+	c.schema, c.include, c.named, c.pushed = c.schema[:0], 0, false, pushed{writer: h.s.Writer, nextRow: -1}
 	c.enc.reset(false)
 }
 

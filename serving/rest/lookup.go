@@ -40,9 +40,17 @@ func lookup(c *call) *serving.Error {
 	return nil
 }
 
-func notJSON(offset int) *serving.Error {
-	return serving.Errorf(serving.CodeInvalidRequest, "the body is not JSON").
-		At("body", fmt.Sprintf("the fault is at byte %d", offset))
+// parseObject reads the body as an object that may have the members known.
+func (c *call) parseObject(known []string, hint string) (*fastjson.Value, *serving.Error) {
+	body, offset, ok := c.parse()
+	if !ok {
+		return nil, serving.Errorf(serving.CodeInvalidRequest, "the body is not JSON").
+			At("body", fmt.Sprintf("the fault is at byte %d", offset))
+	}
+	if body.Type() != fastjson.TypeObject {
+		return nil, serving.Errorf(serving.CodeInvalidRequest, "the body is not an object").At("body", hint)
+	}
+	return body, refuseUnknown(body.GetObject(), known)
 }
 
 // readLookup fills c.req from the body, which may have the members known.
@@ -50,15 +58,8 @@ func (c *call) readLookup(known []string) *serving.Error {
 	if err := c.readBody(); err != nil {
 		return err
 	}
-	body, offset, ok := c.parse()
-	if !ok {
-		return notJSON(offset)
-	}
-	if body.Type() != fastjson.TypeObject {
-		return serving.Errorf(serving.CodeInvalidRequest, "the body is not an object").
-			At("body", `write {"service": …, "entities": …}`)
-	}
-	if err := refuseUnknown(body.GetObject(), known); err != nil {
+	body, err := c.parseObject(known, `write {"service": …, "entities": …}`)
+	if err != nil {
 		return err
 	}
 	read, err := c.target(body)

@@ -39,34 +39,11 @@ func (h *handler) handlePush(mux *http.ServeMux) []path {
 }
 
 func (h *handler) servePush(name string, answer endpoint, fail failure) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		start := h.svc.Clock()
-		c, _ := h.calls.Get().(*call)
-		c.begin(h.svc, w, r)
-		c.pushed.writer, c.limits = h.s.Writer, h.s.PushLimits
-		code := serving.CodeOK
-		err := answer(c)
-		status := max(c.pushed.status, http.StatusOK)
-		if err != nil {
-			code = err.Code
-			c.enc.reset(false)
-			status = fail(c, err)
+	return h.handle(answer, fail, func(_ *call, code serving.Code, start time.Time) {
+		if h.s.Pushed != nil {
+			h.s.Pushed(name, code, h.svc.Clock().Sub(start))
 		}
-		if c.pushed.pass != nil {
-			c.pushed.pass.Leave()
-		}
-		c.write(w, status)
-		h.told(name, code, start)
-		if c.end() {
-			h.calls.Put(c)
-		}
-	}
-}
-
-func (h *handler) told(name string, code serving.Code, start time.Time) {
-	if h.s.Pushed != nil {
-		h.s.Pushed(name, code, h.svc.Clock().Sub(start))
-	}
+	})
 }
 
 // readTimeout bounds how long a caller may take to send a body, or a part of a
@@ -207,15 +184,8 @@ func (c *call) pushBody() *serving.Error {
 	if err := c.readPush(); err != nil {
 		return err
 	}
-	body, offset, ok := c.parse()
-	if !ok {
-		return notJSON(offset)
-	}
-	if body.Type() != fastjson.TypeObject {
-		return serving.Errorf(serving.CodeInvalidRequest, "the body is not an object").
-			At("body", `write {"rows": [{…}]}, or one row per line with Content-Type: application/x-ndjson`)
-	}
-	if err := refuseUnknown(body.GetObject(), pushMembers); err != nil {
+	body, err := c.parseObject(pushMembers, `write {"rows": [{…}]}, or one row per line with Content-Type: application/x-ndjson`)
+	if err != nil {
 		return err
 	}
 	rows := body.Get("rows")

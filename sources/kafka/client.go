@@ -112,28 +112,36 @@ func (s *SASL) bearer(context.Context) (oauth.Auth, error) {
 	return oauth.Auth{Token: strings.TrimSpace(string(b))}, nil
 }
 
-// groupOpts are the options of the consuming client.
-func (s *Source) groupOpts(shared []kgo.Opt) []kgo.Opt {
-	names := make([]string, len(s.set.Topics))
-	for i, t := range s.set.Topics {
+// memberOpts are the options of whoever reads the topics as a member of the
+// group.
+func (set *Settings) memberOpts() []kgo.Opt {
+	names := make([]string, len(set.Topics))
+	for i, t := range set.Topics {
 		names[i] = t.Name
 	}
-	opts := append(shared, //nolint:gocritic // shared is made for this call
-		kgo.ConsumerGroup(s.set.Group),
+	return []kgo.Opt{
+		kgo.ConsumerGroup(set.Group),
 		kgo.ConsumeTopics(names...),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.SessionTimeout(set.SessionTimeout),
+		kgo.RebalanceTimeout(set.RebalanceTimeout),
+		kgo.HeartbeatInterval(set.Heartbeat),
+		kgo.FetchMaxBytes(set.FetchMaxBytes),
+		kgo.FetchMaxPartitionBytes(min(set.FetchMaxPartitionBytes, set.FetchMaxBytes)),
+	}
+}
+
+// groupOpts are the options of the consuming client.
+func (s *Source) groupOpts(shared []kgo.Opt) []kgo.Opt {
+	opts := append(shared, s.set.memberOpts()...) //nolint:gocritic // shared is made for this call
+	opts = append(opts,
 		kgo.BlockRebalanceOnPoll(),
 		kgo.DisableAutoCommit(),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// Where the log lost records, the client tells (ErrDataLoss) and then
 		// would go on from the start; handOver drops what it then gives. Below
 		// the log's start it goes on at the start, as it should.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.SessionTimeout(s.set.SessionTimeout),
-		kgo.RebalanceTimeout(s.set.RebalanceTimeout),
-		kgo.HeartbeatInterval(s.set.Heartbeat),
-		kgo.FetchMaxBytes(s.set.FetchMaxBytes),
-		kgo.FetchMaxPartitionBytes(min(s.set.FetchMaxPartitionBytes, s.set.FetchMaxBytes)),
 		kgo.AdjustFetchOffsetsFn(s.adjust),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,7 +81,7 @@ type relayStart struct {
 //	below the start    any               at the log's start
 //	else               any               there
 func decideRelay(a *sources.Assignment, into string, this, earlier bool, rec Recovery) (relayStart, error) {
-	s := relayStart{meta: relayMeta{Topic: topicHex(a.TopicID), Into: into, Recovery: rec.Number}}
+	s := relayStart{meta: relayMeta{Topic: a.TopicID.Hex(), Into: into, Recovery: rec.Number}}
 	old, known := parseRelayMeta(a.Metadata)
 	switch {
 	case a.Committed < 0 && this:
@@ -238,5 +237,3 @@ func (s *relaySession) commitStart(ctx context.Context, a *sources.Assignment, s
 	}
 	return refusals(req, resp)
 }
-
-func topicHex(id sources.TopicID) string { return hex.EncodeToString(id[:]) }

@@ -11,10 +11,10 @@ import (
 // those that must say what they leave out.
 func TestWhereARelayBegins(t *testing.T) {
 	id := sources.TopicID{1}
-	own := relayMeta{Topic: topicHex(id), Into: "to"}
+	own := relayMeta{Topic: id.Hex(), Into: "to"}
 	older, elsewhere, recovered := own, own, own
 	older.Topic, elsewhere.Into, recovered.Recovery = "ff", "other", 2
-	rec := Recovery{Number: 2, Topic: topicHex(id), Offset: 50}
+	rec := Recovery{Number: 2, Topic: id.Hex(), Offset: 50}
 	for _, c := range []struct {
 		name                string
 		committed           int64

@@ -123,17 +123,9 @@ func (r *Relay) opts(s *relaySession, most int32) ([]kgo.Opt, error) {
 			}
 		}
 	}
+	opts = append(opts, r.set.memberOpts()...)
 	opts = append(opts,
-		kgo.ConsumerGroup(r.set.Group),
-		kgo.ConsumeTopics(r.set.Topics[0].Name),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // begin decides, and nothing else
-		kgo.SessionTimeout(r.set.SessionTimeout),
-		kgo.RebalanceTimeout(r.set.RebalanceTimeout),
-		kgo.HeartbeatInterval(r.set.Heartbeat),
-		kgo.FetchMaxBytes(r.set.FetchMaxBytes),
-		kgo.FetchMaxPartitionBytes(min(r.set.FetchMaxPartitionBytes, r.set.FetchMaxBytes)),
 		kgo.OnOffsetsFetched(s.fetched),
 		kgo.AdjustFetchOffsetsFn(s.adjust),
 		kgo.OnPartitionsRevoked(gone),
@@ -175,16 +167,22 @@ func (r *Relay) most(ctx context.Context) (int32, error) {
 	if err != nil {
 		return 0, fmt.Errorf("look for topic %s: %w", r.set.To, err)
 	}
-	configs, err := admin.DescribeTopicConfigs(ctx, r.set.To)
-	if err != nil {
-		return defaultMax, nil // it need not be told; larger records fail by name
+	return int32(min(max(MaxMessageBytes(ctx, admin, r.set.To), defaultMax), relayMostMax)), nil
+}
+
+// MaxMessageBytes returns how large records of a topic may be; Kafka's default
+// where it is not told.
+func MaxMessageBytes(ctx context.Context, admin *kadm.Client, topic string) int {
+	configs, err := admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil || len(configs) == 0 {
+		return defaultMax
 	}
 	for _, c := range configs[0].Configs {
 		if n, err := strconv.ParseInt(c.MaybeValue(), 10, 32); c.Key == "max.message.bytes" && err == nil {
-			return int32(min(max(n, defaultMax), relayMostMax)), nil
+			return int(n)
 		}
 	}
-	return defaultMax, nil
+	return defaultMax
 }
 
 // facts asks the brokers until they answer or ctx ends. What the group has
@@ -226,7 +224,7 @@ func (s *relaySession) into(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("look for topic %s: %w", s.r.set.To, err)
 	}
-	return topicHex(sources.TopicID(topics[s.r.set.To].ID)), nil
+	return sources.TopicID(topics[s.r.set.To].ID).Hex(), nil
 }
 
 // round is one transaction: what waits is read, its copies are sent, and the

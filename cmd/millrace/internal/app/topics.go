@@ -103,7 +103,7 @@ func ensureRekeyTopics(ctx context.Context, c *config.Config, client *kgo.Client
 			}
 		}
 		own := maps.Clone(configs)
-		own["max.message.bytes"] = new(strconv.Itoa(largest(ctx, admin, topic) + rekeyRoom))
+		own["max.message.bytes"] = new(strconv.Itoa(kafka.MaxMessageBytes(ctx, admin, topic) + rekeyRoom))
 		if err := createTopic(ctx, client, RekeyTopic(catalog.Project, v), partitions, own); err != nil {
 			return err
 		}
@@ -114,22 +114,6 @@ func ensureRekeyTopics(ctx context.Context, c *config.Config, client *kgo.Client
 // rekeyRoom is what a copy may take beside its record: where it came from, and
 // the keys of other copies.
 const rekeyRoom = 1 << 20
-
-// largest returns how large records of a topic may be; Kafka's default where it
-// is not told.
-func largest(ctx context.Context, admin *kadm.Client, topic string) int {
-	const usual = 1 << 20
-	configs, err := admin.DescribeTopicConfigs(ctx, topic)
-	if err != nil || len(configs) == 0 {
-		return usual
-	}
-	for _, c := range configs[0].Configs {
-		if n, err := strconv.Atoi(c.MaybeValue()); c.Key == "max.message.bytes" && err == nil {
-			return n
-		}
-	}
-	return usual
-}
 
 // createTopic creates a topic with the broker's default of copies unless it is
 // there.
