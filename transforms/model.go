@@ -8,9 +8,10 @@ import (
 
 // Hidden columns of a stored prediction; no output may have their names.
 const (
-	PredictionVersion     = "version"     // string: of the model that computed it; "" when a client wrote it
+	PredictionVersion     = "version"     // string: of the model that computed it, or that a client wrote it for
 	PredictionFingerprint = "fingerprint" // bytes: transforms/fingerprint; empty when a client wrote it
 	PredictionCatalog     = "catalog"     // int64: catalog version of the process that wrote it
+	PredictionBy          = "by"          // string: one of By…
 )
 
 // ModelPlan is a compiled model. It is immutable once apply's numbers are in it,
@@ -118,6 +119,7 @@ func predictionView(m *feature.Model) (*feature.View, *feature.Stored) {
 		{Name: PredictionVersion, Type: feature.Of(feature.KindString)},
 		{Name: PredictionFingerprint, Type: feature.Of(feature.KindBytes)},
 		{Name: PredictionCatalog, Type: feature.Of(feature.KindInt64)},
+		{Name: PredictionBy, Type: feature.Of(feature.KindString)},
 	} {
 		c.Since, c.Hidden = m.Revision, true
 		st.Columns = append(st.Columns, c)

@@ -14,6 +14,7 @@ type StoredPrediction struct {
 	Version     string
 	Fingerprint []byte // empty when a client wrote it
 	Catalog     int64
+	By          string // one of By…
 }
 
 // PredictionState says what a stored prediction is for a read.
@@ -49,21 +50,35 @@ type Judgement struct {
 
 // Judge says what a stored prediction is at nowMicros for inputs of which
 // current is the fingerprint; of a model without an endpoint there is none.
-// catalog is the version of the catalog that p belongs to. It keeps nothing, and
-// allocates nothing unless the prediction is stale.
+// catalog is the version of the catalog that p belongs to. maxAge is what the
+// caller wants, 0 nothing: beyond it nothing is served, not even as stale. It
+// keeps nothing, and allocates nothing unless the prediction is stale.
 //
 // A stale prediction may be served for serve_stale_for. When it became stale is
 // known of its age alone. What else changed may have changed right after its
 // inputs were read, so that it is served only while it is itself no older than
 // that: nothing is served that may have been stale for longer.
-func (p *ModelPlan) Judge(stored *StoredPrediction, current []byte, catalog, nowMicros int64) Judgement {
+func (p *ModelPlan) Judge(stored *StoredPrediction, current []byte, catalog, nowMicros int64, maxAge time.Duration) Judgement {
 	if !stored.Found {
 		return Judgement{}
 	}
-	m := p.Model
 	age := ageOf(stored.AtMicros, nowMicros)
+	j := p.judge(stored, current, age)
+	j.Newer = stored.Catalog > catalog
+	if maxAge > 0 && age > maxAge {
+		j.Serve = false
+		if j.State != PredictionStale {
+			j.State, j.Rule = PredictionStale, StaleAge
+		}
+	}
+	return j
+}
+
+// judge is Judge without regard to the caller.
+func (p *ModelPlan) judge(stored *StoredPrediction, current []byte, age time.Duration) Judgement {
+	m := p.Model
 	old := m.MaxAge > 0 && age > m.MaxAge
-	j := Judgement{State: PredictionStale, Newer: stored.Catalog > catalog}
+	j := Judgement{State: PredictionStale}
 	switch {
 	case stored.Version != m.Version:
 		j.Rule = StaleVersion

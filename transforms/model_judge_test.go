@@ -84,15 +84,31 @@ func TestJudge(t *testing.T) {
 		{"computed before the endpoint went", written, of("7", printed(3, 3, 3)), 1, fresh},
 	} {
 		p := &transforms.ModelPlan{Model: c.model}
-		if got := p.Judge(&c.stored, same, 5, c.age*second); got != c.want {
+		if got := p.Judge(&c.stored, same, 5, c.age*second, 0); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 		if c.stored.Found {
 			c.want.Newer = true
 		}
-		if got := p.Judge(&c.stored, same, 4, c.age*second); got != c.want {
+		if got := p.Judge(&c.stored, same, 4, c.age*second, 0); got != c.want {
 			t.Errorf("%s, of a later catalog: %+v, want %+v", c.name, got, c.want)
 		}
+	}
+}
+
+// TestCallersLimitIsHard: beyond the age that a caller wants nothing is served,
+// neither as fresh nor as stale; within it the model's own rules hold.
+func TestCallersLimitIsHard(t *testing.T) {
+	current := printed(1, 1, 10)
+	p := &transforms.ModelPlan{Model: &feature.Model{Endpoint: "http://m", Version: "7", MaxAge: time.Hour, ServeStaleFor: time.Hour}}
+	stored := transforms.StoredPrediction{Found: true, Version: "7", Fingerprint: current}
+	within := p.Judge(&stored, current, 1, 60*second, time.Minute)
+	beyond := p.Judge(&stored, current, 1, 61*second, time.Minute)
+	if want := (transforms.Judgement{State: transforms.PredictionFresh, Serve: true}); within != want {
+		t.Errorf("within: %+v", within)
+	}
+	if want := (transforms.Judgement{State: transforms.PredictionStale, Rule: transforms.StaleAge}); beyond != want {
+		t.Errorf("beyond: %+v", beyond)
 	}
 }
 
@@ -112,7 +128,7 @@ func TestNothingStaleIsServedForLonger(t *testing.T) {
 		stored.Fingerprint = printed(1, byte(rapid.IntRange(1, 2).Draw(t, "row")), rapid.Int64Range(9, 11).Draw(t, "next"))
 		now := times.Draw(t, "now")
 		age := new(big).sub(now, stored.AtMicros)
-		j := (&transforms.ModelPlan{Model: m}).Judge(&stored, current, 1, now)
+		j := (&transforms.ModelPlan{Model: m}).Judge(&stored, current, 1, now, 0)
 		same := stored.Version == "7" && stored.Fingerprint[34] == 1 && stored.Fingerprint[len(stored.Fingerprint)-8] >= 10
 		young := m.MaxAge == 0 || age.within(m.MaxAge)
 		if (j.State == transforms.PredictionFresh) != (same && young) {

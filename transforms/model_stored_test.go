@@ -1,6 +1,7 @@
 package transforms_test
 
 import (
+	"reflect"
 	"testing"
 
 	"millrace/feature"
@@ -12,24 +13,21 @@ import (
 
 // predictionRow is a prediction of driver 7 whose inputs were read at micros.
 func predictionRow(p *transforms.ModelPlan, micros int64, version string, score float64) *feature.Rows {
-	rows := &feature.Rows{View: p.View, Stored: p.Stored, Origins: []feature.Origin{{EventMicros: micros, RecordMillis: micros / 1000}}}
-	rows.Keys = make([]feature.Column, 1)
-	rows.Keys[0].Reset(feature.Of(feature.KindInt64))
-	rows.Keys[0].Resize(1)
-	rows.Keys[0].SetInt(0, 7)
-	rows.Columns = make([]feature.Column, len(p.Stored.Columns))
-	for i, c := range p.Stored.Columns {
-		rows.Columns[i].Reset(c.Type)
-		rows.Columns[i].Resize(1)
-		switch c.Name {
-		case "score":
-			rows.Columns[i].SetFloat(0, score)
-		case transforms.PredictionVersion, transforms.PredictionFingerprint:
-			rows.Columns[i].SetString(0, version)
-		case transforms.PredictionCatalog:
-			rows.Columns[i].SetInt(0, 3)
-		}
+	keys := make([]feature.Column, 1)
+	keys[0].Reset(feature.Of(feature.KindInt64))
+	keys[0].Resize(1)
+	keys[0].SetInt(0, 7)
+	outputs := make([]feature.Column, len(p.Model.Outputs))
+	for i := range outputs {
+		outputs[i].Reset(p.Model.Outputs[i].Type)
+		outputs[i].Resize(1)
 	}
+	outputs[0].SetFloat(0, score)
+	rows := new(feature.Rows)
+	p.ResetRows(rows)
+	p.AppendRow(rows, keys, 0, outputs, 0, &transforms.StoredPrediction{
+		AtMicros: micros, Version: version, Fingerprint: []byte(version + "!"), Catalog: 3, By: transforms.ByWrite,
+	})
 	return rows
 }
 
@@ -73,9 +71,13 @@ func TestPredictionsAreRows(t *testing.T) {
 				t.Errorf("column %s is missing: %t", c.Name, l.Missing[i].Get(0))
 			}
 		}
-		n := len(plan.Stored.Columns)
-		if l.Columns[0].Floats[0] != 0.5 || l.Columns[n-3].Strings[0] != "8" || l.Columns[n-2].Strings[0] != "8" || l.Columns[n-1].Ints[0] != 3 {
-			t.Errorf("prediction %+v", l.Columns)
+		whole := plan == p // the other has an output that this one was stored without
+		want := transforms.StoredPrediction{Found: whole, AtMicros: 2000, Version: "8", Fingerprint: []byte("8!"), Catalog: 3, By: transforms.ByWrite}
+		if got := plan.Prediction(l, 0); !reflect.DeepEqual(got, want) || l.Columns[0].Floats[0] != 0.5 {
+			t.Errorf("prediction %+v, want %+v", got, want)
+		}
+		if got := plan.Prediction(l, 1); got.Found || got.AtMicros != 0 {
+			t.Errorf("of a key without one: %+v", got)
 		}
 	}
 }

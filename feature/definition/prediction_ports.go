@@ -175,7 +175,7 @@ func (b *builder) requestData(f loadedFile, m *feature.Model, ref feature.Featur
 }
 
 // hiddenOutputs are the names of what is stored beside outputs.
-var hiddenOutputs = []string{transforms.PredictionVersion, transforms.PredictionFingerprint, transforms.PredictionCatalog}
+var hiddenOutputs = []string{transforms.PredictionVersion, transforms.PredictionFingerprint, transforms.PredictionCatalog, transforms.PredictionBy}
 
 // outputs reads what a model answers.
 func (b *builder) outputs(f loadedFile, d *modelDef, m *feature.Model, e *feature.Entity, path string) {

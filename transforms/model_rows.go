@@ -1,0 +1,58 @@
+package transforms
+
+import (
+	"unsafe"
+
+	"millrace/feature"
+)
+
+// The ways in which predictions come to be stored: PredictionBy.
+const (
+	ByRead   = "on_read"
+	ByWrite  = "on_write"
+	ByAll    = "refresh" // millrace refresh --all
+	ByClient = "client"
+)
+
+// ResetRows empties dst for predictions of p.
+func (p *ModelPlan) ResetRows(dst *feature.Rows) { dst.Reset(p.View, p.Stored, p.Entity.JoinKeys, 0) }
+
+// AppendRow adds a prediction to dst: outputs[:len(p.Model.Outputs)] in a row, for
+// the key that keys, parallel to the entity's join keys, have in a row. Strings
+// are not copied. AtMicros is when the inputs were read, or what a client says.
+func (p *ModelPlan) AppendRow(dst *feature.Rows, keys []feature.Column, key int, outputs []feature.Column, row int, s *StoredPrediction) {
+	at := dst.Len()
+	dst.Origins = append(dst.Origins, feature.Origin{EventMicros: s.AtMicros, RecordMillis: max(s.AtMicros/1000, 0)})
+	for i := range dst.Keys {
+		dst.Keys[i].Resize(at + 1)
+		dst.Keys[i].CopyRow(at, &keys[i], key)
+	}
+	n := len(p.Model.Outputs)
+	for i := range dst.Columns {
+		dst.Columns[i].Resize(at + 1)
+		if i < n {
+			dst.Columns[i].CopyRow(at, &outputs[i], row)
+		}
+	}
+	dst.Columns[n].SetString(at, s.Version)
+	dst.Columns[n+1].SetString(at, string(s.Fingerprint))
+	dst.Columns[n+2].SetInt(at, s.Catalog)
+	dst.Columns[n+3].SetString(at, s.By)
+}
+
+// Prediction reads what is stored beside the outputs of a prediction: l answers
+// a query of p.Stored.Columns, and its strings and bytes are l's.
+func (p *ModelPlan) Prediction(l *feature.Loaded, key int) StoredPrediction {
+	n := len(p.Model.Outputs)
+	s := StoredPrediction{Found: l.Found.Get(key), AtMicros: l.Origins[key].EventMicros}
+	if !s.Found {
+		return StoredPrediction{}
+	}
+	for i := range n {
+		s.Found = s.Found && !l.Missing[i].Get(key)
+	}
+	printed := l.Columns[n+1].Strings[key]
+	s.Version, s.Fingerprint = l.Columns[n].Strings[key], unsafe.Slice(unsafe.StringData(printed), len(printed))
+	s.Catalog, s.By = l.Columns[n+2].Ints[key], l.Columns[n+3].Strings[key]
+	return s
+}
