@@ -81,6 +81,7 @@ stored of a prediction, in one cell of its entity
   version              string       (hidden)
   fingerprint          bytes        (hidden)
   catalog              int64        (hidden)
+  by                   string       (hidden)
 
 computed
   after a change of an input, and at a read that finds none that is fresh
