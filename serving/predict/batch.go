@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"millrace/feature"
@@ -35,6 +36,8 @@ type batch struct {
 	outputs []feature.Column
 	fault   *Error         // of all rows
 	bad     map[int]*Error // of single rows
+	bytes   int            // of the answer
+	given   []atomic.Bool  // rows whose prediction somebody has been given
 }
 
 // place is where a row's result will be; the zero place is nowhere.
@@ -52,10 +55,11 @@ var errLeft = errors.New("all who asked went away")
 
 // waiter is one Predict.
 type waiter struct {
-	client                *Client
-	places                []place
-	batches               []*batch // that it waits for, each once
-	coalesced, remembered int
+	client  *Client
+	places  []place
+	batches []*batch // that it waits for, each once
+
+	coalesced, reused, remembered int
 }
 
 // enter puts rows in batches, or joins those that others have asked for.
@@ -96,7 +100,12 @@ func (w *waiter) enterRow(q *Request, row int, now time.Time, shut *Error, isBin
 			w.wait(p, row)
 			return nil
 		}
-		if f := c.memory.recall(key, now); f != nil {
+		if p, ok := c.mu.recent.recall(key, now); ok {
+			w.reused++
+			w.places[row] = p
+			return nil
+		}
+		if f, ok := c.mu.failures.recall(key, now); ok {
 			w.remembered++
 			return f
 		}
@@ -221,22 +230,36 @@ func (b *batch) finish(fault *Error) {
 	b.fault = fault
 	c.mu.Lock()
 	b.detach()
+	b.given = make([]atomic.Bool, b.rows.rows)
 	c.mu.pending -= b.rows.rows
-	now := time.Now()
-	for row, key := range b.keys {
-		if f := b.faultOf(row); f != nil && key != (Key{}) && f.remembered() {
-			c.memory.note(key, f, now)
-		}
-	}
+	b.remember(time.Now())
 	c.mu.Unlock()
 	b.cancel(nil)
 	if b.rows.size() <= 2*c.settings.MaxRequestBytes {
 		c.encoders.Put(b.rows)
 	}
+	b.rows = nil // b may be remembered for a while
 	if fault != nil && c.settings.Events.Failed != nil {
 		c.settings.Events.Failed(fault)
 	}
 	close(b.done)
+}
+
+// remember notes what became of the rows that may be joined. Under Client.mu.
+func (b *batch) remember(now time.Time) {
+	mu := &b.client.mu
+	shares := b.fault == nil && mu.recent.takes(b.bytes, now)
+	for row, key := range b.keys {
+		if key == (Key{}) {
+			continue
+		}
+		switch f := b.faultOf(row); {
+		case f == nil && shares:
+			mu.recent.note(key, place{b, row}, now)
+		case f != nil && f.remembered():
+			mu.failures.note(key, f, now)
+		}
+	}
 }
 
 func (b *batch) faultOf(row int) *Error {
@@ -249,12 +272,7 @@ func (b *batch) faultOf(row int) *Error {
 // collect waits for the batches and copies results.
 func (w *waiter) collect(ctx context.Context, dst *Result) {
 	c := w.client
-	if c.settings.Events.Coalesced != nil && w.coalesced > 0 {
-		c.settings.Events.Coalesced(w.coalesced)
-	}
-	if c.settings.Events.Remembered != nil && w.remembered > 0 {
-		c.settings.Events.Remembered(w.remembered)
-	}
+	w.tell()
 	var ended *Error
 	for _, b := range w.batches {
 		if !b.await(ctx) && ended == nil {
@@ -267,9 +285,22 @@ func (w *waiter) collect(ctx context.Context, dst *Result) {
 		}
 		select {
 		case <-p.batch.done:
-			dst.Faults[row] = p.batch.copyRow(p.row, dst.Outputs, row)
+			dst.Faults[row] = p.batch.copyRow(p.row, dst, row)
 		default:
 			dst.Faults[row] = ended
+		}
+	}
+}
+
+// tell counts for the events the rows that cost no call.
+func (w *waiter) tell() {
+	e := &w.client.settings.Events
+	for _, x := range []struct {
+		n    int
+		told func(int)
+	}{{w.coalesced, e.Coalesced}, {w.reused, e.Reused}, {w.remembered, e.Remembered}} {
+		if x.n > 0 && x.told != nil {
+			x.told(x.n)
 		}
 	}
 }
@@ -308,13 +339,17 @@ func (b *batch) leave(late bool) {
 	}
 }
 
-// copyRow copies the result of a row, which is there.
-func (b *batch) copyRow(from int, outputs []feature.Column, row int) *Error {
+// copyRow copies the result of a row, which is there. Who asked first may have
+// left, so that the prediction is whose who is given it first.
+func (b *batch) copyRow(from int, dst *Result, row int) *Error {
 	if f := b.faultOf(from); f != nil {
 		return f
 	}
-	for i := range outputs {
-		outputs[i].CopyRow(row, &b.outputs[i], from)
+	for i := range dst.Outputs {
+		dst.Outputs[i].CopyRow(row, &b.outputs[i], from)
+	}
+	if b.given[from].Swap(true) {
+		dst.Shared.Set(row)
 	}
 	return nil
 }
