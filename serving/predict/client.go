@@ -128,6 +128,7 @@ type Client struct {
 		flights  map[Key]place  // rows that wait or are being inferred
 		failures memory[*Error] // of rows, lately
 		recent   memory[place]  // predictions whose calls ended lately
+		company  memory[int]    // of rows that failed with others: with how many they are tried next
 		pending  int            // rows of all batches
 	}
 }
@@ -148,7 +149,7 @@ func New(m Model, s Settings) (*Client, error) {
 	c.http = &http.Client{Transport: s.Transport, CheckRedirect: checkRedirect}
 	c.breaker = newBreaker(&c.settings)
 	c.wire.Store(&wire{})
-	c.mu.failures.keep, c.mu.recent.keep = s.Remember, s.Reuse
+	c.mu.failures.keep, c.mu.recent.keep, c.mu.company.keep = s.Remember, s.Reuse, keepCompany
 	c.mu.flights = make(map[Key]place)
 	c.decoders.New = func() any { return new(decoder) }
 	c.encoders.New = func() any { return new(encoder) }

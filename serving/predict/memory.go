@@ -67,6 +67,12 @@ func (m *memory[V]) note(key Key, what V, now time.Time) {
 	m.young[key] = memo[V]{what, now.Add(m.keep)}
 }
 
+// forget makes key as if it had never been noted.
+func (m *memory[V]) forget(key Key) {
+	delete(m.young, key)
+	delete(m.aged, key)
+}
+
 // recall returns what became of key lately.
 func (m *memory[V]) recall(key Key, now time.Time) (what V, ok bool) {
 	if len(m.young)+len(m.aged) == 0 {

@@ -2,11 +2,13 @@ package predict_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"millrace/serving/predict"
+	"millrace/serving/predict/predicttest"
 )
 
 // wantShared checks which rows somebody else keeps.
@@ -112,4 +114,87 @@ func TestWhoStaysKeeps(t *testing.T) {
 		wantShared(t, patient, false)
 		wantShared(t, infer(t, a.c, rowsOf(1, 1)), true)
 	})
+}
+
+// picky is sum, but fails every call that has a row of 13.
+func picky(t *testing.T, status int) *predicttest.Server {
+	t.Helper()
+	m := predicttest.Sum("sum", "7", "score")
+	infer := m.Infer
+	m.Infer = func(in map[string]predicttest.Tensor, rows int) ([]predicttest.Tensor, error) {
+		for _, v := range in["a"].Data {
+			if v == 12.5 {
+				return nil, predicttest.StatusError(status)
+			}
+		}
+		return infer(in, rows)
+	}
+	return predicttest.New(m)
+}
+
+// TestARowThatFailsItsCallIsLeftAlone: all rows of its first call fail, and at
+// each further try half of them are without it. At the end it harms nobody.
+func TestARowThatFailsItsCallIsLeftAlone(t *testing.T) {
+	for _, status := range []int{400, 500} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := picky(t, status)
+				c := serve(t, server, sum(), predict.Settings{})
+				failed := 64
+				for try := 1; failed > 1; try++ {
+					r := infer(t, c, rowsOf(0, 64))
+					failed = 0
+					for row := range r.Faults {
+						if r.Faults[row] != nil {
+							failed++
+						}
+					}
+					if want := 64 >> (try - 1); failed != want {
+						t.Fatalf("%d rows fail at try %d, want %d", failed, try, want)
+					}
+					time.Sleep(2 * time.Second)
+				}
+				before := len(server.Calls())
+				r := infer(t, c, rowsOf(0, 64))
+				if n := len(server.Calls()) - before; n != 3 { // those before it, it, those after it
+					t.Errorf("%d calls", n)
+				}
+				for row := range r.Faults {
+					if (r.Faults[row] != nil) != (row == 13) {
+						t.Errorf("row %d: %v", row, r.Faults[row])
+					}
+				}
+				time.Sleep(4 * time.Minute) // it is tried among others again
+				before = len(server.Calls())
+				infer(t, c, rowsOf(10, 8))
+				if n := len(server.Calls()) - before; n != 1 {
+					t.Errorf("%d calls", n)
+				}
+			})
+		})
+	}
+}
+
+// TestADeadModelGetsNoMoreCalls, nor one that is not there: smaller ones would
+// end as the others did.
+func TestADeadModelGetsNoMoreCalls(t *testing.T) {
+	for name, b := range map[string]behaviour{"404": {Status: 404}, "503": {Status: 503}, "dropped": {Drop: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := scoring(t)
+				server.Behave(b)
+				c := serve(t, server, sum(), predict.Settings{})
+				for range 2 {
+					before := len(server.Calls())
+					infer(t, c, rowsOf(0, 64))
+					for _, call := range server.Calls()[before:] {
+						if call.Rows != 64 {
+							t.Errorf("a call of %d rows", call.Rows)
+						}
+					}
+					time.Sleep(3 * time.Second)
+				}
+			})
+		})
+	}
 }
