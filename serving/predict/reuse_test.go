@@ -164,6 +164,8 @@ func TestARowThatFailsItsCallIsLeftAlone(t *testing.T) {
 						t.Errorf("row %d: %v", row, r.Faults[row])
 					}
 				}
+				time.Sleep(2 * time.Second)
+				wantReasons(t, infer(t, c, rowsOf(12, 3)), predict.ReasonNone, predict.ReasonHTTP, predict.ReasonNone)
 				time.Sleep(4 * time.Minute) // it is tried among others again
 				before = len(server.Calls())
 				infer(t, c, rowsOf(10, 8))
