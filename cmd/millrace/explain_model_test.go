@@ -121,6 +121,9 @@ scores   5         2            fraud, churn
 	if _, err = command(t, "explain", "fruad", "--definitions", dir); err == nil || !strings.Contains(err.Error(), "models fraud, churn") {
 		t.Errorf("an unknown model: %v", err)
 	}
+	if _, err = command(t, "try", "fraud", "--definitions", dir); err == nil || !strings.Contains(err.Error(), "it is a model") {
+		t.Errorf("records of a model: %v", err)
+	}
 	out, err = command(t, "check", "--definitions", dir)
 	if err != nil || !strings.Contains(out, "1 on-demand views, 2 models, 2 services: no errors\n") {
 		t.Errorf("%v\n%s", err, out)
