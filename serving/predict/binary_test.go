@@ -73,7 +73,6 @@ func TestBadAnswersInBinary(t *testing.T) {
 		"header not there":   {behaviour{}, header(""), predict.ReasonMalformed},
 		"packed":             {behaviour{Rewrite: func([]byte) []byte { return []byte("\x1f\x8b\x08 not unpacked, and longer than the header") }}, same, predict.ReasonTruncated},
 		"oversized":          {behaviour{Rewrite: func(b []byte) []byte { return append(b, make([]byte, 5<<20)...) }}, same, predict.ReasonOversized},
-		"another host":       {behaviour{Status: 307, Location: "http://models:8081/v2/models/sum/infer"}, same, predict.ReasonRedirect},
 		"status with a body": {behaviour{Status: 400, Text: `{"error":"no"}`}, same, predict.ReasonHTTP},
 	} {
 		t.Run(name, func(t *testing.T) {
