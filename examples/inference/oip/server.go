@@ -1,0 +1,112 @@
+package oip
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+)
+
+// Model is what a server serves.
+type Model struct {
+	Name, Version   string
+	Inputs, Outputs []Declared
+	// Infer computes the outputs of rows. in has all declared inputs, of their
+	// datatypes. It may be called concurrently.
+	Infer func(r *http.Request, in map[string]Tensor) ([]Tensor, error)
+}
+
+// maxBody bounds a request.
+const maxBody = 4 << 20
+
+// Handler serves models: health, metadata and inference.
+func Handler(models ...Model) http.Handler {
+	mux := http.NewServeMux()
+	ok := func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, struct{}{}) }
+	mux.HandleFunc("GET /v2", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]any{"name": "examples", "version": "1", "extensions": []string{}})
+	})
+	mux.HandleFunc("GET /v2/health/live", ok)
+	mux.HandleFunc("GET /v2/health/ready", ok)
+	for _, m := range models {
+		for _, path := range []string{"/v2/models/" + m.Name, "/v2/models/" + m.Name + "/versions/" + m.Version} {
+			mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, m.metadata()) })
+			mux.HandleFunc("GET "+path+"/ready", ok)
+			mux.HandleFunc("POST "+path+"/infer", m.serve)
+		}
+	}
+	return mux
+}
+
+func (m *Model) metadata() any {
+	return map[string]any{
+		"name": m.Name, "versions": []string{m.Version}, "platform": "example", "inputs": m.Inputs, "outputs": m.Outputs,
+	}
+}
+
+// request is the body of an inference.
+type request struct {
+	ID     string   `json:"id,omitempty"`
+	Inputs []Tensor `json:"inputs"`
+}
+
+// response is the body of its answer.
+type response struct {
+	ID      string   `json:"id,omitempty"`
+	Model   string   `json:"model_name"`
+	Version string   `json:"model_version"`
+	Outputs []Tensor `json:"outputs"`
+}
+
+// failure is the body of an error.
+type failure struct {
+	Error string `json:"error"`
+}
+
+func (m *Model) serve(w http.ResponseWriter, r *http.Request) {
+	var body request
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&body); err != nil {
+		answer(w, http.StatusBadRequest, failure{"the body is no inference request: " + err.Error()})
+		return
+	}
+	in, err := m.inputs(body.Inputs)
+	if err != nil {
+		answer(w, http.StatusBadRequest, failure{err.Error()})
+		return
+	}
+	outputs, err := m.Infer(r, in)
+	if err != nil {
+		answer(w, http.StatusInternalServerError, failure{err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, response{ID: body.ID, Model: m.Name, Version: m.Version, Outputs: outputs})
+}
+
+// inputs checks that the declared tensors are there, with as many rows each.
+func (m *Model) inputs(given []Tensor) (map[string]Tensor, error) {
+	in, rows := make(map[string]Tensor), -1
+	for _, d := range m.Inputs {
+		i := slices.IndexFunc(given, func(t Tensor) bool { return t.Name == d.Name })
+		if i < 0 {
+			return nil, fmt.Errorf("input %s is missing", d.Name)
+		}
+		t := given[i]
+		n, err := t.rows()
+		switch {
+		case err != nil:
+			return nil, err
+		case t.Datatype != d.Datatype:
+			return nil, fmt.Errorf("input %s is %s, want %s", d.Name, t.Datatype, d.Datatype)
+		case rows >= 0 && n != rows:
+			return nil, fmt.Errorf("input %s has %d rows, and another one %d", d.Name, n, rows)
+		}
+		in[d.Name], rows = t, n
+	}
+	return in, nil
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the caller has gone
+}
