@@ -2,7 +2,7 @@ package oip
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"net/http"
 	"slices"
 )
@@ -12,7 +12,7 @@ type Model struct {
 	Name, Version   string
 	Inputs, Outputs []Declared
 	// Infer computes the outputs of rows. in has all declared inputs, of their
-	// datatypes. It may be called concurrently.
+	// datatypes; a *TensorError is the caller's fault. It may be called concurrently.
 	Infer func(r *http.Request, in map[string]Tensor) ([]Tensor, error)
 }
 
@@ -70,16 +70,19 @@ func (m *Model) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	in, err := m.inputs(body.Inputs)
-	if err != nil {
+	var outputs []Tensor
+	if err == nil {
+		outputs, err = m.Infer(r, in)
+	}
+	_, theirs := errors.AsType[*TensorError](err)
+	switch {
+	case theirs:
 		answer(w, http.StatusBadRequest, failure{err.Error()})
-		return
-	}
-	outputs, err := m.Infer(r, in)
-	if err != nil {
+	case err != nil:
 		answer(w, http.StatusInternalServerError, failure{err.Error()})
-		return
+	default:
+		answer(w, http.StatusOK, response{ID: body.ID, Model: m.Name, Version: m.Version, Outputs: outputs})
 	}
-	answer(w, http.StatusOK, response{ID: body.ID, Model: m.Name, Version: m.Version, Outputs: outputs})
 }
 
 // inputs checks that the declared tensors are there, with as many rows each.
@@ -88,7 +91,7 @@ func (m *Model) inputs(given []Tensor) (map[string]Tensor, error) {
 	for _, d := range m.Inputs {
 		i := slices.IndexFunc(given, func(t Tensor) bool { return t.Name == d.Name })
 		if i < 0 {
-			return nil, fmt.Errorf("input %s is missing", d.Name)
+			return nil, tensorError("input %s is missing", d.Name)
 		}
 		t := given[i]
 		n, err := t.rows()
@@ -96,9 +99,9 @@ func (m *Model) inputs(given []Tensor) (map[string]Tensor, error) {
 		case err != nil:
 			return nil, err
 		case t.Datatype != d.Datatype:
-			return nil, fmt.Errorf("input %s is %s, want %s", d.Name, t.Datatype, d.Datatype)
+			return nil, tensorError("input %s is %s, want %s", d.Name, t.Datatype, d.Datatype)
 		case rows >= 0 && n != rows:
-			return nil, fmt.Errorf("input %s has %d rows, and another one %d", d.Name, n, rows)
+			return nil, tensorError("input %s has %d rows, and another one %d", d.Name, n, rows)
 		}
 		in[d.Name], rows = t, n
 	}
