@@ -45,16 +45,21 @@ func TestInfer(t *testing.T) {
 
 func TestRequests(t *testing.T) {
 	server := serve(t, fraud.Model())
-	const orders = `, {"name": "orders_24h", "datatype": "INT64", "shape": [2], "data": [1, 2]}`
-	for body, want := range map[string]string{
-		`{"id": "a", "inputs": [{"name": "last_amount", "datatype": "FP64", "shape": [2, 1], "data": [[250], [200]]}` + orders + `]}`: `{"id":"a","model_name":"fraud","model_version":"1","outputs":[{"name":"score","shape":[2,1],"datatype":"FP64","data":[0.5,0.5]}]}`,
-		`{"inputs": [{"name": "last_amount", "datatype": "FP32", "shape": [2, 1], "data": [250, 200]}` + orders + `]}`:                `{"error":"input last_amount is FP32, want FP64"}`,
-		`{"inputs": [{"name": "last_amount", "datatype": "FP64", "shape": [1, 1], "data": [250]}` + orders + `]}`:                     `{"error":"input orders_24h has 2 rows, and another one 1"}`,
-		`{"inputs": [{"name": "last_amount", "datatype": "FP64", "shape": [2, 2], "data": [1, 2, 3, 4]}` + orders + `]}`:              `{"error":"tensor last_amount has the shape [2 2], want [n, 1]"}`,
-		`{"inputs": [{"name": "last_amount", "datatype": "FP64", "shape": [2, 1], "data": [1]}` + orders + `]}`:                       `{"error":"tensor last_amount has 1 values and the shape [2 1]; want one per row"}`,
-		`{"inputs": [{"name": "last_amount", "datatype": "FP64", "shape": [2, 1], "data": ["a", "b"]}` + orders + `]}`:                `{"error":"tensor last_amount: json: cannot unmarshal string`,
-		`{`: `{"error":"the body is no inference request`,
+	const (
+		orders = `, {"name": "orders_24h", "datatype": "INT64", "shape": [2], "data": [1, 2]}`
+		scores = `{"id":"a","model_name":"fraud","model_version":"1","outputs":[{"name":"score","shape":[2,1],"datatype":"FP64","data":[0.5,0.5]}]}`
+	)
+	for amounts, want := range map[string]string{
+		`"FP64", "shape": [2, 1], "data": [250, 200]`:     scores,
+		`"FP64", "shape": [2, 1], "data": [[250], [200]]`: scores,
+		`"FP32", "shape": [2, 1], "data": [250, 200]`:     `{"error":"input last_amount is FP32, want FP64"}`,
+		`"FP64", "shape": [1, 1], "data": [250]`:          `{"error":"input orders_24h has 2 rows, and another one 1"}`,
+		`"FP64", "shape": [2, 2], "data": [1, 2, 3, 4]`:   `{"error":"tensor last_amount has the shape [2 2], want [n, 1]"}`,
+		`"FP64", "shape": [2, 1], "data": [1]`:            `{"error":"tensor last_amount has 1 values and the shape [2 1]; want one per row"}`,
+		`"FP64", "shape": [2, 1], "data": ["a", "b"]`:     `{"error":"tensor last_amount: json: cannot unmarshal string`,
+		`"FP64", "shape": [2`:                             `{"error":"the body is no inference request`,
 	} {
+		body := `{"id": "a", "inputs": [{"name": "last_amount", "datatype": ` + amounts + "}" + orders + `]}`
 		resp, err := http.Post(server+"/v2/models/fraud/infer", "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)

@@ -109,7 +109,12 @@ func (m *Model) inputs(given []Tensor) (map[string]Tensor, error) {
 }
 
 func answer(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil { // no body of ours fails
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the caller has gone
+	_, _ = w.Write(append(text, '\n')) // the caller has gone
 }
