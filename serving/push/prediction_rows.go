@@ -32,11 +32,21 @@ type mark struct {
 // columnFault is what is wrong with the columns of a row.
 type columnFault struct {
 	reason  feature.Reason
-	columns []string
-	message string // without the columns
+	columns []string // the first maxNamed
+	more    int      // that are not listed
+	message string   // without the columns
 }
 
-func (f *columnFault) text() string { return strings.Join(f.columns, ", ") + ": " + f.message }
+// maxNamed bounds how many columns a message lists.
+const maxNamed = 20
+
+func (f *columnFault) text() string {
+	names := strings.Join(f.columns, ", ")
+	if f.more > 0 {
+		names += fmt.Sprintf(" and %d more", f.more)
+	}
+	return names + ": " + f.message
+}
 
 // columnFaults lists all that is wrong with the columns of o: a prediction is
 // whole, and has nothing else beside it.
@@ -44,8 +54,8 @@ func (r *predictionReader) columnFaults(o *fastjson.Object) []columnFault {
 	model := r.form.plan.Model.Name
 	var faults []columnFault
 	add := func(reason feature.Reason, columns []string, format string, args ...any) {
-		if len(columns) > 0 {
-			faults = append(faults, columnFault{reason, columns, fmt.Sprintf(format, args...)})
+		if n := min(len(columns), maxNamed); n > 0 {
+			faults = append(faults, columnFault{reason, columns[:n], len(columns) - n, fmt.Sprintf(format, args...)})
 		}
 	}
 	strange, foreign := r.strange(o)

@@ -190,6 +190,10 @@ func badPredictions() map[string]predictionCase {
 			req: onFraud, rows: []string{`{"score":1,"fraud_why":"x"}`},
 			faults: []string{"0 foreign_column: fraud_why: ", "0 null_key: driver_id: ", "0 missing_column: why: "},
 		},
+		"of many columns": {
+			req: onFraud, rows: []string{`{"driver_id":1,"score":1,"why":"x"` + strings.Repeat(`,"c":1`, 25) + `}`},
+			faults: []string{"0 foreign_column: " + strings.Repeat("c, ", 19) + "c and 5 more: no part"},
+		},
 		"a null key":     {req: onFraud, rows: []string{`{"driver_id":null,"score":1,"why":"x"}`}, faults: []string{"0 null_key: join key driver_id is null"}},
 		"a wrong type":   {req: onFraud, rows: []string{`{"driver_id":1,"score":"1","why":"x"}`}, faults: []string{"0 wrong_type: field score"}},
 		"a wrong time":   {req: onFraud, rows: []string{`{"driver_id":1,"score":1,"why":"x","event_timestamp":5}`}, faults: []string{"0 wrong_type: field event_timestamp"}},
