@@ -14,6 +14,7 @@ import (
 	"millrace/feature/definition"
 	"millrace/internal/telemetry"
 	"millrace/serving"
+	"millrace/serving/push"
 	"millrace/serving/rest"
 	"millrace/sinks"
 	"millrace/sinks/rowcodec"
@@ -72,29 +73,28 @@ type Server struct {
 // before the store.
 func (s *Server) Close() { s.Service.Close() }
 
-// NewServer makes the API over a store: reading, and writing. topic may be nil;
-// it is the caller's to close, as is the server.
-func NewServer(c *config.Config, p *definition.Project, store Store, topic Topic, m *telemetry.Metrics, log *slog.Logger) (*Server, error) {
+// NewServer makes the API over a store: reading, and writing. topic and changes
+// may be nil; they are the caller's to close, as is the server.
+func NewServer(c *config.Config, p *definition.Project, store Store, topic Topic, changes sinks.Changes, m *telemetry.Metrics, log *slog.Logger) (*Server, error) {
 	svc, err := NewService(c, p, store, m, log)
 	if err != nil {
 		return nil, err
 	}
-	return newServer(c, p, store, topic, svc, m, log)
-}
-
-// newServer makes the API over a service that is its to close.
-func newServer(c *config.Config, p *definition.Project, store Store, topic Topic, svc *Service, m *telemetry.Metrics, log *slog.Logger) (*Server, error) {
-	writes, err := newPush(c, p, store, topic, m, log)
+	writes, err := newPush(c, p, store, topic, changes, m, log)
 	if err != nil {
 		svc.Close()
 		return nil, err
 	}
+	return newServer(c, svc, writes, m), nil
+}
+
+func newServer(c *config.Config, svc *Service, writes *push.Service, m *telemetry.Metrics) *Server {
 	return &Server{Service: svc, Handler: rest.Handler(svc.Service, rest.Settings{
 		Writer: writes, PushLimits: pushLimits(c),
 		Pushed: func(endpoint string, code serving.Code, took time.Duration) {
 			m.PushRequest(endpoint, code.HTTPStatus(), took)
 		},
-	})}, nil
+	})}
 }
 
 // Listen opens a port; a taken one is named with the flag that changes it.

@@ -75,10 +75,12 @@ func newAPI(t *testing.T, store *slowStore) *api {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.handler, err = newServer(&c, p, store, nil, svc, a.metrics, log); err != nil {
+	t.Cleanup(svc.Close)
+	writes, err := newPush(&c, p, store, nil, nil, a.metrics, log)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(a.handler.Close)
+	a.handler = newServer(&c, svc, writes, a.metrics)
 	return a
 }
 
