@@ -3,7 +3,6 @@ package serving
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +29,7 @@ func (s *Service) predict(ctx context.Context, req *Request, resp *Response) *Er
 	s.countPredictions(resp)
 	for i := range resp.read.models {
 		m, st := &resp.read.models[i], &resp.st.models[i]
-		s.behind.later(m.plan.Model.Name, st.later, 0)
+		s.behind.later(m.plan.Model.Name, st.later, nil)
 		if err := resp.failed(m, st); err != nil {
 			return err
 		}
@@ -173,15 +172,14 @@ func (r *Response) kept(i int, skip func(n int) bool) *keeping {
 	if m.stored < 0 {
 		return nil
 	}
-	k := &keeping{plan: m.plan, outputs: st.result.Outputs, at: r.NowMicros, catalog: r.read.catalog, by: transforms.ByRead}
+	k := &keeping{plan: m.plan, outputs: st.result.Outputs, catalog: r.read.catalog, by: transforms.ByRead}
 	for at, u := range st.todo {
 		switch {
 		case st.result.Faults[at].Reason != "" || skip(at):
 		case st.units[u].verdict.Newer:
 			k.newer++
 		default:
-			k.keys = append(k.keys, strings.Clone(r.st.groups[m.group].query.Keys[u]))
-			k.prints, k.rows = append(k.prints, st.prints[at]), append(k.rows, at)
+			k.add(r.st.groups[m.group].query.Keys[u], st.prints[at], at, r.NowMicros, &st.units[u])
 		}
 	}
 	if len(k.keys)+k.newer == 0 {

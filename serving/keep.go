@@ -3,6 +3,7 @@ package serving
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,10 +39,24 @@ type keeping struct {
 	prints  []string         // fingerprints, parallel to keys
 	rows    []int            // in outputs, parallel to keys
 	outputs []feature.Column // parallel to the model's
-	at      int64            // when their inputs were read, micros
+	stamps  []int64          // parallel to keys: see add
 	catalog int64
 	by      string
 	newer   int // that are not stored
+}
+
+// add takes the prediction of a key, whose stored one is u, that is in a row of
+// outputs, and returns its stamp. That is when its inputs were read, but later
+// than the stamp of what was stored then: otherwise a process whose clock is
+// ahead would keep what it wrote in the place of what was made after it.
+func (k *keeping) add(key, printed string, row int, nowMicros int64, u *unit) int64 {
+	stamp := nowMicros
+	if u.verdict.State != transforms.PredictionMissing {
+		stamp = max(stamp, u.stored+1)
+	}
+	k.keys, k.prints = append(k.keys, strings.Clone(key)), append(k.prints, printed)
+	k.rows, k.stamps = append(k.rows, row), append(k.stamps, stamp)
+	return stamp
 }
 
 // keep stores predictions and returns which of its keys, by place, no store may
@@ -60,7 +75,7 @@ func (s *Service) keep(ctx context.Context, k *keeping) (refused []int, err erro
 	}
 	for i := range k.keys {
 		k.plan.AppendRow(rows, columns, i, k.outputs, k.rows[i], &transforms.StoredPrediction{
-			AtMicros: k.at, Version: k.plan.Model.Version, Fingerprint: []byte(k.prints[i]), Catalog: k.catalog, By: k.by,
+			AtMicros: k.stamps[i], Version: k.plan.Model.Version, Fingerprint: []byte(k.prints[i]), Catalog: k.catalog, By: k.by,
 		})
 	}
 	if err := s.predictions.WriteRows(ctx, rows); err != nil {
@@ -172,7 +187,7 @@ func (b *behind) keep(ctx context.Context, k *keeping) {
 			s.tellFailed(err)
 			return
 		}
-		b.later(name, k.keys, k.at)
+		b.later(name, k.keys, k.stamps)
 	}) {
 		<-b.slots
 		return
@@ -190,8 +205,8 @@ func (s *Service) tellFailed(err error) {
 }
 
 // later has keys refreshed, which is nothing where their predictions are fresh;
-// stamp is that of what was just stored for them. keys are b's.
-func (b *behind) later(model string, keys []string, stamp int64) {
+// stamps, if any, are those of what was just stored for them. keys are b's.
+func (b *behind) later(model string, keys []string, stamps []int64) {
 	if len(keys) == 0 {
 		return
 	}
@@ -205,9 +220,14 @@ func (b *behind) later(model string, keys []string, stamp int64) {
 		q = &laterQueue{stamps: make(map[string]int64)}
 		b.queues[model] = q
 	}
-	for _, key := range keys {
-		if at, known := q.stamps[key]; known || len(q.stamps) < maxLater {
-			q.stamps[key] = max(at, stamp)
+	for i, key := range keys {
+		at, known := q.stamps[key]
+		switch {
+		case !known && len(q.stamps) >= maxLater:
+		case stamps != nil:
+			q.stamps[key] = max(at, stamps[i])
+		default:
+			q.stamps[key] = at
 		}
 	}
 	if !q.running {

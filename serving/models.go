@@ -186,6 +186,7 @@ type unit struct {
 	origin   Origin
 	detail   string
 	at       int64 // when its inputs were read, micros
+	stored   int64 // the same of the stored one
 	inferred int32 // row in the result; -1 for the stored one
 	verdict  transforms.Judgement
 }

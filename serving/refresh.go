@@ -3,7 +3,6 @@ package serving
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"millrace/feature"
 	"millrace/transforms"
@@ -197,13 +196,13 @@ func (f *refreshing) end(u *unit, i int) RefreshEnd {
 func (f *refreshing) keep(ctx context.Context, resp *Response) error {
 	st, g := &resp.st.models[0], &resp.st.groups[f.model.group]
 	endOf := make([]RefreshEnd, len(g.query.Keys)) // by unit; of those that are done, whatever
-	wrote := make([]bool, len(g.query.Keys))
+	stamps := make([]int64, len(g.query.Keys))     // of what is written, by unit; 0 of others
 	for u := range st.units {
 		if st.units[u].origin == OriginFailed { // an input failed
 			endOf[u] = RefreshRefused
 		}
 	}
-	k := &keeping{plan: f.model.plan, outputs: st.result.Outputs, at: resp.NowMicros, catalog: f.read.catalog, by: f.by}
+	k := &keeping{plan: f.model.plan, outputs: st.result.Outputs, catalog: f.read.catalog, by: f.by}
 	for at, u := range st.todo {
 		if fault := st.result.Faults[at]; fault.Reason != "" {
 			endOf[u] = RefreshFailed
@@ -212,9 +211,7 @@ func (f *refreshing) keep(ctx context.Context, resp *Response) error {
 			}
 			continue
 		}
-		wrote[u] = true
-		k.keys = append(k.keys, strings.Clone(g.query.Keys[u]))
-		k.prints, k.rows = append(k.prints, st.prints[at]), append(k.rows, at)
+		stamps[u] = k.add(g.query.Keys[u], st.prints[at], at, resp.NowMicros, &st.units[u])
 	}
 	refused, err := f.service.keep(ctx, k)
 	if err != nil {
@@ -222,7 +219,7 @@ func (f *refreshing) keep(ctx context.Context, resp *Response) error {
 	}
 	for _, n := range refused {
 		u := g.index[k.keys[n]]
-		wrote[u], endOf[u] = false, RefreshRefused
+		stamps[u], endOf[u] = 0, RefreshRefused
 	}
 	pending := f.pending[:0]
 	for row, i := range f.pending {
@@ -231,9 +228,9 @@ func (f *refreshing) keep(ctx context.Context, resp *Response) error {
 			continue
 		}
 		f.ends[i] = endOf[u]
-		if wrote[u] {
+		if stamps[u] != 0 {
 			f.ends[i] = RefreshFailed
-			f.stamps[i], f.writes[i] = resp.NowMicros, f.writes[i]+1
+			f.stamps[i], f.writes[i] = stamps[u], f.writes[i]+1
 			pending = append(pending, i)
 		}
 	}

@@ -20,8 +20,8 @@ import (
 	"millrace/sources/jsonrec"
 )
 
-// newPush makes what writes through the API. topic may be nil.
-func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic Topic, m *telemetry.Metrics, log *slog.Logger) (*push.Service, error) {
+// newPush makes what writes through the API. topic and changes may be nil.
+func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic Topic, changes sinks.Changes, m *telemetry.Metrics, log *slog.Logger) (*push.Service, error) {
 	routes, err := pushRoutes(c, p)
 	if err != nil {
 		return nil, err
@@ -29,7 +29,7 @@ func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic To
 	settings := push.Settings{
 		Catalog: p.Catalog, Plans: p.Plans, Limits: pushLimits(c), Clock: time.Now,
 		Applier: applier{direct.New(direct.Settings{
-			Routes: routes, Sink: store, Clock: time.Now, NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
+			Routes: routes, Sink: store, Changes: changes, Clock: time.Now, NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
 		})},
 		Models: p.Models, Predictions: rowcodec.NewWriter(store), NewDecoder: newRowDecoder,
 		Events: push.Events{
