@@ -23,7 +23,7 @@ import (
 // may be nil; they are the caller's to close.
 func NewServer(c *config.Config, p *definition.Project, store Store, topic Topic, changes sinks.Changes, m *telemetry.Metrics, log *slog.Logger) (http.Handler, error) {
 	svc, err := serving.New(serving.Settings{
-		Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand,
+		Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand, Models: p.Models, Predictions: rowcodec.NewWriter(store),
 		Store:  rowcodec.NewReader(store, sinks.NewSchemas(store)),
 		Tiles:  sinks.NewWindows(store, store),
 		Limits: serving.Limits{MaxEntities: c.Serve.MaxEntities, MaxBodyBytes: int64(c.Serve.MaxBody), Concurrency: c.Serve.Concurrency, Timeout: c.Serve.Timeout.Std()},
