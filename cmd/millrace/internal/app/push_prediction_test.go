@@ -41,7 +41,7 @@ func TestPredictionsAreWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := config.Default()
-	writes, err := newPush(&c, p, store, nil, telemetry.NewMetrics("push"), slog.New(slog.DiscardHandler))
+	writes, err := newPush(&c, p, store, nil, nil, telemetry.NewMetrics("push"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
