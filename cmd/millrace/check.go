@@ -27,9 +27,6 @@ func newCheck(g *globals) *cobra.Command {
 			k := p.Catalog
 			fmt.Fprintf(cmd.OutOrStdout(), "project %s: %d entities, %d sources, %d views, %d on-demand views, %d models, %d services: no errors\n",
 				k.Project, len(k.Entities), len(k.Sources), len(k.Views), len(k.OnDemandViews), len(k.Models), len(k.Services))
-			if len(k.Models) > 0 {
-				fmt.Fprintln(cmd.OutOrStdout(), "models are checked and recorded; this version does not compute or serve predictions yet")
-			}
 			if askOnline {
 				return checkOnline(cmd.Context(), cmd.OutOrStdout(), &cfg, p, f)
 			}

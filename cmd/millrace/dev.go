@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/sourcegraph/conc/pool"
@@ -401,19 +401,20 @@ func example(k *feature.Catalog) string {
 		return ""
 	}
 	s := k.Services[0]
-	view := k.View(s.Features[0].View)
-	if view == nil {
-		return ""
+	ref := s.Features[0]
+	entity := ""
+	if m, _ := k.Output(ref); m != nil {
+		entity = m.Entity
+	} else if v := k.View(ref.View); v != nil {
+		entity = v.Entity
 	}
-	query := ""
-	var querySb285 strings.Builder
-	for i, j := range k.Entity(view.Entity).JoinKeys {
-		separator := "&"
-		if i == 0 {
-			separator = "?"
-		}
-		querySb285.WriteString(separator + j.Name + "=" + strconv.Itoa(1001))
+	e := k.Entity(entity)
+	if e == nil {
+		return "" // on demand: it may want request data
 	}
-	query += querySb285.String()
-	return "/v1/lookup/" + s.Name + query
+	query := make([]string, len(e.JoinKeys))
+	for i, j := range e.JoinKeys {
+		query[i] = cmp.Or(ref.Keys[j.Name], j.Name) + "=1001"
+	}
+	return "/v1/lookup/" + s.Name + "?" + strings.Join(query, "&")
 }

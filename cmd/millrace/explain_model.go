@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"millrace/feature"
+	"millrace/feature/definition"
 	"millrace/sinks/rowcodec"
 	"millrace/transforms"
 )
@@ -36,8 +38,7 @@ func explainModel(w io.Writer, p *transforms.ModelPlan, asJSON bool) error {
 	if e.FixedBytes > 0 {
 		fmt.Fprintf(w, "\na stored prediction takes %d bytes, and the values of variable width\n", e.FixedBytes)
 	}
-	_, err := fmt.Fprintln(w, "\nThis version checks and records models; it does not compute or serve predictions yet.")
-	return err //nolint:wrapcheck // the output is gone; nothing to add
+	return nil
 }
 
 type listedModel struct {
@@ -52,6 +53,22 @@ type listedModel struct {
 func listModel(p *transforms.ModelPlan) listedModel {
 	m := p.Model
 	return listedModel{m.Name, m.Version, m.Entity, len(m.Inputs), len(m.Outputs), transforms.ExplainModel(p).Computed}
+}
+
+// entitiesRead are the entities of which a read of a model's outputs needs
+// something of the store: the prediction, and the inputs that say whether it is
+// fresh.
+func entitiesRead(p *definition.Project, m *feature.Model) []string {
+	var all []string
+	if m.Cache {
+		all = append(all, m.Entity)
+	}
+	for _, in := range m.Inputs {
+		if entity, ok := entityRead(p, in); ok && !slices.Contains(all, entity) {
+			all = append(all, entity)
+		}
+	}
+	return all
 }
 
 func printModels(t *tabwriter.Writer, all []listedModel) {

@@ -6,12 +6,16 @@ const namespace = "millrace"
 
 // The closed set of label names.
 const (
+	labelCause     = "cause"
 	labelCode      = "code"
+	labelDetail    = "detail"
 	labelEnd       = "end"
 	labelEndpoint  = "endpoint"
 	labelWay       = "way"
 	labelGo        = "go_version"
+	labelModel     = "model"
 	labelOperation = "operation"
+	labelOrigin    = "origin"
 	labelPartition = "partition"
 	labelSource    = "source"
 	labelReason    = "reason"
@@ -83,6 +87,8 @@ type instruments struct {
 	storeConcurrency        prometheus.Gauge
 	catalogVersion          prometheus.Gauge
 	buildInfo               *prometheus.GaugeVec
+
+	prediction predictionInstruments
 }
 
 func newInstruments() instruments {
@@ -92,6 +98,7 @@ func newInstruments() instruments {
 	i.addSink()
 	i.addServing()
 	i.addPush()
+	i.addPrediction()
 	i.addProcess()
 	return i
 }
