@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace/feature"
 	"millrace/feature/definition"
 	"millrace/pipeline"
 	"millrace/pipeline/direct"
@@ -59,6 +60,9 @@ func (w *pushWorld) define(yaml string) {
 	for _, p := range w.project.Plans {
 		p.Stored.ID = must(schemas.Put(context.Background(), *p.Stored))(w.t)
 	}
+	for _, p := range w.project.Models {
+		p.Stored.ID = must(schemas.Put(context.Background(), *p.Stored))(w.t)
+	}
 	w.handler = nil
 }
 
@@ -77,8 +81,16 @@ func (w *pushWorld) make() http.Handler {
 	if w.sink == nil {
 		w.sink = w.store
 	}
+	predictions := rowcodec.NewWriter(w.sink)
+	servers := make(map[string]serving.Predictor)
+	for _, m := range w.project.Catalog.Models {
+		if m.Endpoint != "" {
+			servers[m.Name] = deadModel{}
+		}
+	}
 	svc := must(serving.New(serving.Settings{
 		Catalog: w.project.Catalog, Plans: w.project.Plans, OnDemand: w.project.OnDemand, Clock: clock,
+		Models: w.project.Models, Predictors: servers, Predictions: predictions,
 		Store: rowcodec.NewReader(w.store, sinks.NewSchemas(w.store)),
 	}))(w.t)
 	var routes []pipeline.Route
@@ -109,9 +121,38 @@ func (w *pushWorld) make() http.Handler {
 		Routes: routes, Sink: w.sink, Clock: clock, NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
 	})}
 	writes := must(push.New(push.Settings{
-		Catalog: w.project.Catalog, Plans: w.project.Plans, Applier: a, Topic: w.topic, Limits: w.limits, Clock: clock, Events: w.events,
+		Catalog: w.project.Catalog, Plans: w.project.Plans, Applier: a,
+		Models: w.project.Models, Predictions: predictions, NewDecoder: newRowDecoder,
+		Topic: w.topic, Limits: w.limits, Clock: clock, Events: w.events,
 	}))(w.t)
 	return rest.Handler(svc, rest.Settings{Writer: writes, PushLimits: w.limits})
+}
+
+// deadModel is a server that answers nothing.
+type deadModel struct{}
+
+func (deadModel) Predict(_ context.Context, q *serving.Inference, dst *serving.Inferred) error {
+	dst.Faults, dst.Shared = make([]serving.InferenceFault, q.Rows), feature.Bitmap(nil).Resize(q.Rows)
+	for i := range dst.Faults {
+		dst.Faults[i].Reason = "unavailable"
+	}
+	return nil
+}
+
+// rowDecoder connects the two, as cmd/millrace does.
+type rowDecoder struct{ *jsonrec.Decoder }
+
+func newRowDecoder(keys []feature.Field, columns []feature.SourceField) (push.RowDecoder, error) {
+	d, err := jsonrec.NewFinished(keys, columns)
+	return rowDecoder{d}, err
+}
+
+func (d rowDecoder) Decode(ctx context.Context, dst *feature.Batch, rows []push.Row) error {
+	recs := make([]sources.Record, len(rows))
+	for i, r := range rows {
+		recs[i] = sources.Record{Value: r.Value, TimeMillis: r.Millis}
+	}
+	return d.Decoder.Decode(ctx, dst, recs)
 }
 
 // applier connects the two, as cmd/millrace does.
