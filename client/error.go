@@ -18,6 +18,7 @@ const (
 	// CodeNone is that of an answer that is not Millrace's, such as a proxy's.
 	CodeNone             Code = ""
 	CodeInvalidRequest   Code = "invalid_request"
+	CodePredictionFailed Code = "prediction_failed"
 	CodeUnknownFeature   Code = "unknown_feature"
 	CodeUnknownView      Code = "unknown_view"
 	CodeUnknownService   Code = "unknown_service"
@@ -43,7 +44,7 @@ func Codes() []Code {
 	return []Code{
 		CodeInvalidRequest, CodeUnknownFeature, CodeUnknownView, CodeUnknownService, CodeMissingEntity, CodeMissingContext,
 		CodeTooManyEntities, CodeTooManyFeatures, CodeUnknownSource, CodeNotPushable, CodeInvalidRows, CodeTooLarge, CodeNotFound,
-		CodeMethodNotAllowed, CodeUnavailable, CodeOverloaded, CodeDeadlineExceeded, CodeCanceled, CodeInternal,
+		CodeMethodNotAllowed, CodeUnavailable, CodeOverloaded, CodeDeadlineExceeded, CodeCanceled, CodeInternal, CodePredictionFailed,
 	}
 }
 

@@ -77,3 +77,49 @@ func (m *Model) StoredName() string { return StoredName(m.Name, 1) }
 func (c *Catalog) Model(name string) *Model {
 	return find(c.Models, func(m *Model) bool { return m.Name == name })
 }
+
+// Output returns the model and the index of the output that ref asks for: by the
+// model's own name, fraud:score, or by the name that the output has in a view,
+// driver_trips:fraud_score. Without one it returns nil and -1.
+func (c *Catalog) Output(ref FeatureRef) (*Model, int) {
+	if m := c.Model(ref.View); m != nil {
+		for i := range m.Outputs {
+			if m.Outputs[i].Name == ref.Feature {
+				return m, i
+			}
+		}
+		return nil, -1
+	}
+	for _, m := range c.Models {
+		for i := range m.Outputs {
+			if as := &m.Outputs[i].As; as.View != "" && as.View == ref.View && as.Feature == ref.Feature {
+				return m, i
+			}
+		}
+	}
+	return nil, -1
+}
+
+// LentTo lists the names that outputs of models have in a view, in definition
+// order. They are no features of it.
+func (c *Catalog) LentTo(view string) []string {
+	var names []string
+	for _, m := range c.Models {
+		for i := range m.Outputs {
+			if as := &m.Outputs[i].As; view != "" && as.View == view {
+				names = append(names, as.Feature)
+			}
+		}
+	}
+	return names
+}
+
+// AskedNames lists everything that a read may name: views and on-demand views,
+// then models, in definition order.
+func (c *Catalog) AskedNames() []string {
+	names := c.ViewNames()
+	for _, m := range c.Models {
+		names = append(names, m.Name)
+	}
+	return names
+}

@@ -16,8 +16,8 @@ func (c *Catalog) OnDemandView(name string) *OnDemandView {
 	return find(c.OnDemandViews, func(v *OnDemandView) bool { return v.Name == name })
 }
 
-// ViewNames lists everything that features are asked of: views, then on-demand
-// views, in definition order. It is the closed set of what a read may name.
+// ViewNames lists everything that has features: views, then on-demand views, in
+// definition order. What a read may name is AskedNames.
 func (c *Catalog) ViewNames() []string {
 	names := make([]string, 0, len(c.Views)+len(c.OnDemandViews))
 	for _, v := range c.Views {

@@ -135,10 +135,10 @@ func (s *Source) Field(name string) (SourceField, bool) {
 	return SourceField{}, false
 }
 
-// FeatureRef names one feature that a service serves.
+// FeatureRef names one feature that a service serves, or an output of a model.
 type FeatureRef struct {
-	View    string // a view or an on-demand view
-	Feature string
+	View    string            // a view, an on-demand view or a model
+	Feature string            // of it, its output, or the name that an output of a model has in the view
 	As      string            // alias of the view in answers; "" is the view's name
 	Keys    map[string]string // join key -> request column, when it differs
 }

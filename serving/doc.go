@@ -66,7 +66,18 @@ const (
 	OriginStored                 // read as it was written
 	OriginComputed               // computed by this request from stored columns
 	OriginDefault                // the feature's declared default
+
+	// The origins of outputs of models; Value.Detail says more.
+	OriginFresh     // a stored prediction of the inputs just read; by what it was computed
+	OriginClient    // a stored prediction that a client wrote
+	OriginStale     // a stored prediction that may be served still; by which rule it is stale
+	OriginPredicted // computed by this request; because the stored one was missing, or by which rule it was stale
+	OriginLastValue // a stored prediction that is served because none could be computed; why not
+	OriginFailed    // there is no value, because none could be computed; why not
 )
+
+// Origins is how many origins there are.
+const Origins = int(OriginFailed) + 1
 
 // String returns the name that answers carry; "" for none.
 func (o Origin) String() string {
@@ -79,6 +90,18 @@ func (o Origin) String() string {
 		return "computed"
 	case OriginDefault:
 		return "default"
+	case OriginFresh:
+		return "prediction_fresh"
+	case OriginClient:
+		return "client"
+	case OriginStale:
+		return "prediction_stale"
+	case OriginPredicted:
+		return "prediction_computed"
+	case OriginLastValue:
+		return "prediction_last_value"
+	case OriginFailed:
+		return "prediction_failed"
 	}
 	return fmt.Sprintf("origin(%d)", uint8(o))
 }

@@ -31,6 +31,7 @@ const (
 	CodeDeadlineExceeded Code = "deadline_exceeded"
 	CodeCanceled         Code = "canceled"
 	CodeInternal         Code = "internal"
+	CodePredictionFailed Code = "prediction_failed"
 )
 
 // Codes lists every code, for documents and metrics.
@@ -38,7 +39,7 @@ func Codes() []Code {
 	return []Code{
 		CodeOK, CodeInvalidRequest, CodeUnknownFeature, CodeUnknownView, CodeUnknownService, CodeMissingEntity,
 		CodeMissingContext, CodeTooManyEntities, CodeTooManyFeatures, CodeUnknownSource, CodeNotPushable, CodeInvalidRows, CodeTooLarge, CodeNotFound, CodeMethodNotAllowed,
-		CodeUnavailable, CodeOverloaded, CodeDeadlineExceeded, CodeCanceled, CodeInternal,
+		CodeUnavailable, CodeOverloaded, CodeDeadlineExceeded, CodeCanceled, CodeInternal, CodePredictionFailed,
 	}
 }
 
@@ -66,6 +67,8 @@ func (c Code) HTTPStatus() int {
 		return http.StatusGatewayTimeout
 	case CodeCanceled:
 		return statusCanceled
+	case CodePredictionFailed:
+		return http.StatusBadGateway
 	case CodeInternal:
 	}
 	return http.StatusInternalServerError

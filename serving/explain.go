@@ -30,6 +30,19 @@ type ExplainedValue struct {
 	Inputs  []ExplainedInput  // what a computed value was made from: stored columns and windows; on demand features, times and request data
 	Windows []ExplainedWindow // that the value is or is computed from
 	Why     string            // why the status is not PRESENT; "" if it is
+
+	Prediction *ExplainedPrediction // of an output of a model; then Inputs are the model's, and Row is where predictions are stored
+}
+
+// ExplainedPrediction is a prediction that was read, or looked for.
+type ExplainedPrediction struct {
+	Model, Version string // as they are wanted
+	Found          bool   // one is stored, of which the rest tells
+	StoredVersion  string
+	By             string // what had it computed
+	Catalog        int64  // version of the catalog of the process that stored it
+	Stale          transforms.StaleRule
+	Changed        string // the view of the input that made it stale, if one did
 }
 
 // ExplainedInput is a stored column of the entity's row, or an input of an
@@ -95,6 +108,9 @@ func (s *Service) Explain(ctx context.Context, req *Request, resp *Response) (*E
 
 func (e *Explanation) value(req *Request, resp *Response, output int) ExplainedValue {
 	o := &resp.read.outputs[output]
+	if o.model >= 0 {
+		return e.prediction(req, resp, o, resp.Value(output, 0))
+	}
 	if o.onDemand >= 0 {
 		return e.onDemand(req, resp, o)
 	}
@@ -143,8 +159,16 @@ func (e *Explanation) failure(v *ExplainedValue, g *groupState, o *Output, key i
 // row returns the place in Rows of the row of a view under a key: it is one row,
 // however many values come from it.
 func (e *Explanation) row(plan *transforms.Plan, g *groupState, l *feature.Loaded, key int) int {
+	source := ""
+	if plan.Source != nil {
+		source = plan.Source.Name
+	}
+	return e.rowOf(plan.View, source, g, l, key)
+}
+
+func (e *Explanation) rowOf(view *feature.View, source string, g *groupState, l *feature.Loaded, key int) int {
 	r := ExplainedRow{
-		View: plan.View, Source: plan.Source.Name, Key: g.query.Keys[key],
+		View: view, Source: source, Key: g.query.Keys[key],
 		Found: l.Found.Get(key) || l.Origins[key].Flags&feature.RowDeleted != 0, Origin: l.Origins[key], Took: g.took,
 	}
 	at := slices.IndexFunc(e.Rows, func(x ExplainedRow) bool { return x.View == r.View && x.Key == r.Key })

@@ -18,6 +18,7 @@ type state struct {
 	cells    []cell // per output, one per distinct key of its group
 	starts   []int  // where an output's cells begin
 	onDemand []onDemandState
+	models   []modelState
 }
 
 // groupState is the part of a state that belongs to one group.
@@ -27,9 +28,11 @@ type groupState struct {
 	rows    []*feature.Loaded // parallel to the group's views: one of loaded, or without
 	without feature.Loaded    // no row for any key
 	readers []*transforms.Reader
+	stored  []*feature.Loaded // parallel to the group's predictions
 	windows windowsState
 	columns []feature.Column // the join keys of the request, gathered
 	slots   []int32          // per row of the request: index of its key, -1 for a null key
+	firsts  []int32          // per key, the first row that has it
 	index   map[string]int32
 	arena   feature.Arena
 	scratch []byte
@@ -43,7 +46,7 @@ func (r *Read) newState() (*state, error) {
 		g, s := &r.groups[i], &st.groups[i]
 		s.index = make(map[string]int32)
 		s.columns = make([]feature.Column, len(g.keys))
-		s.loaded = make([]feature.Loaded, len(g.views))
+		s.loaded = make([]feature.Loaded, len(g.views)+len(g.predictions))
 		s.query.Entity = g.entity
 		for _, w := range g.views {
 			reader, err := w.plan.NewReader(w.features)
@@ -56,7 +59,11 @@ func (r *Read) newState() (*state, error) {
 				continue
 			}
 			s.rows = append(s.rows, &s.loaded[len(s.query.Views)])
-			s.query.Views = append(s.query.Views, feature.ViewQuery{View: w.plan.View.StoredName(), Columns: reader.Columns()})
+			s.query.Views = append(s.query.Views, feature.ViewQuery{View: w.plan.View.StoredName(), Columns: reader.Columns(), Hash: w.printed})
+		}
+		for _, p := range g.predictions {
+			s.stored = append(s.stored, &s.loaded[len(s.query.Views)])
+			s.query.Views = append(s.query.Views, feature.ViewQuery{View: p.View.StoredName(), Columns: p.Stored.Columns})
 		}
 		s.loaded = s.loaded[:len(s.query.Views)]
 		s.windows.init(g, s.readers)
@@ -64,6 +71,7 @@ func (r *Read) newState() (*state, error) {
 	if err := r.newOnDemandStates(st); err != nil {
 		return nil, err
 	}
+	r.newModelStates(st)
 	return st, nil
 }
 
@@ -80,6 +88,9 @@ const maxPooledBytes = 8 << 20
 func (r *Read) release(st *state) {
 	for i := range st.onDemand {
 		clear(st.onDemand[i].columns) // some are the request's
+	}
+	for i := range st.models {
+		st.models[i].release()
 	}
 	text := 0
 	for i := range st.groups {
@@ -124,6 +135,10 @@ func (s *Service) Lookup(ctx context.Context, req *Request, resp *Response) *Err
 		return s.fail(ctx, err)
 	}
 	resp.fill(req, st, now.UnixMicro(), whole)
+	if err := s.predict(ctx, req, resp); err != nil {
+		resp.Release()
+		return err
+	}
 	s.countValues(resp)
 	return nil
 }
@@ -167,7 +182,7 @@ func (s *Service) read(ctx context.Context, req *Request, st *state, now time.Ti
 
 func (s *Service) readGroup(ctx context.Context, req *Request, st *state, i int, now time.Time) error {
 	g := &st.groups[i]
-	if len(g.readers) == 0 {
+	if len(g.readers) == 0 && len(g.query.Views) == 0 {
 		return nil // its on-demand views need nothing stored
 	}
 	g.collectKeys(req, req.read.groups[i].keys)
@@ -219,7 +234,7 @@ func (s *Service) readRows(ctx context.Context, g *groupState) error {
 func (g *groupState) collectKeys(req *Request, keys []int) {
 	g.arena.Reset()
 	clear(g.index)
-	g.query.Keys, g.slots = g.query.Keys[:0], g.slots[:0]
+	g.query.Keys, g.slots, g.firsts = g.query.Keys[:0], g.slots[:0], g.firsts[:0]
 	for i, k := range keys {
 		g.columns[i] = req.Columns[k]
 	}
@@ -244,7 +259,7 @@ func (g *groupState) slot(row int) int32 {
 	}
 	key, at := g.arena.Copy(g.scratch), int32(len(g.query.Keys))
 	g.index[key] = at
-	g.query.Keys = append(g.query.Keys, key)
+	g.query.Keys, g.firsts = append(g.query.Keys, key), append(g.firsts, int32(row))
 	return at
 }
 
@@ -259,8 +274,8 @@ func (s *Service) fail(ctx context.Context, err error) *Error {
 	case s.unavailable(err):
 		e.Code, e.Message = CodeUnavailable, "the store cannot be read now; retry later"
 	}
-	if s.events.Failed != nil && e.Code != CodeCanceled {
-		s.events.Failed(err)
+	if e.Code != CodeCanceled {
+		s.tellFailed(err)
 	}
 	return e
 }

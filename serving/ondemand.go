@@ -29,7 +29,7 @@ func (s *Service) IsRequestField(name string) bool { return s.current.Load().req
 type onDemand struct {
 	plan     *transforms.OnDemandPlan
 	group    int // of the views that it is computed from
-	alias    int
+	alias    int // -1 if no request names it: it is an input of a model
 	features []string
 	inputs   []onDemandInput // parallel to its reader's Inputs
 	of       [][]int         // per feature, indices of inputs
@@ -44,7 +44,7 @@ type onDemandInput struct {
 	view  int // in the group's views, if it is of one
 }
 
-// hiddenOutput is a feature of a view that an on-demand view is computed from.
+// hiddenOutput is a feature of a view that an on-demand view or a model is computed from.
 // It is decided like an output of its own and shown to nobody.
 type hiddenOutput struct {
 	Output
@@ -82,7 +82,7 @@ func (c *readCompiler) addInputs(i int) error {
 			at.view = c.wantView(&c.read.groups[o.group], in.Source)
 			c.read.groups[o.group].views[at.view].time = true
 		case transforms.InputFeature:
-			at.index = c.wantHidden(o, in)
+			at.index = c.wantHidden(o.group, o.alias, in.Source, in.Name)
 			at.view = c.read.hidden[at.index].view
 		}
 		o.inputs = append(o.inputs, at)
@@ -123,15 +123,16 @@ func (c *readCompiler) wantContext(in transforms.OnDemandInput) int {
 	return len(*all) - 1
 }
 
-func (c *readCompiler) wantHidden(o *onDemand, in transforms.OnDemandInput) int {
-	v, r := c.snap.catalog.View(in.Source), c.read
-	f := &v.Features[featureIndex(v, in.Name)]
+// wantHidden asks for a feature of a view on behalf of what has an alias.
+func (c *readCompiler) wantHidden(group, alias int, view, name string) int {
+	v, r := c.snap.Catalog.View(view), c.read
+	f := &v.Features[featureIndex(v, name)]
 	h := hiddenOutput{also: -1, Output: Output{
 		View: v.Name, Feature: f.Name, Type: f.Type, ttl: v.TTL, mode: v.TTLMode, dflt: f.Default,
-		alias: o.alias, onDemand: -1, group: o.group,
+		alias: alias, model: -1, onDemand: -1, group: group,
 	}}
-	h.view, h.nth = c.want(&r.groups[o.group], v.Name, f.Name)
-	if owner, taken := c.owners[v.Name]; !taken || owner == v.Name {
+	h.view, h.nth = c.want(&r.groups[group], v.Name, f.Name)
+	if owner, taken := c.owners[v.Name]; alias >= 0 && (!taken || owner == v.Name) {
 		c.owners[v.Name] = v.Name
 		h.also = indexOrAppend(&r.aliases, v.Name)
 	}
@@ -140,8 +141,12 @@ func (c *readCompiler) wantHidden(o *onDemand, in transforms.OnDemandInput) int 
 }
 
 // limit is how old the feature may be: for what the request says of its view
-// and of the on-demand view, whichever is less.
+// and of the on-demand view, whichever is less. What a model takes is the same
+// for all requests, because others will be served its prediction.
 func (h *hiddenOutput) limit(maxAge []time.Duration) ageLimit {
+	if h.alias < 0 {
+		return h.Output.limit(0)
+	}
 	age := maxAge[h.alias]
 	if h.also >= 0 && maxAge[h.also] > 0 && (age == 0 || maxAge[h.also] < age) {
 		age = maxAge[h.also]
@@ -250,7 +255,7 @@ func (h *hiddenOutput) gather(dst *feature.Column, g *groupState, cells []cell) 
 			dst.CopyRow(row, g.readers[h.view].Column(h.nth), int(key))
 		case OriginDefault:
 			dst.CopyRow(row, h.dflt, 0)
-		case OriginNone:
+		default:
 		}
 	}
 	return dst
@@ -305,7 +310,7 @@ func (r *Response) onDemandValue(o *Output, row int) Value {
 		v.Column = s.reader.Column(o.nth)
 	case OriginDefault:
 		v.Column, v.Row = o.dflt, 0
-	case OriginNone:
+	default:
 	}
 	return v
 }

@@ -23,6 +23,8 @@ type Read struct {
 	groups   []group
 	onDemand []onDemand
 	hidden   []hiddenOutput
+	models   []modelRead
+	catalog  int64 // version
 
 	repeatedShort, repeatedFull []string
 
@@ -35,7 +37,8 @@ type Output struct {
 	Feature string
 	Type    feature.Type
 
-	alias    int // index in Read.aliases
+	alias    int // index in Read.aliases; -1 if no request names it
+	model    int // index in Read.models, -1 for others; then nth is the output's place, and the rest means nothing
 	onDemand int // index in Read.onDemand, -1 for a view; then group and view mean nothing
 	group    int
 	view     int // index in the group's views
@@ -51,15 +54,17 @@ type Output struct {
 // group is the part of a read that one store read answers: views of one entity
 // under the same keys.
 type group struct {
-	entity string
-	keys   []int // index in Read.columns of each join key
-	views  []wantedView
+	entity      string
+	keys        []int // index in Read.columns of each join key
+	views       []wantedView
+	predictions []*transforms.ModelPlan // whose stored ones are read
 }
 
 type wantedView struct {
 	plan     *transforms.Plan
 	features []string
 	time     bool // an on-demand view asks for the time of its row
+	printed  bool // it is part of the fingerprint of a prediction
 }
 
 // needsRow reports whether the stored row is to be read.
@@ -97,9 +102,14 @@ func (r *Read) ByView() []int { return r.byView }
 // compile makes the Read of refs, which name existing views and features
 // unless a definition is wrong.
 func (s *snapshot) compile(refs []feature.FeatureRef) (*Read, error) {
-	c := readCompiler{snap: s, read: new(Read), owners: make(map[string]string)}
+	c := readCompiler{snap: s, read: &Read{catalog: s.Catalog.Version}, owners: make(map[string]string)}
 	for _, ref := range refs {
 		if err := c.add(ref); err != nil {
+			return nil, err
+		}
+	}
+	for i := range c.read.models {
+		if err := c.addModelInputs(i); err != nil {
 			return nil, err
 		}
 	}
@@ -109,6 +119,9 @@ func (s *snapshot) compile(refs []feature.FeatureRef) (*Read, error) {
 		}
 	}
 	r := c.read
+	for i := range r.models {
+		c.print(&r.models[i])
+	}
 	r.byView = orderByView(r)
 	r.repeatedFull, r.repeatedShort = r.findRepeated(true), r.findRepeated(false)
 	// One state is made now, so that a fault in a plan is found here.
@@ -122,12 +135,16 @@ func (s *snapshot) compile(refs []feature.FeatureRef) (*Read, error) {
 }
 
 type readCompiler struct {
-	snap   *snapshot
-	read   *Read
-	owners map[string]string // alias -> view
+	snap     *snapshot
+	read     *Read
+	owners   map[string]string   // alias -> view
+	mappings []map[string]string // parallel to the models of the read
 }
 
 func (c *readCompiler) add(ref feature.FeatureRef) error {
+	if out, is := c.snap.outputs[ref.View+":"+ref.Feature]; is {
+		return c.addOutput(ref, out)
+	}
 	v, ok := c.snap.served(ref.View)
 	if !ok {
 		return fmt.Errorf("there is no view %s", ref.View)
@@ -136,19 +153,13 @@ func (c *readCompiler) add(ref feature.FeatureRef) error {
 	if at < 0 {
 		return fmt.Errorf("view %s has no feature %s", ref.View, ref.Feature)
 	}
-	e := c.snap.catalog.Entity(v.entity)
+	e := c.snap.Catalog.Entity(v.entity)
 	if e == nil {
 		return fmt.Errorf("there is no entity %s", v.entity)
 	}
-	o := Output{View: ref.As, Feature: ref.Feature, Type: v.features[at].Type, dflt: v.features[at].Default, onDemand: -1}
-	if o.View == "" {
-		o.View = ref.View
-	}
 	r := c.read
-	o.alias = indexOrAppend(&r.aliases, o.View)
-	if _, taken := c.owners[o.View]; !taken {
-		c.owners[o.View] = ref.View
-	}
+	o := c.output(ref, v.features[at].Type)
+	o.dflt = v.features[at].Default
 	o.group = c.group(e, ref.Keys)
 	if v.view != nil {
 		o.ttl, o.mode = v.view.TTL, v.view.TTLMode
@@ -156,9 +167,26 @@ func (c *readCompiler) add(ref feature.FeatureRef) error {
 	} else {
 		o.onDemand, o.nth = c.wantOnDemand(v.onDemand, o.group, o.alias, &v.features[at])
 	}
-	r.outputs = append(r.outputs, o)
-	r.names = append(r.names, o.View+":"+o.Feature)
+	c.show(o)
 	return nil
+}
+
+// output begins the output of a reference, under its name in answers.
+func (c *readCompiler) output(ref feature.FeatureRef, t feature.Type) Output {
+	o := Output{View: ref.As, Feature: ref.Feature, Type: t, model: -1, onDemand: -1}
+	if o.View == "" {
+		o.View = ref.View
+	}
+	o.alias = indexOrAppend(&c.read.aliases, o.View)
+	if _, taken := c.owners[o.View]; !taken {
+		c.owners[o.View] = ref.View
+	}
+	return o
+}
+
+func (c *readCompiler) show(o Output) {
+	c.read.outputs = append(c.read.outputs, o)
+	c.read.names = append(c.read.names, o.View+":"+o.Feature)
 }
 
 // group finds or makes the group of an entity under a mapping of its keys.
@@ -190,7 +218,7 @@ func (c *readCompiler) want(g *group, name, feat string) (view, nth int) {
 }
 
 func (c *readCompiler) wantView(g *group, name string) int {
-	plan := c.snap.plans[name]
+	plan := c.snap.Plans[name]
 	if i := slices.IndexFunc(g.views, func(w wantedView) bool { return w.plan == plan }); i >= 0 {
 		return i
 	}
@@ -213,7 +241,7 @@ func (c *readCompiler) finish(st *state) {
 
 func (o *Output) finish(st *state) {
 	o.origin, o.missing = OriginComputed, -1
-	if o.onDemand >= 0 {
+	if o.onDemand >= 0 || o.model >= 0 {
 		return
 	}
 	reader := st.groups[o.group].readers[o.view]

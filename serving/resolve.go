@@ -26,8 +26,13 @@ func (s *snapshot) resolve(names []string) ([]feature.FeatureRef, *Error) {
 		}
 		if one {
 			at := indexOf(v.features, feat)
+			if out, ok := s.outputs[name]; ok && at < 0 {
+				as := out.plan.Model.Outputs[out.index].As
+				refs = append(refs, feature.FeatureRef{View: as.View, Feature: as.Feature})
+				continue
+			}
 			if at < 0 {
-				fault = fault.with(CodeUnknownFeature, unknownFeature(i, v, feat))
+				fault = fault.with(CodeUnknownFeature, s.unknownFeature(i, v, feat))
 				continue
 			}
 			refs = append(refs, feature.FeatureRef{View: v.name, Feature: v.features[at].Name})
@@ -43,20 +48,23 @@ func (s *snapshot) resolve(names []string) ([]feature.FeatureRef, *Error) {
 	return refs, nil
 }
 
-// served is what features are asked of: a view, or an on-demand view.
+// served is what features are asked of: a view, an on-demand view, or a model.
 type served struct {
 	name, entity string
 	features     []feature.Feature
-	view         *feature.View            // nil if on demand
-	onDemand     *transforms.OnDemandPlan // nil otherwise
+	view         *feature.View            // nil unless it is one
+	onDemand     *transforms.OnDemandPlan // nil unless it is one
 }
 
 func (s *snapshot) served(name string) (served, bool) {
-	if v := s.catalog.View(name); v != nil {
+	if v := s.Catalog.View(name); v != nil {
 		return served{name: v.Name, entity: v.Entity, features: v.Features, view: v}, true
 	}
-	if v := s.catalog.OnDemandView(name); v != nil {
-		return served{name: v.Name, entity: v.Entity, features: v.Features, onDemand: s.onDemand[v.Name]}, true
+	if v := s.Catalog.OnDemandView(name); v != nil {
+		return served{name: v.Name, entity: v.Entity, features: v.Features, onDemand: s.OnDemand[v.Name]}, true
+	}
+	if m := s.Models[name]; m != nil {
+		return served{name: m.Model.Name, entity: m.Model.Entity, features: m.View.Features}, true
 	}
 	return served{}, false
 }
@@ -75,15 +83,30 @@ func (e *Error) with(code Code, d Detail) *Error {
 func (s *snapshot) unknownView(i int, name string) Detail {
 	return Detail{
 		Field: fmt.Sprintf("features[%d]", i), Name: strings.Clone(name),
-		Message: "there is no view " + Shown(name), Suggestion: Nearest(name, s.catalog.ViewNames()),
+		Message: "there is no view " + Shown(name), Suggestion: Nearest(name, s.names()),
 	}
 }
 
-func unknownFeature(i int, v served, name string) Detail {
+// names lists all that features are asked of.
+func (s *snapshot) names() []string {
+	names := s.Catalog.ViewNames()
+	for _, m := range s.Catalog.Models {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+func (s *snapshot) unknownFeature(i int, v served, name string) Detail {
 	known := make([]string, len(v.features))
 	for k := range v.features {
 		known[k] = v.features[k].Name
 	}
+	for _, out := range s.outputs {
+		if as := out.plan.Model.Outputs[out.index].As; as.View == v.name {
+			known = append(known, as.Feature)
+		}
+	}
+	slices.Sort(known[len(v.features):])
 	d := Detail{
 		Field: fmt.Sprintf("features[%d]", i), Name: strings.Clone(name),
 		Message: fmt.Sprintf("view %s has no feature %s", v.name, Shown(name)),

@@ -31,8 +31,9 @@ type Value struct {
 	Row         int
 	Status      Status
 	Origin      Origin
-	HasTime     bool  // the entity has a row of the view, or of one that the value is computed from; or a window has a tile
-	EventMicros int64 // of that row, or the start of the window's last tile; the oldest of several
+	Detail      string // more of the origin of a prediction, of a closed set; "" for others
+	HasTime     bool   // the entity has a row of the view, or of one that the value is computed from; or a window has a tile
+	EventMicros int64  // of that row, or the start of the window's last tile; the oldest of several; when the inputs of a prediction were read
 	Complete    Completeness
 }
 
@@ -47,6 +48,9 @@ func (r *Response) Release() {
 // Value returns the value of an output for a row of the request.
 func (r *Response) Value(output, row int) Value {
 	o := &r.read.outputs[output]
+	if o.model >= 0 {
+		return r.prediction(o, row)
+	}
 	if o.onDemand >= 0 {
 		return r.onDemandValue(o, row)
 	}
@@ -71,7 +75,7 @@ func (r *Response) Value(output, row int) Value {
 		v.Column = g.readers[o.view].Column(o.nth)
 	case OriginDefault:
 		v.Column, v.Row = o.dflt, 0
-	case OriginNone:
+	default:
 	}
 	return v
 }
@@ -96,7 +100,7 @@ func (r *Response) fill(req *Request, st *state, nowMicros int64, sinces *sinceT
 	st.cells = st.cells[:0]
 	for i := range r.read.outputs {
 		o := &r.read.outputs[i]
-		if o.onDemand >= 0 {
+		if o.onDemand >= 0 || o.model >= 0 {
 			continue
 		}
 		limit := o.limit(req.maxAge[o.alias])

@@ -58,6 +58,16 @@ type Events struct {
 	// tile is damaged or there are too many; it names view and hop. It may be
 	// called concurrently.
 	TileFailed func(err error)
+	// Predicted is called once per lookup, model, origin and detail that occurred,
+	// with the number of distinct keys: Value.Origin and Value.Detail.
+	Predicted func(model string, origin Origin, detail string, n int)
+	// PredictionAge is called with the age of every stored prediction that is
+	// served, once per lookup and distinct key.
+	PredictionAge func(model string, age time.Duration)
+	// Kept is called with what became of n predictions that were to be stored.
+	Kept func(model string, end KeepEnd, n int)
+	// Refreshed is called by Refresh, and by what goes on behind lookups.
+	Refreshed func(model, by string, end RefreshEnd, n int)
 	// Unencodable is called with the number of values that were answered as null
 	// because JSON cannot hold them: NaN, infinities, times beyond year 9999.
 	Unencodable func(n int)
@@ -66,16 +76,29 @@ type Events struct {
 	Failed func(err error)
 }
 
+// Served is a catalog and what was compiled from it.
+type Served struct {
+	Catalog    *feature.Catalog
+	Plans      map[string]*transforms.Plan         // by view name
+	OnDemand   map[string]*transforms.OnDemandPlan // by on-demand view name
+	Models     map[string]*transforms.ModelPlan    // by model name
+	Predictors map[string]Predictor                // by model name, of those with an endpoint
+}
+
 // Settings are what New needs.
 type Settings struct {
-	Catalog  *feature.Catalog
-	Plans    map[string]*transforms.Plan         // by view name
-	OnDemand map[string]*transforms.OnDemandPlan // by on-demand view name
-	Store    Store
-	Tiles    Tiles // what windows are merged from; without it, lookups of windowed features fail
-	Limits   Limits
-	Clock    func() time.Time // "now" of ages and read expressions; default time.Now
-	Events   Events
+	Catalog    *feature.Catalog // this and what follows are Served
+	Plans      map[string]*transforms.Plan
+	OnDemand   map[string]*transforms.OnDemandPlan
+	Models     map[string]*transforms.ModelPlan
+	Predictors map[string]Predictor
+
+	Store       Store
+	Tiles       Tiles            // what windows are merged from; without it, lookups of windowed features fail
+	Predictions PredictionWriter // where predictions are kept; needed by models with an endpoint whose cache is on
+	Limits      Limits
+	Clock       func() time.Time // "now" of ages and read expressions; default time.Now
+	Events      Events
 	// Unavailable tells a store that cannot answer now, which is worth a retry,
 	// from a fault inside; nil takes every error of the store for the former.
 	Unavailable func(error) bool
@@ -85,6 +108,8 @@ type Settings struct {
 type Service struct {
 	store       Store
 	tiles       Tiles
+	predictions PredictionWriter
+	behind      *behind // what lookups leave to be done
 	sinces      sinceCache
 	limits      Limits
 	clock       func() time.Time
@@ -97,12 +122,13 @@ type Service struct {
 // snapshot is a catalog and all that was compiled from it; a request works
 // with one of them to its end.
 type snapshot struct {
-	catalog  *feature.Catalog
-	plans    map[string]*transforms.Plan
-	onDemand map[string]*transforms.OnDemandPlan
-	services map[string]*Read
-	adhoc    *otter.Cache[string, *Read]
-	request  map[string]bool // names of fields of request sources
+	Served
+
+	services  map[string]*Read
+	adhoc     *otter.Cache[string, *Read]
+	request   map[string]bool        // names of fields of request sources
+	outputs   map[string]modelOutput // by "model:output", and by "view:as"
+	refreshes map[string]*Read       // all outputs, by model that is computed and stored
 }
 
 // maxCachedFeatures bounds the compiled reads of ad-hoc feature lists, by the
@@ -124,41 +150,53 @@ func New(s Settings) (*Service, error) {
 		s.Unavailable = func(error) bool { return true }
 	}
 	svc := &Service{
-		store: s.Store, tiles: s.Tiles, limits: s.Limits.withDefaults(), clock: s.Clock, events: s.Events, unavailable: s.Unavailable,
+		store: s.Store, tiles: s.Tiles, predictions: s.Predictions,
+		limits: s.Limits.withDefaults(), clock: s.Clock, events: s.Events, unavailable: s.Unavailable,
 	}
 	svc.slots = make(chan struct{}, svc.limits.Concurrency)
-	if err := svc.Swap(s.Catalog, s.Plans, s.OnDemand); err != nil {
+	svc.behind = newBehind(svc)
+	if err := svc.Swap(Served{s.Catalog, s.Plans, s.OnDemand, s.Models, s.Predictors}); err != nil {
 		return nil, err
 	}
 	return svc, nil
 }
 
-// Swap makes c what later requests are answered from; those under way finish
-// with what they began with. plans and onDemand are by name of view and
-// on-demand view. On error nothing changed.
-func (s *Service) Swap(c *feature.Catalog, plans map[string]*transforms.Plan, onDemand map[string]*transforms.OnDemandPlan) error {
-	if c == nil {
+// Close ends what lookups have left to be done, and waits for it. Lookups after
+// it compute predictions and keep none. It is safe to call twice.
+func (s *Service) Close() { s.behind.close() }
+
+// Swap makes what is served what later requests are answered from; those under
+// way finish with what they began with. On error nothing changed.
+func (s *Service) Swap(served Served) error {
+	if served.Catalog == nil {
 		return errors.New("serve a catalog: there is none")
 	}
-	snap, err := newSnapshot(c, plans, onDemand)
+	snap, err := newSnapshot(served)
+	if err == nil && s.predictions == nil && len(snap.refreshes) > 0 {
+		err = errors.New("it has models whose predictions are to be stored, and nothing stores them")
+	}
 	if err != nil {
-		return fmt.Errorf("serve catalog version %d: %w", c.Version, err)
+		return fmt.Errorf("serve catalog version %d: %w", served.Catalog.Version, err)
 	}
 	s.current.Store(snap)
 	return nil
 }
 
-func newSnapshot(c *feature.Catalog, plans map[string]*transforms.Plan, onDemand map[string]*transforms.OnDemandPlan) (*snapshot, error) {
-	snap := &snapshot{catalog: c, plans: plans, onDemand: onDemand, services: make(map[string]*Read, len(c.Services))}
+func newSnapshot(served Served) (*snapshot, error) {
+	c := served.Catalog
+	snap := &snapshot{Served: served, services: make(map[string]*Read, len(c.Services))}
 	for _, v := range c.Views {
-		if plans[v.Name] == nil {
+		if served.Plans[v.Name] == nil {
 			return nil, fmt.Errorf("view %s has no plan", v.Name)
 		}
 	}
 	for _, v := range c.OnDemandViews {
-		if onDemand[v.Name] == nil {
+		if served.OnDemand[v.Name] == nil {
 			return nil, fmt.Errorf("on-demand view %s has no plan", v.Name)
 		}
+	}
+	if err := snap.addModels(); err != nil {
+		return nil, err
 	}
 	snap.request = make(map[string]bool)
 	for _, src := range c.Sources {
@@ -175,7 +213,7 @@ func newSnapshot(c *feature.Catalog, plans map[string]*transforms.Plan, onDemand
 	}
 	cache, err := otter.New(&otter.Options[string, *Read]{
 		MaximumWeight: maxCachedFeatures,
-		Weigher:       func(_ string, r *Read) uint32 { return uint32(len(r.outputs) + len(r.hidden)) },
+		Weigher:       func(_ string, r *Read) uint32 { return uint32(len(r.outputs) + len(r.hidden) + len(r.models)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of reads: %w", err)
@@ -188,7 +226,7 @@ func newSnapshot(c *feature.Catalog, plans map[string]*transforms.Plan, onDemand
 func (s *Service) Limits() Limits { return s.limits }
 
 // Catalog returns the catalog that is served now.
-func (s *Service) Catalog() *feature.Catalog { return s.current.Load().catalog }
+func (s *Service) Catalog() *feature.Catalog { return s.current.Load().Catalog }
 
 // Clock returns the service's time.
 func (s *Service) Clock() time.Time { return s.clock() }
@@ -215,7 +253,7 @@ func (s *Service) PrepareService(name string) (*Read, *Error) {
 		return r, nil
 	}
 	var known []string
-	for _, svc := range snap.catalog.Services {
+	for _, svc := range snap.Catalog.Services {
 		known = append(known, svc.Name)
 	}
 	e := Errorf(CodeUnknownService, "there is no service %s", Shown(name))

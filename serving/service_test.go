@@ -89,7 +89,7 @@ func TestSwap(t *testing.T) {
 	store := servingtest.NewStore()
 	svc := newService(t, store, nil)
 	old := prepare(t, svc, "trip:fare")
-	if err := svc.Swap(svc.Catalog(), nil, nil); err == nil {
+	if err := svc.Swap(serving.Served{Catalog: svc.Catalog()}); err == nil {
 		t.Fatal("views without plans are served")
 	}
 	if old != prepare(t, svc, "trip:fare") {
@@ -101,7 +101,7 @@ entities: [{name: driver, join_keys: [{name: driver_id, type: int64}]}]
 sources: [{name: trips, push: {}, fields: [{name: driver_id, type: int64}, {name: tip, type: int64}]}]
 views: [{name: trip, entity: driver, source: trips, features: [{name: tip}]}]
 `)
-	if err := svc.Swap(next.Catalog, next.Plans, next.OnDemand); err != nil {
+	if err := svc.Swap(serving.Served{Catalog: next.Catalog, Plans: next.Plans, OnDemand: next.OnDemand}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := svc.PrepareFeatures([]string{"trip:fare"}); err == nil || err.Code != serving.CodeUnknownFeature {
@@ -139,7 +139,7 @@ func TestSwapUnderLoad(t *testing.T) {
 		})
 	}
 	for range 50 {
-		if err := svc.Swap(p.Catalog, p.Plans, p.OnDemand); err != nil {
+		if err := svc.Swap(serving.Served{Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -219,7 +219,7 @@ func TestAWindowIsCompleteWhenEveryPartitionCountsIt(t *testing.T) {
 	windows := p.Plans["trip"].Windows
 	f, _ := windows.Feature("sum_1h")
 	f.Since = 2 // as apply gives it
-	if err := svc.Swap(p.Catalog, p.Plans, p.OnDemand); err != nil {
+	if err := svc.Swap(serving.Served{Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand}); err != nil {
 		t.Fatal(err)
 	}
 	read := prepare(t, svc, "trip:count_1h", "trip:sum_1h")

@@ -79,10 +79,11 @@ func (p *ModelPlan) judge(stored *StoredPrediction, current []byte, age time.Dur
 	m := p.Model
 	old := m.MaxAge > 0 && age > m.MaxAge
 	j := Judgement{State: PredictionStale}
+	lenient := m.ServeStaleFor > 0 && age <= m.ServeStaleFor
 	switch {
 	case stored.Version != m.Version:
 		j.Rule = StaleVersion
-		j.Serve = age <= m.ServeStaleFor || m.ServePreviousVersion && (m.MaxAge == 0 || age-m.ServeStaleFor <= m.MaxAge)
+		j.Serve = lenient || m.ServePreviousVersion && (m.MaxAge == 0 || age-m.ServeStaleFor <= m.MaxAge)
 		return j
 	case len(stored.Fingerprint) > 0 && m.Endpoint != "":
 		v, err := fingerprint.Compare(stored.Fingerprint, current)
@@ -91,7 +92,7 @@ func (p *ModelPlan) judge(stored *StoredPrediction, current []byte, age time.Dur
 			return j
 		}
 		if v.Stale() {
-			j.Rule, j.View, j.Serve = StaleRule(v.Rule.String()), v.View, age <= m.ServeStaleFor
+			j.Rule, j.View, j.Serve = StaleRule(v.Rule.String()), v.View, lenient
 			return j
 		}
 	}

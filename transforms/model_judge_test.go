@@ -140,7 +140,7 @@ func TestNothingStaleIsServedForLonger(t *testing.T) {
 			if j.Serve != (m.MaxAge == 0 || age.within(m.MaxAge+m.ServeStaleFor)) {
 				t.Fatalf("%+v is %+v", stored, j)
 			}
-		case j.Serve != age.within(m.ServeStaleFor):
+		case j.Serve != (m.ServeStaleFor > 0 && age.within(m.ServeStaleFor)):
 			t.Fatalf("%+v is %+v", stored, j)
 		}
 	})

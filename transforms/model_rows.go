@@ -19,10 +19,11 @@ func (p *ModelPlan) ResetRows(dst *feature.Rows) { dst.Reset(p.View, p.Stored, p
 
 // AppendRow adds a prediction to dst: outputs[:len(p.Model.Outputs)] in a row, for
 // the key that keys, parallel to the entity's join keys, have in a row. Strings
-// are not copied. AtMicros is when the inputs were read, or what a client says.
+// are not copied. Its Origin.Record is its place in dst, so that rejects tell
+// which it was. AtMicros is when the inputs were read, or what a client says.
 func (p *ModelPlan) AppendRow(dst *feature.Rows, keys []feature.Column, key int, outputs []feature.Column, row int, s *StoredPrediction) {
 	at := dst.Len()
-	dst.Origins = append(dst.Origins, feature.Origin{EventMicros: s.AtMicros, RecordMillis: max(s.AtMicros/1000, 0)})
+	dst.Origins = append(dst.Origins, feature.Origin{EventMicros: s.AtMicros, RecordMillis: max(s.AtMicros/1000, 0), Record: int32(at)})
 	for i := range dst.Keys {
 		dst.Keys[i].Resize(at + 1)
 		dst.Keys[i].CopyRow(at, &keys[i], key)

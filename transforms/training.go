@@ -1,6 +1,7 @@
 package transforms
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,7 +20,8 @@ type Training struct {
 	Plans    map[string]*Plan
 	OnDemand map[string]*OnDemandPlan
 	Features []feature.FeatureRef
-	Short    bool // columns are called by the feature alone, not view:feature
+	LeftOut  []feature.FeatureRef // outputs of models: no event holds predictions, and a comment says so
+	Short    bool                 // columns are called by the feature alone, not view:feature
 	Settings SQLSettings
 }
 
@@ -51,6 +53,9 @@ const (
 //
 // The error is that of something that DuckDB has no form for.
 func (t *Training) SQL() (string, error) {
+	if len(t.Features) == 0 && len(t.LeftOut) > 0 {
+		return "", fmt.Errorf("write %s as SQL: it serves predictions alone, which no event holds; write its models as SQL, which are their inputs", t.Name)
+	}
 	b := &training{of: t, queries: make(map[string]*query)}
 	for _, ref := range t.Features {
 		if err := b.ask(ref); err != nil {
@@ -95,10 +100,7 @@ type askedOnDemand struct {
 
 // ask adds a feature to what is asked for.
 func (b *training) ask(ref feature.FeatureRef) error {
-	name := ref.As
-	if name == "" {
-		name = ref.View
-	}
+	name := cmp.Or(ref.As, ref.View)
 	column := name + ":" + ref.Feature
 	if b.of.Short {
 		column = ref.Feature
@@ -262,6 +264,9 @@ func (b *training) comment(text *strings.Builder) {
 		place(&columns, in.Name)
 	}
 	fmt.Fprintf(text, "-- %s holds what is asked for: %s, and whatever else is passed on.\n", b.entities(), strings.Join(append(columns, feature.EventTimestamp), ", "))
+	for _, ref := range b.of.LeftOut {
+		fmt.Fprintf(text, "-- %s:%s is a prediction, which no event holds, and is left out.\n", cmp.Or(ref.As, ref.View), ref.Feature)
+	}
 	var told []string
 	for _, name := range b.order {
 		q := b.queries[name]

@@ -13,7 +13,7 @@ func newCheck(g *globals) *cobra.Command {
 	var f clusterFlags
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "Report every error in the definitions; --online also what topics and schemas say",
+		Short: "Report every error in the definitions; --online also what topics, schemas and model servers say",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := g.load()
@@ -27,9 +27,6 @@ func newCheck(g *globals) *cobra.Command {
 			k := p.Catalog
 			fmt.Fprintf(cmd.OutOrStdout(), "project %s: %d entities, %d sources, %d views, %d on-demand views, %d models, %d services: no errors\n",
 				k.Project, len(k.Entities), len(k.Sources), len(k.Views), len(k.OnDemandViews), len(k.Models), len(k.Services))
-			if len(k.Models) > 0 {
-				fmt.Fprintln(cmd.OutOrStdout(), "models are checked and recorded; this version does not compute or serve predictions yet")
-			}
 			if askOnline {
 				return checkOnline(cmd.Context(), cmd.OutOrStdout(), &cfg, p, f)
 			}
@@ -38,7 +35,7 @@ func newCheck(g *globals) *cobra.Command {
 	}
 	g.addDefinitions(c)
 	f.addBrokers(c)
-	c.Flags().BoolVar(&askOnline, "online", false, "also ask Kafka for the topics, the schema registry for newer schemas, and the store for what was applied")
+	c.Flags().BoolVar(&askOnline, "online", false, "also ask Kafka for the topics, the schema registry for newer schemas, model servers for what they serve, and the store for what was applied")
 	return c
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/sourcegraph/conc/pool"
@@ -85,6 +85,7 @@ type devProcess struct {
 	role
 	flags       devFlags
 	broker      *embedded.Kafka // nil with an existing cluster
+	onRead      []string        // models that refresh on read here, and elsewhere on write
 	spared      string          // the group that a deployment would use
 	httpSocket  net.Listener
 	adminSocket net.Listener
@@ -256,13 +257,14 @@ func (d *devProcess) apply(ctx context.Context, out io.Writer) error {
 		return err //nolint:wrapcheck // says already what and where
 	}
 	d.readDirectly()
+	d.refreshOnRead()
 	if d.flags.existing() {
 		if err := d.begin(); err != nil {
 			return err
 		}
 		return d.promise(ctx, out)
 	}
-	return app.EnsureDevTopics(ctx, d.cfg, d.project.Catalog) //nolint:wrapcheck // says already what and where
+	return app.EnsureDevTopics(ctx, d.cfg, d.project) //nolint:wrapcheck // says already what and where
 }
 
 // run works until ctx ends: first the demo stops, then ingestion, then serving.
@@ -280,7 +282,14 @@ func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 	if topic != nil {
 		defer topic.Close()
 	}
-	api, err := app.NewServer(d.cfg, d.project, d.store, topic, d.metrics, d.log)
+	changes, err := app.OpenPushChanges(d.cfg, d.project, d.metrics, d.log)
+	if err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
+	if changes != nil {
+		defer changes.Close() //nolint:errcheck // nothing can fail
+	}
+	api, err := app.NewServer(d.cfg, d.project, d.store, topic, changes, d.metrics, d.log)
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}
@@ -401,19 +410,20 @@ func example(k *feature.Catalog) string {
 		return ""
 	}
 	s := k.Services[0]
-	view := k.View(s.Features[0].View)
-	if view == nil {
-		return ""
+	ref := s.Features[0]
+	entity := ""
+	if m, _ := k.Output(ref); m != nil {
+		entity = m.Entity
+	} else if v := k.View(ref.View); v != nil {
+		entity = v.Entity
 	}
-	query := ""
-	var querySb285 strings.Builder
-	for i, j := range k.Entity(view.Entity).JoinKeys {
-		separator := "&"
-		if i == 0 {
-			separator = "?"
-		}
-		querySb285.WriteString(separator + j.Name + "=" + strconv.Itoa(1001))
+	e := k.Entity(entity)
+	if e == nil {
+		return "" // on demand: it may want request data
 	}
-	query += querySb285.String()
-	return "/v1/lookup/" + s.Name + query
+	query := make([]string, len(e.JoinKeys))
+	for i, j := range e.JoinKeys {
+		query[i] = cmp.Or(ref.Keys[j.Name], j.Name) + "=1001"
+	}
+	return "/v1/lookup/" + s.Name + "?" + strings.Join(query, "&")
 }

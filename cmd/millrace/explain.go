@@ -43,6 +43,9 @@ func newExplain(g *globals) *cobra.Command {
 			if plan, ok := p.Models[args[0]]; ok {
 				return explainModel(cmd.OutOrStdout(), plan, asJSON)
 			}
+			if whole := wholeOf(p.Catalog, args[0]); whole != "" {
+				return fmt.Errorf("explain %s: it is part of %s, which is explained as a whole: millrace explain %s", args[0], whole, whole)
+			}
 			return fmt.Errorf("explain %s: project %s has no such view or model%s", args[0], p.Catalog.Project, viewList(p.Catalog)+modelList(p.Catalog))
 		},
 	}
@@ -196,7 +199,7 @@ type listedView struct {
 type listedService struct {
 	Name       string   `json:"name"`
 	Features   int      `json:"features"`
-	Views      []string `json:"views"`
+	Views      []string `json:"views"`       // and models
 	StoreReads int      `json:"store_reads"` // for one row of a request
 }
 
@@ -247,16 +250,23 @@ func explainProject(w io.Writer, p *definition.Project, asJSON bool) error {
 	return t.Flush() //nolint:wrapcheck // the output is gone; nothing to add
 }
 
-// listService counts a service's store reads: views of one entity under the
-// same keys share one.
+// listService counts a service's store reads: views and predictions of one
+// entity under the same keys share one.
 func listService(p *definition.Project, s *feature.Service) listedService {
 	l := listedService{Name: s.Name, Features: len(s.Features)}
 	reads := make(map[string]bool)
 	for _, f := range s.Features {
-		if !slices.Contains(l.Views, f.View) {
-			l.Views = append(l.Views, f.View)
+		m, _ := p.Catalog.Output(f)
+		from, entities := f.View, []string(nil)
+		if m != nil {
+			from, entities = m.Name, entitiesRead(p, m)
+		} else if entity, ok := entityRead(p, f); ok {
+			entities = []string{entity}
 		}
-		if entity, ok := entityRead(p, f); ok {
+		if !slices.Contains(l.Views, from) {
+			l.Views = append(l.Views, from)
+		}
+		for _, entity := range entities {
 			reads[entity+fmt.Sprint(f.Keys)] = true // a map prints in the order of its keys
 		}
 	}

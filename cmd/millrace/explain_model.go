@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"millrace/feature"
+	"millrace/feature/definition"
 	"millrace/sinks/rowcodec"
 	"millrace/transforms"
 )
@@ -36,8 +38,7 @@ func explainModel(w io.Writer, p *transforms.ModelPlan, asJSON bool) error {
 	if e.FixedBytes > 0 {
 		fmt.Fprintf(w, "\na stored prediction takes %d bytes, and the values of variable width\n", e.FixedBytes)
 	}
-	_, err := fmt.Fprintln(w, "\nThis version checks and records models; it does not compute or serve predictions yet.")
-	return err //nolint:wrapcheck // the output is gone; nothing to add
+	return nil
 }
 
 type listedModel struct {
@@ -54,6 +55,22 @@ func listModel(p *transforms.ModelPlan) listedModel {
 	return listedModel{m.Name, m.Version, m.Entity, len(m.Inputs), len(m.Outputs), transforms.ExplainModel(p).Computed}
 }
 
+// entitiesRead are the entities of which a read of a model's outputs needs
+// something of the store: the prediction, and the inputs that say whether it is
+// fresh.
+func entitiesRead(p *definition.Project, m *feature.Model) []string {
+	var all []string
+	if m.Cache {
+		all = append(all, m.Entity)
+	}
+	for _, in := range m.Inputs {
+		if entity, ok := entityRead(p, in); ok && !slices.Contains(all, entity) {
+			all = append(all, entity)
+		}
+	}
+	return all
+}
+
 func printModels(t *tabwriter.Writer, all []listedModel) {
 	if len(all) == 0 {
 		return
@@ -62,6 +79,22 @@ func printModels(t *tabwriter.Writer, all []listedModel) {
 	for _, m := range all {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\n", m.Name, m.Version, m.Entity, m.Inputs, m.Outputs, m.Computed)
 	}
+}
+
+// wholeOf is the view or model that view:feature, or the name of an output, is
+// part of; "" if there is none.
+func wholeOf(k *feature.Catalog, name string) string {
+	view, feat, one := strings.Cut(name, ":")
+	if !one {
+		return ""
+	}
+	if m, _ := k.Output(feature.FeatureRef{View: view, Feature: feat}); m != nil {
+		return m.Name
+	}
+	if !slices.Contains(k.AskedNames(), view) {
+		return ""
+	}
+	return view
 }
 
 func modelList(c *feature.Catalog) string {

@@ -38,6 +38,8 @@ func withModels(t *testing.T) string {
     serve_stale_for: 10m
     on_error: last_value
   - {name: churn, entity: driver, outputs: [{name: risk, type: float64}], max_age: 30d}
+services:
+  - {name: scores, features: ["driver_trips:fraud_score", fraud, "churn:risk", {view: churn, as: other, keys: {driver_id: other_id}}]}
 `
 	if err := os.WriteFile(filepath.Join(dir, "models.yaml"), []byte(models), 0o600); err != nil {
 		t.Fatal(err)
@@ -90,16 +92,14 @@ served
 where none can be computed
   the last prediction that is stored
 
-a stored prediction takes 65 bytes, and the values of variable width
-
-This version checks and records models; it does not compute or serve predictions yet.
+a stored prediction takes 69 bytes, and the values of variable width
 `
 	if err != nil || out != want {
 		t.Errorf("%v\n%s", err, out)
 	}
 	out, err = command(t, "explain", "fraud", "--json", "--definitions", dir)
 	var e modelExplanation
-	if err != nil || json.Unmarshal([]byte(out), &e) != nil || e.FixedBytes != 65 || len(e.Sources) != 3 || e.Sources[0].Row || e.Outputs[0].As != "driver_trips:fraud_score" {
+	if err != nil || json.Unmarshal([]byte(out), &e) != nil || e.FixedBytes != 69 || len(e.Sources) != 3 || e.Sources[0].Row || e.Outputs[0].As != "driver_trips:fraud_score" {
 		t.Errorf("%v, explained as %+v", err, e)
 	}
 }
@@ -111,6 +111,9 @@ func TestModelsAreListed(t *testing.T) {
 MODEL  VERSION  ENTITY  INPUTS  OUTPUTS  PREDICTIONS ARE COMPUTED
 fraud  7        driver  4       2        after a change of an input, and at a read that finds none that is fresh
 churn           driver  0       1        by clients, which write them
+
+SERVICE  FEATURES  STORE READS  VIEWS
+scores   5         2            fraud, churn
 `
 	if err != nil || !strings.Contains(out, want) {
 		t.Errorf("%v\n%s", err, out)
@@ -118,8 +121,17 @@ churn           driver  0       1        by clients, which write them
 	if _, err = command(t, "explain", "fruad", "--definitions", dir); err == nil || !strings.Contains(err.Error(), "models fraud, churn") {
 		t.Errorf("an unknown model: %v", err)
 	}
+	for args, want := range map[string]string{
+		"try fraud": "it is a model", "push fraud --to kafka": "predictions are written through the API",
+		"explain driver_trips:fraud_score": "part of fraud, which is explained as a whole: millrace explain fraud",
+		"explain driver_trips:idle_s":      "millrace explain driver_trips", "sql fraud:why": "millrace sql fraud", "explain driver_tips:a": "no such view",
+	} {
+		if _, err := command(t, append(strings.Fields(args), "--definitions", dir)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
 	out, err = command(t, "check", "--definitions", dir)
-	if err != nil || !strings.Contains(out, "1 on-demand views, 2 models, 1 services: no errors\nmodels are checked and recorded") {
+	if err != nil || !strings.Contains(out, "1 on-demand views, 2 models, 2 services: no errors\n") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -47,7 +47,7 @@ func TestSQLOfEventsThatMayFail(t *testing.T) {
 
 func TestSQLOfWhatIsNoView(t *testing.T) {
 	for args, want := range map[string]string{
-		"nobody":                   "project rides has no such view or service; it has driver_trips, driver_activity, driver_profile",
+		"nobody":                   "project rides has no such view, service or model; it has driver_trips, driver_activity, driver_profile",
 		"driver_activity --latest": "--latest is for views without windows and without --entities",
 		"driver_trips --latest --entities labels": "--latest is for views without windows and without --entities",
 		"eta_v1 --table events":                   "--table names the events of one source, and these are of trips, driver_profile_push",
@@ -104,5 +104,43 @@ views: [{name: v, entity: e, source: s, features: [{name: cell, expr: "geohash(l
 	_, err := command(t, "sql", "v", "--definitions", dir)
 	if want := "feature cell calls geohash, which DuckDB does not have"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestSQLWithModels: predictions are not among the events, and the inputs of a
+// model are.
+func TestSQLWithModels(t *testing.T) {
+	dir := withModels(t)
+	const more = `services:
+  - {name: mixed, features: ["driver_trips:fare_per_km", "driver_trips:fraud_score", {view: churn, as: other, keys: {driver_id: other_id}}]}
+`
+	write(t, dir, "mixed.yaml", more)
+	out, err := command(t, "sql", "mixed", "--definitions", dir)
+	for _, want := range []string{
+		"\n-- driver_trips:fraud_score is a prediction, which no event holds, and is left out.\n-- other:risk is a prediction, ",
+		"\n-- \"entities\" holds what is asked for: driver_id, event_timestamp,", "select\n  \"millrace_asked\".* exclude",
+		`."fare_per_km" as "driver_trips:fare_per_km"` + "\nfrom ",
+	} {
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("%v, or it lacks %q:\n%s", err, want, out)
+		}
+	}
+	out, err = command(t, "sql", "fraud", "--definitions", dir)
+	const inputs = `."fare_per_km" as "driver_trips:fare_per_km",
+  "driver_trips/served"."idle_s" as "driver_trips:idle_s",
+  "driver_activity/served"."trips_24h" as "driver_activity:trips_24h",
+  "driver_profile/served"."rating" as "driver_profile:rating"
+from `
+	if err != nil || !strings.Contains(out, inputs) || strings.Contains(out, "prediction") {
+		t.Errorf("%v, or it lacks the inputs:\n%s", err, out)
+	}
+	for name, want := range map[string]string{
+		"scores": "write scores as SQL: it serves predictions alone, which no event holds; write its models as SQL",
+		"churn":  "which features it takes is not defined",
+		"fruad":  "it has driver_trips, driver_activity, driver_profile, quote; models fraud, churn",
+	} {
+		if _, err := command(t, "sql", name, "--definitions", dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("sql %s: %v", name, err)
+		}
 	}
 }

@@ -84,6 +84,9 @@ func routeOf(cfg *config.Config, p *definition.Project, name string) (*pipeline.
 	if _, onDemand := p.OnDemand[name]; onDemand {
 		return nil, fmt.Errorf("try %s: it is an on-demand view, computed when it is read; try the views that it reads", name)
 	}
+	if p.Catalog.Model(name) != nil {
+		return nil, fmt.Errorf("try %s: it is a model, whose predictions are of features and not of records; try the views that it takes features of", name)
+	}
 	if view == nil {
 		return nil, fmt.Errorf("try %s: project %s has no such view%s", name, p.Catalog.Project, viewList(p.Catalog))
 	}

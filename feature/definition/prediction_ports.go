@@ -215,7 +215,7 @@ func (b *builder) outputs(f loadedFile, d *modelDef, m *feature.Model, e *featur
 func (b *builder) outputAs(f loadedFile, d *modelDef, x *outputDef, e *feature.Entity, at string) feature.FeatureRef {
 	view, name, err := splitRef(x.As)
 	if err != nil {
-		f.at(at, 0, fmt.Sprintf("%q is not of the form view:name", x.As), "write as: driver_trips:"+x.Name)
+		f.refuse(at, 0, fmt.Sprintf("%q is not of the form view:name", x.As), "write as: driver_trips:"+x.Name)
 		return feature.FeatureRef{}
 	}
 	k := b.project.Catalog
@@ -223,11 +223,11 @@ func (b *builder) outputAs(f loadedFile, d *modelDef, x *outputDef, e *feature.E
 	all := namesOf(k.Views, func(v *feature.View) string { return v.Name })
 	switch {
 	case v == nil && k.OnDemandView(view) != nil:
-		f.at(at, 0, view+" is an on-demand view, of which nothing is stored", "name a view")
+		f.refuse(at, 0, view+" is an on-demand view, of which nothing is stored", "name a view")
 		return feature.FeatureRef{}
 	case v == nil:
 		if b.sure("views", all) {
-			f.at(at, 0, "unknown view "+view, didYouMean(view, all))
+			f.refuse(at, 0, "unknown view "+view, didYouMean(view, all))
 		}
 		return feature.FeatureRef{}
 	case e != nil && k.Entity(v.Entity) != nil && v.Entity != e.Name:

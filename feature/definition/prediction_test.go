@@ -1,6 +1,7 @@
 package definition_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -202,12 +203,82 @@ var mistakesInRefreshing = []mistake{
 	{"no refresh without a cache", "    cache: none\n", "    cache: none\n    refresh: []\n", "61:14", "computed when it is read"},
 	{"last value without a cache", "on_error: null", "on_error: last_value", "63:15", "write null or error"},
 	{"cache", "cache: none", "cache: non", "60:12", "did you mean none?"},
-	{"model in a service", "features: [driver_trips]}", `features: [driver_trips, "fraud:score"]}`, "66:43", "not served in this version"},
-	{"lent name in a service", "features: [driver_trips]}", `features: ["driver_trips:fraud_score"]}`, "66:42", "not served in this version"},
+}
+
+var mistakesInServedModels = []mistake{
+	{"unknown output", "[driver_trips]", `["fraud:scoer"]`, "66:35", "model fraud has no output scoer\n"},
+	{"unknown output of the long form", "[driver_trips]", `[{view: fraud, features: [score, vectr]}]`, "66:60", "did you mean vector?"},
+	{"name of an output in a view", "[driver_trips]", `["driver_trips:fraud_scoer"]`, "66:42", "did you mean fraud_score?"},
+	{"its name in another view", "[driver_trips]", `["item_sales:fraud_score"]`, "66:40", "view item_sales has no feature fraud_score"},
+	{"its own name in the view", "[driver_trips]", `["driver_trips:vector"]`, "66:42", "view driver_trips has no feature vector"},
+	{"unknown model", "[driver_trips]", `["fruad:score"]`, "66:29", "did you mean fraud?"},
+	{"output twice", "[driver_trips]", `[fraud, "fraud:vector"]`, "66:36", "serves fraud:vector twice"},
+	{"lent name twice", "[driver_trips]", `["driver_trips:fraud_score", {view: driver_trips, features: [fraud_score]}]`, "66:56", "serves driver_trips:fraud_score twice"},
+	{"key of another entity", "[driver_trips]", `[{view: fraud, keys: {item_id: sku}}]`, "66:49", "entity driver has no join key item_id"},
+	{"column that is none", "[driver_trips]", `[{view: fraud, keys: {driver_id: "a b"}}]`, "66:61", "cannot be the name of a request's column"},
+	{"one name under two keys", "[driver_trips]", `[fraud, {view: fraud, keys: {driver_id: other_id}}]`, "66:35", "for model fraud under different keys"},
+	{"one name for two", "[driver_trips]", `[driver_trips, {view: fraud, as: driver_trips}]`, "66:42", "two views, driver_trips and fraud"},
+	{"alias that is none", "[driver_trips]", `[{view: fraud, as: a-b}]`, "66:46", "cannot be a name"},
+}
+
+// What a service asks of models is kept as it is written.
+func TestServicesOfModels(t *testing.T) {
+	for _, c := range []struct{ entries, want string }{
+		{
+			`driver_trips`,
+			"driver_trips:last_fare driver_trips:doubled driver_trips:trips driver_trips:doc driver_trips:tags driver_trips:vec driver_trips:rating",
+		},
+		{`fraud`, "fraud:score=fraud.0 fraud:vector=fraud.1"},
+		{`"fraud:vector"`, "fraud:vector=fraud.1"},
+		{`"driver_trips:fraud_score"`, "driver_trips:fraud_score=fraud.0"},
+		{`"fraud:score", "churn:risk"`, "fraud:score=fraud.0 churn:risk=churn.0"},
+		{`"quote:idle_s", price, churn`, "quote:idle_s price:price=price.0 churn:risk=churn.0"},
+		{`{view: fraud, as: f, keys: {driver_id: other_id}, features: [vector]}`, "f=fraud:vector(other_id)=fraud.1"},
+		{
+			`{view: driver_trips, as: t, features: [rating, fraud_score]}, "fraud:score"`,
+			"t=driver_trips:rating t=driver_trips:fraud_score=fraud.0 fraud:score=fraud.0",
+		},
+		{
+			`"fraud:score", {view: fraud, as: other, keys: {driver_id: other_id}}`,
+			"fraud:score=fraud.0 other=fraud:score(other_id)=fraud.0 other=fraud:vector(other_id)=fraud.1",
+		},
+		{
+			`{view: driver_trips, keys: {driver_id: o}, features: [trips]}, {view: driver_trips, keys: {driver_id: o}, features: [fraud_score]}`,
+			"driver_trips:trips(o) driver_trips:fraud_score(o)=fraud.0",
+		},
+	} {
+		entries, want := c.entries, c.want
+		p, err := load(strings.Replace(modelBase, "[driver_trips]}", "["+entries+"]}", 1))
+		if err != nil {
+			t.Errorf("%s: %v", entries, err)
+			continue
+		}
+		if got := refTexts(p.Catalog, p.Catalog.Service("eta").Features); got != want {
+			t.Errorf("%s\nmeans %s\nwant  %s", entries, got, want)
+		}
+	}
+}
+
+// refTexts writes references, each with the output that it stands for.
+func refTexts(k *feature.Catalog, refs []feature.FeatureRef) string {
+	texts := make([]string, len(refs))
+	for i, ref := range refs {
+		texts[i] = ref.View + ":" + ref.Feature
+		if ref.As != "" {
+			texts[i] = ref.As + "=" + texts[i]
+		}
+		if column := ref.Keys["driver_id"]; column != "" {
+			texts[i] += "(" + column + ")"
+		}
+		if m, output := k.Output(ref); m != nil {
+			texts[i] += fmt.Sprintf("=%s.%d", m.Name, output)
+		}
+	}
+	return strings.Join(texts, " ")
 }
 
 func TestMistakesInModels(t *testing.T) {
-	for _, c := range slices.Concat(mistakesInModels, mistakesInInputs, mistakesInOutputs, mistakesInRefreshing) {
+	for _, c := range slices.Concat(mistakesInModels, mistakesInInputs, mistakesInOutputs, mistakesInRefreshing, mistakesInServedModels) {
 		t.Run(c.name, func(t *testing.T) { c.isTold(t, modelBase) })
 	}
 }
@@ -236,6 +307,12 @@ func TestConsequencesInModels(t *testing.T) {
 		{"all inputs", "42:5", []string{"    inputs: [driver_trips:last", "    input: [driver_trips:last"}},
 		{"endpoint", "40:5", []string{"endpoint: http://models:", "endpiont: http://models:"}},
 		{"what refreshes", "47:5", []string{"    refresh:", "    refersh:"}},
+		{"all models, and their names in services", "37:1", []string{"\nmodels:", "\nmodles:", "[driver_trips]}", `[fraud, "driver_trips:fraud_score"]}`}},
+		{"a model's name", "38:5", []string{"- name: fraud\n", "- nam: fraud\n", "[driver_trips]}", `["fraud:score", "driver_trips:fraud_score"]}`}},
+		{"an output's name", "44:10", []string{"{name: score", "{nam: score", "[driver_trips]}", `["fraud:score", "driver_trips:fraud_score"]}`}},
+		{"an output's name in a view", "44:43", []string{`as: "driver_trips:`, `as: "driver_tips:`, "[driver_trips]}", `["fraud:score", "driver_trips:fraud_score"]}`}},
+		{"the key of it", "44:38", []string{`as: "driver_trips:`, `sa: "driver_trips:`, "[driver_trips]}", `["fraud:score", "driver_trips:fraud_score"]}`}},
+		{"all outputs", "43:5", []string{"    outputs:\n      - {name: score", "    output:\n      - {name: score", "[driver_trips]}", `["fraud:score", "driver_trips:fraud_score"]}`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := strings.NewReplacer(c.change...).Replace(modelBase)

@@ -57,10 +57,17 @@ func (b *builder) sameMeaning(f loadedFile, d *serviceDef, meant map[string]feat
 	}
 	what := "two views, " + other.View + " and " + ref.View
 	if other.View == ref.View {
-		what = "view " + ref.View + " under different keys"
+		what = b.kindOf(ref.View) + " " + ref.View + " under different keys"
 	}
 	f.at(at, 0, fmt.Sprintf("service %s uses the name %s for %s", d.Name, name, what), "give one of the two another name with as:")
 	return false
+}
+
+func (b *builder) kindOf(view string) string {
+	if b.project.Catalog.Model(view) != nil {
+		return "model"
+	}
+	return "view"
 }
 
 // renamed is keys without those that have the name of their join key, which is
@@ -87,7 +94,7 @@ func (b *builder) refs(f loadedFile, d *refDef, at string) []feature.FeatureRef 
 		}
 		return nil
 	}
-	v := b.served(view)
+	v := b.asked(view)
 	if v == nil {
 		b.unknownView(f, view, place)
 		return nil
@@ -112,44 +119,72 @@ func (b *builder) served(name string) *feature.View {
 	return nil
 }
 
+// asked is served, and models, whose outputs are asked for like features.
+func (b *builder) asked(name string) *feature.View {
+	m := b.project.Catalog.Model(name)
+	if m == nil {
+		return b.served(name)
+	}
+	v := &feature.View{Name: m.Name, Entity: m.Entity, Features: make([]feature.Feature, len(m.Outputs))}
+	for i := range m.Outputs {
+		v.Features[i].Name = m.Outputs[i].Name
+	}
+	return v
+}
+
 func (b *builder) unknownView(f loadedFile, view, at string) {
 	k := b.project.Catalog
-	all := k.ViewNames()
+	all := k.AskedNames()
 	switch {
 	case k.Source(view) != nil:
 		f.at(at, 0, view+" is a source, not a view", "services serve views")
-	case k.Model(view) != nil:
-		f.at(at, 0, view+" is a model, and predictions are not served in this version", "serve the features that it takes")
-	case b.sure("views", all) && b.sure("on_demand_views", all):
+	case b.sure("views", all) && b.sure("on_demand_views", all) && b.sure("models", all):
 		f.at(at, 0, "unknown view "+view, didYouMean(view, all))
 	}
 }
 
+// refFeatures are the features that are wanted of a view, all of its own when
+// none is named. Outputs that have another name in the view are asked for by it.
 func (b *builder) refFeatures(f loadedFile, d *refDef, v *feature.View, wanted []string, at string) []feature.FeatureRef {
-	all := featureNames(v)
+	own := featureNames(v)
 	if len(wanted) == 0 {
-		wanted = all
+		wanted = own
 	}
-	if len(all) == 0 || slices.Contains(all, "") || anyTwice(all) {
+	if len(own) == 0 || slices.Contains(own, "") || anyTwice(own) {
 		return nil // which there are is not known, and was said
 	}
+	all := slices.Concat(own, b.project.Catalog.LentTo(v.Name))
 	var refs []feature.FeatureRef
 	for i, name := range wanted {
-		if !slices.Contains(all, name) {
-			place, offset := fmt.Sprintf("%s.features[%d]", at, i), 0
-			if d.Short != "" {
-				place, offset = at, len(v.Name)+1
-			}
-			if output := b.also[v.Name+":"+name]; output != "" {
-				f.at(place, offset, fmt.Sprintf("%s:%s is %s of a model, and predictions are not served in this version", v.Name, name, output), "serve the features that it takes")
-				continue
-			}
-			f.at(place, offset, fmt.Sprintf("view %s has no feature %s", v.Name, name), didYouMean(name, all))
+		if slices.Contains(all, name) {
+			refs = append(refs, feature.FeatureRef{View: v.Name, Feature: name, As: d.As, Keys: d.Keys})
 			continue
 		}
-		refs = append(refs, feature.FeatureRef{View: v.Name, Feature: name, As: d.As, Keys: d.Keys})
+		place, offset := fmt.Sprintf("%s.features[%d]", at, i), 0
+		if d.Short != "" {
+			place, offset = at, len(v.Name)+1
+		}
+		switch {
+		case b.project.Catalog.Model(v.Name) != nil:
+			f.at(place, offset, fmt.Sprintf("model %s has no output %s", v.Name, name), didYouMean(name, all))
+		case !b.lentInDoubt():
+			f.at(place, offset, fmt.Sprintf("view %s has no feature %s", v.Name, name), didYouMean(name, all))
+		}
 	}
 	return refs
+}
+
+// lentInDoubt reports whether errors in models hide names that outputs have in
+// views.
+func (b *builder) lentInDoubt() bool {
+	return b.partial || slices.ContainsFunc(b.files, func(f loadedFile) bool {
+		for i := range f.def.Models {
+			if f.doubtful(fmt.Sprintf("models[%d].outputs", i)) {
+				return true
+			}
+		}
+		return f.bad["models"]
+	})
 }
 
 func (b *builder) refKeys(f loadedFile, d *refDef, v *feature.View, at string) {

@@ -56,6 +56,7 @@ func TestWhatAChangeOfAModelMeans(t *testing.T) {
 			"driver_id, type: int64}]}", "driver_id, type: int64}]}\n  - {name: pair, join_keys: [{name: driver_id, type: int64}, {name: b, type: bool}]}",
 			"models\n    entity: driver", "models\n    entity: pair",
 		}, 2, "revision  model fraud: revision 2: predictions are of pair driver_id int64 b bool;"},
+		{"served", []string{"features: [v]}", `features: [v, fraud]}`}, 1, "free      services, sources or texts change; no stored data is touched\n"},
 		{"removed", []string{theModel, ""}, 1, "removed   model fraud: is no longer computed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -21,7 +21,10 @@ type Metrics struct {
 	views     children[string, View]
 	lanes     children[laneID, Lane]
 	rekeys    children[string, Rekey]
+	logs      children[string, Changelog]
 	endpoints children[requestID, request]
+
+	predictions children[string, Prediction]
 }
 
 type laneID struct {
@@ -37,7 +40,7 @@ type requestID struct {
 // NewMetrics makes the instruments of one process; version is the binary's.
 func NewMetrics(version string) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), i: newInstruments()}
-	m.registry.MustRegister(m.i.all()...) // fails for duplicate names only, which a test rules out
+	m.registry.MustRegister(append(m.i.all(), m.i.predictions()...)...) // fails for duplicate names only, which a test rules out
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -35,6 +35,17 @@ func touchAll(m *telemetry.Metrics) {
 	m.PushPublished("trips", 4)
 	m.PushInFlight(100)
 	m.PushLimit("direct", 32)
+	p := m.Prediction("fraud")
+	p.Call(64, time.Millisecond, "none")
+	p.Rows("timeout", 3)
+	p.Remembered(2)
+	p.Retried("unreachable")
+	p.Breaker(2)
+	p.Read("prediction_stale", "age", 5)
+	p.Age(time.Second)
+	p.Inferred("row", 4)
+	p.Wrote(telemetry.WriteLost, 1)
+	p.Saved(telemetry.SavedReused, 6)
 	t := m.Topic("trips")
 	t.Batch(10, 1000, 12)
 	t.Tiles(4, 3)
@@ -70,14 +81,14 @@ func ours(t *testing.T, m *telemetry.Metrics) []*dto.MetricFamily {
 }
 
 // exceptions are names without a unit, each because it counts no quantity.
-var exceptions = []string{"millrace_build_info", "millrace_catalog_version", "millrace_push_concurrency_limit", "millrace_store_concurrency_limit"}
+var exceptions = []string{"millrace_build_info", "millrace_catalog_version", "millrace_prediction_breaker_state", "millrace_push_concurrency_limit", "millrace_store_concurrency_limit"}
 
 var (
 	name  = regexp.MustCompile(`^millrace(_[a-z]+)+$`)
 	units = []string{"_seconds", "_bytes", "_records", "_rows", "_tiles"}
 	// labels is the closed set: none of them can hold a key, a value or an offset.
 	labels = []string{
-		"code", "end", "endpoint", "go_version", "operation", "partition",
+		"cause", "code", "detail", "end", "endpoint", "go_version", "model", "operation", "origin", "partition",
 		"reason", "source", "stage", "status", "topic", "version", "view", "way",
 	}
 )
@@ -112,8 +123,8 @@ func TestMetricNamesFollowTheConvention(t *testing.T) {
 	m := telemetry.NewMetrics("v1")
 	touchAll(m)
 	families := ours(t, m)
-	if len(families) != 52 {
-		t.Errorf("%d metrics gathered, want 52: touchAll has to touch each new one", len(families))
+	if len(families) != 64 {
+		t.Errorf("%d metrics gathered, want 64: touchAll has to touch each new one", len(families))
 	}
 	for _, f := range families {
 		if why := fault(f); why != "" {
@@ -228,6 +239,18 @@ func TestMetricsHoldWhatTheyAreTold(t *testing.T) {
 		{"millrace_rekey_expired_records_total", []string{"driver_trips"}, 6},
 		{"millrace_rekey_lag_records", []string{"3", "driver_trips"}, 7},
 		{"millrace_rekey_failures_total", []string{"driver_trips"}, 2},
+		{"millrace_prediction_calls_total", []string{"fraud", "none"}, 2},
+		{"millrace_prediction_call_duration_seconds", []string{"fraud"}, 2},
+		{"millrace_prediction_call_rows", []string{"fraud"}, 2},
+		{"millrace_prediction_rows_total", []string{"fraud", "timeout"}, 6},
+		{"millrace_prediction_remembered_total", []string{"fraud"}, 4},
+		{"millrace_prediction_retries_total", []string{"fraud", "unreachable"}, 2},
+		{"millrace_prediction_breaker_state", []string{"fraud"}, 2},
+		{"millrace_prediction_reads_total", []string{"age", "fraud", "prediction_stale"}, 10},
+		{"millrace_prediction_age_seconds", []string{"fraud"}, 2},
+		{"millrace_prediction_inferences_total", []string{"row", "fraud"}, 8},
+		{"millrace_prediction_writes_total", []string{"lost", "fraud"}, 2},
+		{"millrace_prediction_calls_saved_total", []string{"fraud", "reused"}, 12},
 		{"millrace_catalog_version", nil, 7},
 		{"millrace_store_concurrency_limit", nil, 256},
 	} {
@@ -281,6 +304,8 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		m.View("driver_trips").Fresh(time.Millisecond)
 		m.Lane("trips", 3).Lag(5, time.Second)
 		m.Request("lookup", 200, time.Millisecond)
+		m.Prediction("fraud").Read("prediction_stale", "age", 1)
+		m.Prediction("fraud").Call(3, time.Millisecond, "none")
 	}
 	if n := testing.AllocsPerRun(100, step); n != 0 {
 		t.Errorf("%v allocations per batch and request", n)

@@ -3,7 +3,7 @@ package predict
 import (
 	"context"
 	"errors"
-	"slices"
+	"sync/atomic"
 	"time"
 
 	"millrace/feature"
@@ -26,6 +26,7 @@ type batch struct {
 
 	// Guarded by Client.mu until the batch is closed.
 	rows    *encoder
+	limit   int   // how many rows it may have
 	keys    []Key // of rows that may be joined; parallel to rows, zero if it may not
 	waiting int   // callers that have not left
 	late    bool  // one of them left because of its deadline
@@ -35,6 +36,8 @@ type batch struct {
 	outputs []feature.Column
 	fault   *Error         // of all rows
 	bad     map[int]*Error // of single rows
+	bytes   int            // of the answer
+	given   []atomic.Bool  // rows whose prediction somebody has been given
 }
 
 // place is where a row's result will be; the zero place is nowhere.
@@ -50,108 +53,30 @@ var errLate = errors.New("all deadlines of those who asked passed before an answ
 // errLeft is the same when they all went away by themselves.
 var errLeft = errors.New("all who asked went away")
 
-// waiter is one Predict.
-type waiter struct {
-	client                *Client
-	places                []place
-	batches               []*batch // that it waits for, each once
-	coalesced, remembered int
+// keepCompany is for how long it is remembered that a row failed with others:
+// longer than whoever tries again waits between two tries.
+const keepCompany = 2 * time.Minute
+
+// limit is how many rows a batch may have that the row of key is in. One row may
+// be why all of a call fail, every time: with half as many at each try it is
+// alone in the end, and the others are without it. Under Client.mu.
+func (c *Client) limit(key Key, now time.Time) int {
+	if n, ok := c.mu.company.recall(key, now); ok {
+		return n
+	}
+	return c.model.MaxBatch
 }
 
-// enter puts rows in batches, or joins those that others have asked for.
-func (w *waiter) enter(q *Request, dst *Result) error {
-	c := w.client
-	isBinary := c.wire.Load().binary
-	for row := range q.Rows {
-		if err := unsendable(&c.model, q.Inputs, row, isBinary); err != nil {
-			dst.Faults[row] = c.fail(ReasonInput, err)
-		}
-	}
-	shut := c.shut()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mu.closed {
-		return ErrClosed
-	}
-	now := time.Now()
-	for row := range q.Rows {
-		if dst.Faults[row] == nil {
-			dst.Faults[row] = w.enterRow(q, row, now, shut, isBinary)
-		}
-	}
-	if c.settings.Window < 0 && c.mu.open != nil {
-		c.mu.open.seal()
-	}
-	return nil
-}
-
-// enterRow is enter for one row, under Client.mu.
-func (w *waiter) enterRow(q *Request, row int, now time.Time, shut *Error, isBinary bool) *Error {
-	c := w.client
-	var key Key
-	if q.Keys != nil {
-		key = q.Keys[row]
-		if p, ok := c.mu.flights[key]; ok {
-			w.coalesced++
-			w.wait(p, row)
-			return nil
-		}
-		if f := c.memory.recall(key, now); f != nil {
-			w.remembered++
-			return f
-		}
-	}
-	if shut != nil {
-		return shut
-	}
-	if c.mu.pending >= c.settings.MaxPendingRows {
-		return c.fail(ReasonOverloaded, errTooMany)
-	}
-	b := c.openBatch()
-	if isBinary && !b.rows.binary { // opened before the server was known to speak it
-		if err := unsendable(&c.model, q.Inputs, row, false); err != nil {
-			return c.fail(ReasonInput, err)
-		}
-	}
-	p := place{b, b.rows.rows}
-	b.rows.append(q.Inputs, row)
-	c.mu.pending++
-	if q.Keys != nil { // the key outlives the request
-		key = key.clone()
-		c.mu.flights[key] = p
-	}
-	b.keys = append(b.keys, key)
-	w.wait(p, row)
-	if b.rows.rows >= c.model.MaxBatch || b.rows.size() >= c.settings.MaxRequestBytes {
+// openBatch returns the batch that takes rows, a new one if there is none or it
+// has limit rows already. Under Client.mu.
+func (c *Client) openBatch(limit int) *batch {
+	if b := c.mu.open; b != nil && b.rows.rows >= limit {
 		b.seal()
 	}
-	return nil
-}
-
-// clone copies a key, at once.
-func (k Key) clone() Key {
-	both := k.Entity + k.Fingerprint
-	return Key{both[:len(k.Entity)], both[len(k.Entity):]}
-}
-
-var errTooMany = errors.New("too many rows wait for the model")
-
-// wait notes that row's result will be at p. Under Client.mu.
-func (w *waiter) wait(p place, row int) {
-	w.places[row] = p
-	if !slices.Contains(w.batches, p.batch) {
-		w.batches = append(w.batches, p.batch)
-		p.batch.waiting++
-	}
-}
-
-// openBatch returns the batch that takes rows, a new one if need be. Under
-// Client.mu.
-func (c *Client) openBatch() *batch {
 	if b := c.mu.open; b != nil {
 		return b
 	}
-	b := &batch{client: c, full: make(chan struct{}), done: make(chan struct{}), rows: c.encoders.Get().(*encoder)} //nolint:forcetypeassert // it holds nothing else
+	b := &batch{client: c, limit: limit, full: make(chan struct{}), done: make(chan struct{}), rows: c.encoders.Get().(*encoder)} //nolint:forcetypeassert // it holds nothing else
 	b.ctx, b.cancel = context.WithCancelCause(c.ctx)
 	b.rows.reset(&c.model, c.wire.Load())
 	c.mu.open = b
@@ -221,22 +146,41 @@ func (b *batch) finish(fault *Error) {
 	b.fault = fault
 	c.mu.Lock()
 	b.detach()
+	b.given = make([]atomic.Bool, b.rows.rows)
 	c.mu.pending -= b.rows.rows
-	now := time.Now()
-	for row, key := range b.keys {
-		if f := b.faultOf(row); f != nil && key != (Key{}) && f.remembered() {
-			c.memory.note(key, f, now)
-		}
-	}
+	b.remember(time.Now())
 	c.mu.Unlock()
 	b.cancel(nil)
 	if b.rows.size() <= 2*c.settings.MaxRequestBytes {
 		c.encoders.Put(b.rows)
 	}
+	b.rows = nil // b may be remembered for a while
 	if fault != nil && c.settings.Events.Failed != nil {
 		c.settings.Events.Failed(fault)
 	}
 	close(b.done)
+}
+
+// remember notes what became of the rows that may be joined. Under Client.mu.
+func (b *batch) remember(now time.Time) {
+	mu := &b.client.mu
+	shares := b.fault == nil && mu.recent.takes(b.bytes, now)
+	for row, key := range b.keys {
+		f := b.faultOf(row)
+		switch {
+		case key == (Key{}):
+			continue
+		case f == nil && shares:
+			mu.recent.note(key, place{b, row}, now)
+		case f != nil && f.remembered():
+			mu.failures.note(key, f, now)
+		}
+		if b.fault == nil {
+			mu.company.forget(key)
+		} else if f.splits() {
+			mu.company.note(key, max(1, len(b.keys)/2), now)
+		}
+	}
 }
 
 func (b *batch) faultOf(row int) *Error {
@@ -244,34 +188,6 @@ func (b *batch) faultOf(row int) *Error {
 		return b.fault
 	}
 	return b.bad[row]
-}
-
-// collect waits for the batches and copies results.
-func (w *waiter) collect(ctx context.Context, dst *Result) {
-	c := w.client
-	if c.settings.Events.Coalesced != nil && w.coalesced > 0 {
-		c.settings.Events.Coalesced(w.coalesced)
-	}
-	if c.settings.Events.Remembered != nil && w.remembered > 0 {
-		c.settings.Events.Remembered(w.remembered)
-	}
-	var ended *Error
-	for _, b := range w.batches {
-		if !b.await(ctx) && ended == nil {
-			ended = c.ended(ctx)
-		}
-	}
-	for row, p := range w.places {
-		if p.batch == nil {
-			continue
-		}
-		select {
-		case <-p.batch.done:
-			dst.Faults[row] = p.batch.copyRow(p.row, dst.Outputs, row)
-		default:
-			dst.Faults[row] = ended
-		}
-	}
 }
 
 // await reports whether b is done, and leaves it when ctx ends first.
@@ -308,13 +224,17 @@ func (b *batch) leave(late bool) {
 	}
 }
 
-// copyRow copies the result of a row, which is there.
-func (b *batch) copyRow(from int, outputs []feature.Column, row int) *Error {
+// copyRow copies the result of a row, which is there. Who asked first may have
+// left, so that the prediction is whose who is given it first.
+func (b *batch) copyRow(from int, dst *Result, row int) *Error {
 	if f := b.faultOf(from); f != nil {
 		return f
 	}
-	for i := range outputs {
-		outputs[i].CopyRow(row, &b.outputs[i], from)
+	for i := range dst.Outputs {
+		dst.Outputs[i].CopyRow(row, &b.outputs[i], from)
+	}
+	if b.given[from].Swap(true) {
+		dst.Shared.Set(row)
 	}
 	return nil
 }

@@ -54,11 +54,18 @@ func TestAThousandCallersMakeOneCall(t *testing.T) {
 			}
 		}
 		a.wait.Wait()
+		keepers := 0
 		for _, r := range all {
 			wantScores(t, r, 5)
+			if !r.Shared.Get(0) {
+				keepers++
+			}
 		}
 		if calls := server.Calls(); len(calls) != 1 || calls[0].Rows != 1 {
 			t.Errorf("%d calls", len(calls))
+		}
+		if keepers != 1 {
+			t.Errorf("%d of them keep the prediction, want one", keepers)
 		}
 		if coalesced != 999 {
 			t.Errorf("%d coalesced", coalesced)

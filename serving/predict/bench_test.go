@@ -55,7 +55,7 @@ func BenchmarkPredict(b *testing.B) {
 		for row := range benchRows {
 			q.Keys = append(q.Keys, predict.Key{Entity: fmt.Sprint("driver", row), Fingerprint: fmt.Sprint("print", row)})
 		}
-		c, err := predict.New(m, predict.Settings{Window: -1})
+		c, err := predict.New(m, predict.Settings{Window: -1, Reuse: -1})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -154,7 +154,7 @@ func (c *Client) decode(b *batch, a answer) *fault {
 	if fault != nil {
 		return fault
 	}
-	b.outputs = outputs
+	b.outputs, b.bytes = outputs, len(a.header)+len(a.tail)
 	for row, f := range bad {
 		if b.bad == nil {
 			b.bad = make(map[int]*Error, len(bad))

@@ -27,6 +27,9 @@ type Events struct {
 	Rows func(reason Reason, n int)
 	// Coalesced is told how many rows of a Predict joined one that was asked for already.
 	Coalesced func(n int)
+	// Reused is told how many rows of a Predict got a prediction whose call had
+	// ended shortly before.
+	Reused func(n int)
 	// Remembered is told how many rows of a Predict failed by what is remembered.
 	Remembered func(n int)
 	// Retried is told of every retry, by the reason of the first failure.
@@ -66,6 +69,10 @@ type Settings struct {
 	MaxAnswerBytes  int64         // default 4 MiB
 
 	Remember time.Duration // how long a row that failed is not tried again; default 2 s, negative forgets at once
+	// Reuse is for how long after its call a prediction is given to whoever asks
+	// for the same key, so that a read that looked at the store before it was
+	// stored makes no second call; default 500 ms, negative ends with the call.
+	Reuse time.Duration
 
 	BreakerFailures int           // failures in a row that open the breaker; default 5
 	BreakerPause    time.Duration // how long it stays open before one call is tried; default 5 s
@@ -79,6 +86,7 @@ func (s *Settings) prepare() {
 	s.MaxRequestBytes = cmp.Or(s.MaxRequestBytes, 1<<20)
 	s.MaxAnswerBytes = cmp.Or(s.MaxAnswerBytes, 4<<20)
 	s.Remember = cmp.Or(s.Remember, 2*time.Second)
+	s.Reuse = cmp.Or(s.Reuse, 500*time.Millisecond)
 	s.BreakerFailures = cmp.Or(s.BreakerFailures, 5)
 	s.BreakerPause = cmp.Or(s.BreakerPause, 5*time.Second)
 }
@@ -108,18 +116,20 @@ type Client struct {
 	decoders sync.Pool
 	encoders sync.Pool
 
-	ctx    context.Context //nolint:containedctx // the life of the client, which calls of several callers share
-	stop   context.CancelCauseFunc
-	done   sync.WaitGroup // batches
-	memory memory
+	ctx  context.Context //nolint:containedctx // the life of the client, which calls of several callers share
+	stop context.CancelCauseFunc
+	done sync.WaitGroup // batches
 
 	mu struct {
 		sync.Mutex
 
-		closed  bool
-		open    *batch        // takes rows; nil if none does
-		flights map[Key]place // rows that wait or are being inferred
-		pending int           // rows of all batches
+		closed   bool
+		open     *batch         // takes rows; nil if none does
+		flights  map[Key]place  // rows that wait or are being inferred
+		failures memory[*Error] // of rows, lately
+		recent   memory[place]  // predictions whose calls ended lately
+		company  memory[int]    // of rows that failed with others: with how many they are tried next
+		pending  int            // rows of all batches
 	}
 }
 
@@ -139,7 +149,7 @@ func New(m Model, s Settings) (*Client, error) {
 	c.http = &http.Client{Transport: s.Transport, CheckRedirect: checkRedirect}
 	c.breaker = newBreaker(&c.settings)
 	c.wire.Store(&wire{})
-	c.memory.keep = s.Remember
+	c.mu.failures.keep, c.mu.recent.keep, c.mu.company.keep = s.Remember, s.Reuse, keepCompany
 	c.mu.flights = make(map[Key]place)
 	c.decoders.New = func() any { return new(decoder) }
 	c.encoders.New = func() any { return new(encoder) }
@@ -161,7 +171,8 @@ func (c *Client) Close() {
 }
 
 // Key names what a row is a prediction of. Rows of one Key that are asked for
-// at the same time share one result, so the fingerprint must tell inputs apart.
+// at the same time, or shortly after, share one result, so the fingerprint must
+// tell inputs apart.
 type Key struct{ Entity, Fingerprint string }
 
 // Request is rows to infer.
@@ -175,6 +186,10 @@ type Request struct {
 type Result struct {
 	Outputs []feature.Column // parallel to Model.Outputs; null where there is a fault
 	Faults  []*Error         // one per row; nil where there is a prediction
+	// Shared rows have a prediction that another row of their key was given first,
+	// of this Predict or another one. Of all rows that get one prediction exactly
+	// one is not shared: whoever keeps predictions keeps that.
+	Shared feature.Bitmap
 }
 
 func (r *Result) reset(m *Model, rows int) {
@@ -186,6 +201,7 @@ func (r *Result) reset(m *Model, rows int) {
 		r.Outputs[i].Resize(rows)
 	}
 	r.Faults = append(r.Faults[:0], make([]*Error, rows)...)
+	r.Shared = r.Shared[:0].Resize(rows)
 }
 
 // Predict infers the rows of q and fills dst: for each row either all outputs

@@ -2,6 +2,7 @@ package predict
 
 import (
 	"errors"
+	"net/http"
 	"strconv"
 )
 
@@ -103,6 +104,22 @@ func (e *Error) remembered() bool {
 		return !errors.Is(e.Err, errLate)
 	default:
 		return true
+	}
+}
+
+// splits reports whether a call of fewer rows may end otherwise: one row may be
+// to blame for the fault of all, or there were too many for the time or the size
+// of an answer.
+func (e *Error) splits() bool {
+	switch e.Reason {
+	case ReasonHTTP:
+		return e.Status >= 500 || e.Status == http.StatusBadRequest || e.Status == http.StatusRequestEntityTooLarge || e.Status == http.StatusUnprocessableEntity
+	case ReasonTimeout:
+		return errors.Is(e.Err, errCallTimeout)
+	case ReasonOversized, ReasonTruncated, ReasonMalformed, ReasonType, ReasonShape, ReasonRows:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -34,6 +34,7 @@ func (d *diary) events() predict.Events {
 	return predict.Events{
 		Call:       func(_ int, _ time.Duration, r predict.Reason) { note("call", r.String()) },
 		Rows:       func(r predict.Reason, n int) { note("rows", r.String(), strings.Repeat("#", n)) },
+		Reused:     func(n int) { note("reused", strings.Repeat("#", n)) },
 		Remembered: func(n int) { note("remembered", strings.Repeat("#", n)) },
 		Retried:    func(r predict.Reason) { note("retried", r.String()) },
 		Breaker:    func(s predict.BreakerState) { note("breaker", s.String()) },

@@ -2,38 +2,58 @@ package predict
 
 import "time"
 
-// maxRemembered bounds each half of a memory: some megabytes of keys.
-const maxRemembered = 8192
+// Bounds of each half of a memory. Keys are some megabytes at most; bytes are
+// those of the answers that what is remembered keeps alive.
+const (
+	maxRemembered      = 8192
+	maxRememberedBytes = 8 << 20
+)
 
-// memory holds the rows that failed lately, so that a row that no model can
-// infer does not cost a call with every read. It forgets in two halves: what
-// was noted goes with the half it is in, after keep and before twice that;
-// recall looks at the time. A half that is full takes no more, which costs
-// calls and nothing else. Its owner locks it.
-type memory struct {
+// memory holds what became of rows lately: failures, so that a row that no model
+// can infer does not cost a call with every read, or predictions, so that who
+// looked before one was stored and asks after its call has ended costs none
+// either. It forgets in two halves: what was noted goes with the half it is in,
+// after keep and before twice that; recall looks at the time. A half that is
+// full takes no more, which costs calls and nothing else. Its owner locks it.
+type memory[V any] struct {
 	keep        time.Duration // negative remembers nothing
-	young, aged map[Key]failure
+	young, aged map[Key]memo[V]
+	bytes       int // of young
 	turned      time.Time
 }
 
-type failure struct {
-	fault *Error
+type memo[V any] struct {
+	what  V
 	until time.Time
 }
 
-func (m *memory) turn(now time.Time) {
+func (m *memory[V]) turn(now time.Time) {
 	if now.Sub(m.turned) < m.keep {
 		return
 	}
-	m.aged, m.young = m.young, nil
+	m.aged, m.young, m.bytes = m.young, nil, 0
 	if now.Sub(m.turned) >= 2*m.keep {
 		m.aged = nil
 	}
 	m.turned = now
 }
 
-// note remembers that key failed; it keeps the key.
-func (m *memory) note(key Key, fault *Error, now time.Time) {
+// takes reports whether there is room for what keeps so many bytes alive, and
+// counts them if so: once for all that is then noted of one answer.
+func (m *memory[V]) takes(bytes int, now time.Time) bool {
+	if m.keep < 0 {
+		return false
+	}
+	m.turn(now)
+	if m.bytes+bytes > maxRememberedBytes {
+		return false
+	}
+	m.bytes += bytes
+	return true
+}
+
+// note remembers what became of key; it keeps the key.
+func (m *memory[V]) note(key Key, what V, now time.Time) {
 	if m.keep < 0 {
 		return
 	}
@@ -42,23 +62,29 @@ func (m *memory) note(key Key, fault *Error, now time.Time) {
 		return
 	}
 	if m.young == nil {
-		m.young = make(map[Key]failure)
+		m.young = make(map[Key]memo[V])
 	}
-	m.young[key] = failure{fault, now.Add(m.keep)}
+	m.young[key] = memo[V]{what, now.Add(m.keep)}
 }
 
-// recall returns why key failed lately, or nil.
-func (m *memory) recall(key Key, now time.Time) *Error {
+// forget makes key as if it had never been noted.
+func (m *memory[V]) forget(key Key) {
+	delete(m.young, key)
+	delete(m.aged, key)
+}
+
+// recall returns what became of key lately.
+func (m *memory[V]) recall(key Key, now time.Time) (what V, ok bool) {
 	if len(m.young)+len(m.aged) == 0 {
-		return nil
+		return what, false
 	}
 	m.turn(now)
-	f, ok := m.young[key]
+	x, ok := m.young[key]
 	if !ok {
-		f = m.aged[key]
+		x, ok = m.aged[key]
 	}
-	if !now.Before(f.until) {
-		return nil
+	if !ok || !now.Before(x.until) {
+		return what, false
 	}
-	return f.fault
+	return x.what, true
 }

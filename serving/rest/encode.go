@@ -35,6 +35,11 @@ func (e *encoder) text(s string) *encoder {
 	return e
 }
 
+// joined writes two words that need no escapes as "a:b".
+func (e *encoder) joined(a, b string) {
+	e.out = append(append(append(append(append(e.out, '"'), a...), ':'), b...), '"')
+}
+
 func (e *encoder) comma(i int) {
 	if i > 0 {
 		e.out = append(e.out, ',')

@@ -66,6 +66,9 @@ func (c *call) encodeExplained(e *serving.Explanation, output int) {
 		}
 		b.raw(`}`)
 	}
+	if v.Prediction != nil {
+		c.encodePrediction(v.Prediction)
+	}
 	if len(v.Windows) > 0 {
 		c.encodeWindows(v.Windows)
 	}
@@ -89,9 +92,28 @@ func (c *call) encodeExplained(e *serving.Explanation, output int) {
 		return
 	}
 	b.raw(`,"row":`).int(int64(v.Row))
+	if v.Prediction != nil {
+		c.encodeTimes(v.Value)
+		return
+	}
 	if r := &e.Rows[v.Row]; r.Found {
 		b.raw(`,"record":`).text(r.Record()).raw(`,"event_time":`).time(r.Origin.EventMicros)
 		b.raw(`,"age_ms":`).int((c.resp.NowMicros - r.Origin.EventMicros) / 1000)
+	}
+	b.raw(`}`)
+}
+
+func (c *call) encodePrediction(p *serving.ExplainedPrediction) {
+	b := &c.enc
+	b.raw(`,"model":{"name":`).text(p.Model).raw(`,"version":`).text(p.Version)
+	if p.Found {
+		b.raw(`,"stored_version":`).text(p.StoredVersion).raw(`,"by":`).text(p.By).raw(`,"catalog":`).int(p.Catalog)
+	}
+	if p.Stale != "" {
+		b.raw(`,"stale":`).text(string(p.Stale))
+	}
+	if p.Changed != "" {
+		b.raw(`,"changed":`).text(p.Changed)
 	}
 	b.raw(`}`)
 }
@@ -154,7 +176,10 @@ func (c *call) encodeStoredRow(r *serving.ExplainedRow) {
 	if r.Deleted() {
 		b.raw(`,"deleted":true`)
 	}
-	b.raw(`,"record":`).text(r.Record()).raw(`,"event_time":`).time(r.Origin.EventMicros)
+	if r.Source != "" { // a prediction comes of no record
+		b.raw(`,"record":`).text(r.Record())
+	}
+	b.raw(`,"event_time":`).time(r.Origin.EventMicros)
 	b.raw(`,"record_time":`).time(r.Origin.Sequence.RecordMillis() * 1000)
 	b.raw(`,"revision":`).int(int64(r.Origin.Sequence.Revision()))
 	b.raw(`,"schema":`).int(int64(r.Origin.SchemaID))

@@ -104,7 +104,11 @@ func (c *call) encodeOrigin(v serving.Value) {
 		c.enc.null()
 		return
 	}
-	c.enc.text(v.Origin.String())
+	if v.Detail == "" {
+		c.enc.text(v.Origin.String())
+		return
+	}
+	c.enc.joined(v.Origin.String(), v.Detail)
 }
 
 // encodeComplete: only windows can be incomplete.

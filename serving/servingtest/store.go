@@ -26,6 +26,8 @@ type Store struct {
 	reads []feature.Query
 	windows
 	fault func(ctx context.Context) error
+
+	writeFault func(ctx context.Context) error
 }
 
 type cell struct{ view, key string }
@@ -33,6 +35,7 @@ type cell struct{ view, key string }
 type row struct {
 	origin  feature.StoredOrigin
 	columns map[string]json.RawMessage
+	values  map[string]*feature.Column // instead of columns, of rows that WriteRows stored
 }
 
 // NewStore returns an empty store.
@@ -149,6 +152,10 @@ func (s *Store) load(v *feature.ViewQuery, key string, dst *feature.Loaded, at i
 		dst.Origins[at].Hash = r.hash()
 	}
 	for i, c := range v.Columns {
+		if value := r.values[c.Name]; value != nil {
+			dst.Columns[i].CopyRow(at, value, 0)
+			continue
+		}
 		text, ok := r.columns[c.Name]
 		if !ok {
 			dst.Missing[i].Set(at)

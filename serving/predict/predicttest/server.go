@@ -3,6 +3,7 @@ package predicttest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -24,9 +25,16 @@ type Model struct {
 	Name, Version   string
 	Inputs, Outputs []Declared // of its metadata; may be empty
 	// Infer computes the outputs of some rows. It may be called concurrently. An
-	// error is answered as status 500 in plain text, as MLServer does.
+	// error is answered as status 500 in plain text, as MLServer does, or as the
+	// StatusError says.
 	Infer func(in map[string]Tensor, rows int) ([]Tensor, error)
 }
+
+// StatusError is an error of Infer that is answered with this HTTP status.
+type StatusError int
+
+// Error is the status' text.
+func (s StatusError) Error() string { return http.StatusText(int(s)) }
 
 // Behaviour is how a call of a model ends. The zero value answers.
 type Behaviour struct {
@@ -234,7 +242,11 @@ func wait(ctx context.Context, b Behaviour) bool {
 func (s *Server) answer(w http.ResponseWriter, m Model, call Call, b Behaviour) {
 	outputs, err := m.Infer(call.Inputs, call.Rows)
 	if err != nil {
-		say(w, http.StatusInternalServerError, "Internal Server Error")
+		status := http.StatusInternalServerError
+		if s, is := errors.AsType[StatusError](err); is {
+			status = int(s)
+		}
+		say(w, status, http.StatusText(status))
 		return
 	}
 	a := Answer{ModelName: m.Name, ModelVersion: m.Version, Outputs: outputs}

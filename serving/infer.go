@@ -1,0 +1,189 @@
+package serving
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"millrace/feature"
+	"millrace/transforms"
+)
+
+// predict decides the outputs of models of a response: stored ones that may be
+// served are; others are computed within the deadline, kept, and served.
+func (s *Service) predict(ctx context.Context, req *Request, resp *Response) *Error {
+	if len(resp.read.models) == 0 {
+		return nil
+	}
+	ctx, cancel := early(ctx)
+	defer cancel()
+	var wait sync.WaitGroup
+	for i := range resp.read.models {
+		resp.judge(req, i, forAnswer)
+		if len(resp.st.models[i].todo) > 0 {
+			wait.Go(func() { s.inferAndKeep(ctx, req, resp, i) })
+		}
+	}
+	wait.Wait()
+	s.countPredictions(resp)
+	for i := range resp.read.models {
+		m, st := &resp.read.models[i], &resp.st.models[i]
+		s.behind.later(m.plan.Model.Name, st.later, nil)
+		if err := resp.failed(m, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// early returns a context that ends soon enough before ctx for what could not
+// be computed to be answered.
+func early(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	margin := min(max(time.Until(end)/20, 2*time.Millisecond), 25*time.Millisecond)
+	return context.WithDeadline(ctx, end.Add(-margin))
+}
+
+// failed is the request's end if a model says that it fails with it.
+func (r *Response) failed(m *modelRead, st *modelState) *Error {
+	if m.plan.Model.OnError != feature.ModelErrorFail {
+		return nil
+	}
+	for i := range st.units {
+		if u := &st.units[i]; u.origin == OriginFailed {
+			name := m.plan.Model.Name
+			return Errorf(CodePredictionFailed, "model %s has computed no prediction: %s", name, u.detail).
+				At("features", "retry later, or ask without "+name)
+		}
+	}
+	return nil
+}
+
+// inferAndKeep computes the predictions of a model that a lookup lacks. It
+// returns when they are stored, or ctx ends: then they are stored behind it.
+func (s *Service) inferAndKeep(ctx context.Context, req *Request, resp *Response, i int) {
+	st := &resp.st.models[i]
+	s.infer(ctx, req, resp, i)
+	resp.serve(req, i)
+	if k := resp.kept(i, func(n int) bool { return st.result.Shared.Get(n) }); k != nil {
+		s.behind.keep(ctx, k)
+	}
+}
+
+// infer fills the result of a model for its units to do. Units whose inputs
+// have failed are taken out of these.
+func (s *Service) infer(ctx context.Context, req *Request, resp *Response, i int) {
+	m, st := &resp.read.models[i], &resp.st.models[i]
+	if m.stored < 0 || m.plan.Model.Fingerprint != feature.FingerprintValues {
+		resp.gatherInputs(req, m, st)
+	}
+	resp.dropFailed(m, st)
+	n := len(st.todo)
+	st.result = &Inferred{}
+	if n == 0 {
+		return
+	}
+	for c := range st.inputs {
+		st.inputs[c].Reset(m.plan.Inputs[c].Type)
+		st.inputs[c].Resize(n)
+		for at, u := range st.todo {
+			st.inputs[c].CopyRow(at, st.columns[c], resp.rowOf(m, u))
+		}
+	}
+	q := &Inference{Inputs: st.asked, Rows: n}
+	if m.stored >= 0 {
+		q.Keys = make([]InferenceKey, n)
+		for at, u := range st.todo {
+			q.Keys[at] = InferenceKey{Entity: resp.st.groups[m.group].query.Keys[u], Fingerprint: st.prints[at]}
+		}
+	}
+	if err := m.predict.Predict(ctx, q, st.result); err != nil {
+		s.tellFailed(fmt.Errorf("infer %d rows: %w", n, err))
+		*st.result = Inferred{Faults: make([]InferenceFault, n)}
+		for at := range st.result.Faults {
+			st.result.Faults[at].Reason = "canceled"
+		}
+	}
+	st.result.Shared = st.result.Shared.Resize(n)
+}
+
+// rowOf is a row of the request that a unit is of.
+func (r *Response) rowOf(m *modelRead, u int32) int {
+	if m.stored < 0 {
+		return int(u)
+	}
+	return int(r.st.groups[m.group].firsts[u])
+}
+
+// dropFailed takes units out of those to do whose inputs have failed.
+func (r *Response) dropFailed(m *modelRead, st *modelState) {
+	kept := 0
+	for at, u := range st.todo {
+		if r.inputFailed(m, st, r.rowOf(m, u)) {
+			st.units[u].origin, st.units[u].detail = OriginFailed, reasonInput
+			continue
+		}
+		st.todo[kept] = u
+		if m.stored >= 0 {
+			st.prints[kept] = st.prints[at]
+		}
+		kept++
+	}
+	st.todo = st.todo[:kept]
+	if m.stored >= 0 {
+		st.prints = st.prints[:kept]
+	}
+}
+
+// serve makes what was inferred, or failed, part of the answer.
+func (r *Response) serve(req *Request, i int) {
+	m, st := &r.read.models[i], &r.st.models[i]
+	for at, u := range st.todo {
+		x := &st.units[u]
+		if f := &st.result.Faults[at]; f.Reason != "" {
+			x.origin, x.detail = OriginFailed, f.Reason
+			continue
+		}
+		x.status, x.origin, x.detail = StatusPresent, OriginPredicted, x.cause(m)
+		x.at, x.inferred = r.NowMicros, int32(at)
+	}
+	maxAge := m.maxAge(req.maxAge)
+	for u := range st.units {
+		x := &st.units[u]
+		if x.origin != OriginFailed {
+			continue
+		}
+		x.status = StatusError
+		if m.plan.Model.OnError == feature.ModelErrorLastValue && m.stored >= 0 &&
+			x.verdict.State == transforms.PredictionStale && (maxAge == 0 || !older(r.NowMicros, x.at, maxAge)) {
+			x.status, x.origin = StatusPresent, OriginLastValue
+		}
+	}
+}
+
+// kept is what of a model's result is to be stored; nil if nothing is. What skip
+// says others store.
+func (r *Response) kept(i int, skip func(n int) bool) *keeping {
+	m, st := &r.read.models[i], &r.st.models[i]
+	if m.stored < 0 {
+		return nil
+	}
+	k := &keeping{plan: m.plan, outputs: st.result.Outputs, catalog: r.read.catalog, by: transforms.ByRead}
+	for at, u := range st.todo {
+		switch {
+		case st.result.Faults[at].Reason != "" || skip(at):
+		case st.units[u].verdict.Newer:
+			k.newer++
+		default:
+			k.add(r.st.groups[m.group].query.Keys[u], st.prints[at], at, r.NowMicros, &st.units[u])
+		}
+	}
+	if len(k.keys)+k.newer == 0 {
+		return nil
+	}
+	return k
+}
