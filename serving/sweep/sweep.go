@@ -45,6 +45,8 @@ type Settings struct {
 	CallTime  time.Duration // of one call of Refresh; 0 is 30 s
 	SaveEvery time.Duration // 0 is 3 s
 
+	// Begin is told where it begins, before anything else; it may be nil.
+	Begin func(*Result)
 	// Progress is told after every batch, one call at a time; it must not block.
 	// It may be nil.
 	Progress func(Status)
@@ -93,10 +95,16 @@ type Result struct {
 	Resumed bool      // it went on from a saved place
 	Begun   time.Time // when the first of these runs began
 	From    float64   // progress at the saved place
+	// Progress is how far it came, an estimate from 0 to 1.
+	Progress float64
 }
 
 // ErrGaveUp is wrapped by the error of a sweep that only failed for too long.
 var ErrGaveUp = errors.New("nothing but failures")
+
+// ErrNotSaved is wrapped by the error of a sweep that the next one cannot go on
+// from where it stopped, but perhaps from a place before.
+var ErrNotSaved = errors.New("the place where it stopped could not be saved")
 
 // Run sweeps until all keys have their ends, ctx ends, or there are nothing but
 // failures for Settings.GiveUp. Then the place is saved and the next Run goes
@@ -114,13 +122,16 @@ func Run(ctx context.Context, s Settings) (*Result, error) {
 	if err := j.resume(ctx); err != nil {
 		return nil, fmt.Errorf("refresh model %s: %w", s.Model, err)
 	}
+	if s.Begin != nil {
+		s.Begin(j.result())
+	}
 	err := j.run(ctx)
 	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
 	defer cancel()
 	if err == nil {
 		err = j.place.put(saving, nil)
 	} else if serr := j.save(saving); serr != nil {
-		err = fmt.Errorf("%w; and the place where it stopped is not saved: %w", err, serr)
+		err = fmt.Errorf("%w; %w: %w", err, ErrNotSaved, serr)
 	}
 	if err != nil {
 		err = fmt.Errorf("refresh model %s: %w", s.Model, err)
@@ -173,7 +184,7 @@ func (j *job) result() *Result {
 	status := j.tracker.status()
 	return &Result{
 		Counts: status.Counts, Earlier: j.resumed.counts(), Resumed: j.resumed.Cursor != "",
-		Begun: j.resumed.Begun, From: j.resumed.Progress,
+		Begun: j.resumed.Begun, From: j.resumed.Progress, Progress: status.Progress,
 	}
 }
 

@@ -346,6 +346,7 @@ func TestDeadModelEndsTheSweepWithItsPlace(t *testing.T) {
 			}
 			return serving.RefreshFresh, nil
 		}
+		m.enter = func(context.Context, int, []string) error { time.Sleep(100 * time.Millisecond); return nil }
 		set := settings(s, m)
 		failing := false
 		set.Progress = func(p sweep.Status) { failing = failing || !p.Failing.IsZero() && errors.Is(p.Err, dead) }

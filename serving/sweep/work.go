@@ -8,8 +8,14 @@ import (
 	"millrace/serving"
 )
 
-// maxTries is how often a key is tried while others succeed.
-const maxTries = 8
+// Strikes are failures of keys between which others did not fail: by that, a key
+// that fails is told from a model that is away, whose keys all wait for it.
+const (
+	maxStrikes = 8 // then keys are passed over
+	// minStrikes are enough when nothing else is left to do, or the model goes
+	// away as well.
+	minStrikes = 3
+)
 
 var errFailed = errors.New("the model or the store does not answer")
 
@@ -19,7 +25,7 @@ func (j *job) work(ctx context.Context, b batch) error {
 	var counts Counts
 	var wait backoff
 	left := b.keys
-	for try, goods := 1, int64(0); ; try++ {
+	for strikes, goods := -1, int64(-1); ; {
 		ends, cause, err := j.refresh(ctx, left)
 		if err != nil {
 			return err
@@ -30,14 +36,15 @@ func (j *job) work(ctx context.Context, b batch) error {
 		if len(left) == 0 {
 			break
 		}
-		if try == 1 {
-			goods = j.trouble.goods()
+		if now := j.trouble.goods(); now > goods {
+			strikes, goods = strikes+1, now
 		}
-		if try >= maxTries && j.trouble.goods() > goods {
-			counts[serving.RefreshFailed] += int64(len(left)) // these keys are at fault, not the model
+		long := j.trouble.failed(cause, j.s.GiveUp)
+		if strikes >= maxStrikes || long && strikes >= minStrikes {
+			counts[serving.RefreshFailed] += int64(len(left))
 			break
 		}
-		if j.trouble.failed(cause, j.s.GiveUp) {
+		if long {
 			return fmt.Errorf("%w for %v: %w", ErrGaveUp, j.s.GiveUp, cause)
 		}
 		j.tell()
