@@ -44,11 +44,10 @@ func touchAll(m *telemetry.Metrics) {
 	p.Read("prediction_stale", "age", 5)
 	p.Age(time.Second)
 	p.Inferred("row", 4)
-	p.Wrote(telemetry.WriteLost, 1)
+	p.Wrote("lost", 1)
+	p.Refreshed("on_read", "stored", 7)
 	p.Saved(telemetry.SavedReused, 6)
 	r := m.Refresh("fraud")
-	r.Keys("stored", 4)
-	r.Keys("failed", 0)
 	r.Pending(9)
 	r.Delay(time.Second)
 	r.Retried(2)
@@ -250,7 +249,6 @@ func TestMetricsHoldWhatTheyAreTold(t *testing.T) {
 		{"millrace_rekey_aborted_total", []string{"driver_trips"}, 2},
 		{"millrace_rekey_expired_records_total", []string{"driver_trips"}, 6},
 		{"millrace_rekey_lag_records", []string{"3", "driver_trips"}, 7},
-		{"millrace_refresh_keys_total", []string{"stored", "fraud"}, 8},
 		{"millrace_refresh_pending_keys", []string{"fraud"}, 9},
 		{"millrace_refresh_delay_seconds", []string{"fraud"}, 2},
 		{"millrace_refresh_retries_total", []string{"fraud"}, 4},
@@ -270,6 +268,7 @@ func TestMetricsHoldWhatTheyAreTold(t *testing.T) {
 		{"millrace_prediction_age_seconds", []string{"fraud"}, 2},
 		{"millrace_prediction_inferences_total", []string{"row", "fraud"}, 8},
 		{"millrace_prediction_writes_total", []string{"lost", "fraud"}, 2},
+		{"millrace_prediction_refreshes_total", []string{"stored", "fraud", "on_read"}, 14},
 		{"millrace_prediction_calls_saved_total", []string{"fraud", "reused"}, 12},
 		{"millrace_catalog_version", nil, 7},
 		{"millrace_store_concurrency_limit", nil, 256},

@@ -116,8 +116,8 @@ func TestModelsFollowChanges(t *testing.T) {
 	if docs := st.Document().Refreshed; len(docs) != 2 || docs[0].Model != "fraud" || docs[0].Partitions != 2 || docs[0].State != "following" {
 		t.Errorf("status %+v", docs)
 	}
-	if n := keysCounted(t, m); n != 2 {
-		t.Errorf("%v keys are counted", n)
+	if n := refreshesTimed(t, m); n != 2 {
+		t.Errorf("%v refreshes are timed", n)
 	}
 	stop()
 	if err := <-ended; err != nil || by.of("lazy") != nil {
@@ -134,8 +134,8 @@ func change(t *testing.T, client *kgo.Client, key string, at time.Time) {
 	}
 }
 
-// keysCounted is how many keys all models have refreshed.
-func keysCounted(t *testing.T, m *telemetry.Metrics) (n float64) {
+// refreshesTimed is how many refreshes of all models have told their delay.
+func refreshesTimed(t *testing.T, m *telemetry.Metrics) (n uint64) {
 	t.Helper()
 	all, err := m.Gatherer().Gather()
 	if err != nil {
@@ -143,8 +143,8 @@ func keysCounted(t *testing.T, m *telemetry.Metrics) (n float64) {
 	}
 	for _, f := range all {
 		for _, c := range f.GetMetric() {
-			if f.GetName() == "millrace_refresh_keys_total" {
-				n += c.GetCounter().GetValue()
+			if f.GetName() == "millrace_refresh_delay_seconds" {
+				n += c.GetHistogram().GetSampleCount()
 			}
 		}
 	}
