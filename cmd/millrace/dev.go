@@ -293,6 +293,7 @@ func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}
+	defer api.Close()
 	mux := d.adminMux()
 	admin.Handle(mux, d.store)
 	refreshes, err := app.NewRefreshes(d.project, d.store, telemetry.NewMetrics(version), d.log)

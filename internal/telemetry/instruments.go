@@ -92,6 +92,7 @@ type instruments struct {
 	buildInfo               *prometheus.GaugeVec
 
 	prediction predictionInstruments
+	refresh    refreshInstruments
 }
 
 func newInstruments() instruments {
@@ -103,6 +104,7 @@ func newInstruments() instruments {
 	i.addServing()
 	i.addPush()
 	i.addPrediction()
+	i.addRefresh()
 	i.addProcess()
 	return i
 }

@@ -224,6 +224,7 @@ func badPredictions() map[string]predictionCase {
 		"offline, too":       {req: request{View: "fraud", To: serving.ToBoth}, rows: []string{good}, fails: serving.CodeNotPushable, says: "on no topic"},
 		"to nowhere":         {req: request{View: "fraud", To: "nowhere"}, rows: []string{good}, fails: serving.CodeInvalidRequest, says: "cannot go to nowhere"},
 		"a view of a model":  {req: request{Source: "fraud", View: "fares"}, rows: []string{good}, fails: serving.CodeUnknownView, says: "of source fraud"},
+		"another's view":     {req: request{Source: "profiles", View: "fares"}, rows: []string{`{"driver_id":1,"fraud_score":1,"fraud_why":"x"}`}, fails: serving.CodeUnknownView, says: "of source profiles"},
 		"a model's source":   {req: request{Source: "trips", View: "fraud"}, rows: []string{good}, fails: serving.CodeUnknownView, says: "of source trips"},
 		"nearly a view":      {req: request{View: "froud"}, rows: []string{good}, fails: serving.CodeUnknownView, says: "no view froud"},
 		"features that shut": {req: request{View: "shut"}, rows: []string{`{"driver_id":1}`}, fails: serving.CodeNotPushable, says: "source closed"},
