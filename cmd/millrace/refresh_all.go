@@ -136,7 +136,7 @@ func openRefresher(cfg *config.Config, p *definition.Project, store metaStore, s
 	if !ok {
 		return nil, nil, fmt.Errorf("refresh predictions: the store %T cannot be read", store)
 	}
-	r, err := app.NewRefreshes(p, own, telemetry.NewMetrics(version), logger(cfg, logsTo(stderr)))
+	r, err := app.NewService(cfg, p, own, telemetry.NewMetrics(version), logger(cfg, logsTo(stderr)))
 	if err != nil {
 		return nil, nil, err //nolint:wrapcheck // says already what and where
 	}

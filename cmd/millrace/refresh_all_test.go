@@ -97,6 +97,7 @@ func (w *refreshWorld) push(n int) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	defer api.Close()
 	rows := make([]map[string]any, n)
 	for i := range rows {
 		rows[i] = map[string]any{"driver_id": i, "fare": i, "seats": 1}
@@ -215,7 +216,7 @@ func TestRefreshIsDoneByTheRunningProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := app.NewRefreshes(p, store, telemetry.NewMetrics("test"), slog.New(slog.DiscardHandler))
+	r, err := app.NewService(cfg, p, store, telemetry.NewMetrics("test"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
