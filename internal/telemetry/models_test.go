@@ -22,8 +22,6 @@ func touchModels(m *telemetry.Metrics) {
 	p.Refreshed("on_read", "stored", 7)
 	p.Saved(telemetry.SavedReused, 6)
 	r := m.Refresh("fraud")
-	r.Keys("stored", 4)
-	r.Keys("failed", 0)
 	r.Pending(9)
 	r.Delay(time.Second)
 	r.Retried(2)
@@ -44,7 +42,6 @@ func TestMetricsOfModelsHoldWhatTheyAreTold(t *testing.T) {
 		labels []string
 		want   float64
 	}{
-		{"millrace_refresh_keys_total", []string{"stored", "fraud"}, 8},
 		{"millrace_refresh_pending_keys", []string{"fraud"}, 9},
 		{"millrace_refresh_delay_seconds", []string{"fraud"}, 2},
 		{"millrace_refresh_retries_total", []string{"fraud"}, 4},
