@@ -47,32 +47,9 @@ func (f *refreshAllFlags) check() error {
 	return nil
 }
 
-const refreshAllHelp = "With --all the predictions of every key of a model's entity that has anything stored are brought up to date, those that are fresh already left as they " +
+const refreshAllHelp = "\n\nWith --all the predictions of every key of a model's entity that has anything stored are brought up to date, those that are fresh already left as they " +
 	"are, and the command ends. It remembers in the store how far it is: interrupted anywhere, it goes on there when it is run again, unless the model or what its inputs " +
 	"are made of has changed meanwhile. Two at once do the work twice, and no harm."
-
-func newRefresh(g *globals) *cobra.Command {
-	var f refreshAllFlags
-	c := &cobra.Command{
-		Use:     "refresh",
-		Short:   "Bring the predictions of all keys of a model up to date",
-		Long:    refreshAllHelp,
-		Example: "  millrace refresh --model fraud --all --rate 500",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
-			if !f.all {
-				return errors.New("refresh: say --all")
-			}
-			return refreshAll(cmd, g, f)
-		},
-	}
-	g.addDefinitions(c)
-	f.add(c)
-	return c
-}
 
 // refreshAll refreshes the predictions of all keys of a model, in this process
 // or in the one that has the embedded store.
