@@ -92,7 +92,10 @@ func ours(t *testing.T, m *telemetry.Metrics) []*dto.MetricFamily {
 }
 
 // exceptions are names without a unit, each because it counts no quantity.
-var exceptions = []string{"millrace_build_info", "millrace_catalog_version", "millrace_prediction_breaker_state", "millrace_push_concurrency_limit", "millrace_store_concurrency_limit"}
+var exceptions = []string{
+	"millrace_build_info", "millrace_catalog_version", "millrace_prediction_breaker_state",
+	"millrace_push_concurrency_limit", "millrace_store_concurrency_limit",
+}
 
 var (
 	name  = regexp.MustCompile(`^millrace(_[a-z]+)+$`)
