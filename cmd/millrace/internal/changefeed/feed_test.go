@@ -125,6 +125,7 @@ func TestTopicThatIsMadeAgainIsReadFromItsStart(t *testing.T) {
 // quiet every prediction is of its inputs. It runs in true time: a commit that
 // waits for a rebalance holds a mutex of the client, which stops a bubble's clock.
 func TestProcessesOfAGroup(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
