@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"millrace/cmd/millrace/internal/changefeed"
 	"millrace/sinks/changelog"
 )
@@ -94,18 +96,27 @@ func TestTopicThatIsMadeAgainIsReadFromItsStart(t *testing.T) {
 		w.change("driver", "a", "b", "c")
 		w.wait("the commit", func() bool { return w.committed(0) == 3 })
 		p.end()
+		committed, err := w.admin.FetchOffsets(t.Context(), group)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if _, err := w.admin.DeleteTopics(t.Context(), topic); err != nil {
 			t.Fatal(err)
 		}
 		w.create(1)
 		w.changes = changelog.New(w.connect(changelog.Opts()...), topic) // the other knows the topic before
-		for range 5 {
-			w.change("driver", "d", "a")
+		// A broker may keep the group's offsets longer than the topic.
+		stale := make(kadm.Offsets)
+		committed.Offsets().Each(func(o kadm.Offset) {
+			stale.Add(kadm.Offset{Topic: o.Topic, Partition: o.Partition, At: o.At, Metadata: o.Metadata})
+		})
+		if err := kadm.NewClient(w.connect()).CommitAllOffsets(t.Context(), group, stale); err != nil {
+			t.Fatal(err)
 		}
-		w.change("driver", "e")
+		w.change("driver", "d", "e", "f", "g") // more than were committed of the one before
 		w.start()
 		w.wait("predictions", func() bool { return len(w.behind()) == 0 })
-		w.wait("the commit", func() bool { return w.committed(0) == 11 })
+		w.wait("the commit", func() bool { return w.committed(0) == 4 })
 	})
 }
 
@@ -114,6 +125,7 @@ func TestTopicThatIsMadeAgainIsReadFromItsStart(t *testing.T) {
 // quiet every prediction is of its inputs. It runs in true time: a commit that
 // waits for a rebalance holds a mutex of the client, which stops a bubble's clock.
 func TestProcessesOfAGroup(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
