@@ -85,6 +85,7 @@ type system struct {
 	http      string
 	client    *http.Client
 	processes []*exec.Cmd
+	admins    []string // parallel to processes
 }
 
 // startSystem runs everything of a project with the model, which is refreshed as
@@ -134,7 +135,7 @@ func (y *system) start(ctx context.Context, args ...string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", args[0], err)
 	}
-	y.processes = append(y.processes, cmd)
+	y.processes, y.admins = append(y.processes, cmd), append(y.admins, admin)
 	if err := waitReady(ctx, admin); err != nil {
 		return fmt.Errorf("start %s: %w", args[0], err)
 	}
@@ -158,6 +159,21 @@ func (y *system) cpu() (sum time.Duration) {
 		sum += cpuOfProcess(cmd.Process.Pid)
 	}
 	return sum
+}
+
+// counters are the metrics of all processes, sums over their labels.
+func (y *system) counters(ctx context.Context) (map[string]float64, error) {
+	sums := make(map[string]float64)
+	for _, admin := range y.admins {
+		of, err := countersOf(ctx, admin)
+		if err != nil {
+			return nil, err
+		}
+		for name, v := range of {
+			sums[name] += v
+		}
+	}
+	return sums, nil
 }
 
 // fare is an event of a driver whose score is twice its serial number.
@@ -219,6 +235,10 @@ func (y *system) scores(ctx context.Context, timeout time.Duration, drivers ...i
 	return scores, nil
 }
 
+// errUnavailable is said of lookups for which the store was too slow, or there
+// were too many.
+var errUnavailable = errors.New("no answer")
+
 // ask sends a lookup and returns the answer.
 func (y *system) ask(ctx context.Context, timeout time.Duration, body string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+y.http+"/v1/lookup", strings.NewReader(body))
@@ -232,6 +252,9 @@ func (y *system) ask(ctx context.Context, timeout time.Duration, body string) ([
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
 	text, err := io.ReadAll(resp.Body)
+	if resp.StatusCode == http.StatusGatewayTimeout || resp.StatusCode == http.StatusServiceUnavailable {
+		return nil, fmt.Errorf("%w: %d", errUnavailable, resp.StatusCode)
+	}
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("answered %d: %s", resp.StatusCode, text)
 	}

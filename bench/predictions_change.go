@@ -17,6 +17,7 @@ const (
 	changesPerSecond = 1000
 	modelTakes       = 5 * time.Millisecond
 	sampleEvery      = 125 * time.Millisecond
+	pollEvery        = 5 * time.Millisecond
 )
 
 // predictChange measures from a change on Kafka until a read finds the
@@ -24,20 +25,39 @@ const (
 func predictChange(ctx context.Context, s settings, r *report) error {
 	t := r.table(fmt.Sprintf("predict-change: from an event to its prediction, at %d events/s", changesPerSecond), "debounce", "events/s",
 		"samples", "p50 ms", "p99 ms", "greatest ms", "within 1 s", "model calls/s", "keys per call", "CPU ms per s")
+	parts := r.table("predict-change: parts of that, on average", slices.Concat([]string{"debounce"}, stageNames())...)
 	for _, debounce := range []string{"", "100ms"} {
-		if err := changeOf(ctx, s, t, debounce); err != nil {
+		if err := changeOf(ctx, s, t, parts, debounce); err != nil {
 			return err
 		}
 	}
+	parts.notef("Milliseconds, from the processes' own histograms. A refresh of a key reads twice and stores once, of up to 256 keys at a time.")
 	t.notef("%d entities in turn, changed for %s; the model takes %s for a call and refreshes on write alone. Every %s the event just sent is followed: "+
-		"its driver's score is read again and again, 1 ms after each answer, until it is that of the event, with origin prediction_fresh:on_write. "+
+		"its driver's score is read again and again, %s after each answer, until it is that of the event, with origin prediction_fresh:on_write. "+
 		"Time is from before the event is given to the producer.",
-		changedEntities, s.changes, modelTakes, sampleEvery)
+		changedEntities, s.changes, modelTakes, sampleEvery, pollEvery)
 	t.notef("Goal: within 1 s.")
 	return nil
 }
 
-func changeOf(ctx context.Context, s settings, t *table, debounce string) error {
+// stages are histograms of the way from an event to its prediction.
+var stages = []struct{ name, histogram string }{
+	{"an event is stored", "millrace_sink_write_duration_seconds"},
+	{"the changelog is told", "millrace_changelog_publish_duration_seconds"},
+	{"a change is refreshed, from its record on", "millrace_refresh_delay_seconds"},
+	{"of that: a call of the model", "millrace_prediction_call_duration_seconds"},
+	{"a read of the store, of lookups and refreshes", "millrace_serving_store_read_duration_seconds"},
+}
+
+func stageNames() []string {
+	names := make([]string, len(stages))
+	for i := range stages {
+		names[i] = stages[i].name
+	}
+	return names
+}
+
+func changeOf(ctx context.Context, s settings, t, parts *table, debounce string) error {
 	m, err := startModel(modelTakes)
 	if err != nil {
 		return err
@@ -58,12 +78,26 @@ func changeOf(ctx context.Context, s settings, t *table, debounce string) error 
 	if err := y.waitFresh(ctx, changedEntities); err != nil {
 		return err
 	}
+	before, err := y.counters(ctx)
+	if err != nil {
+		return err
+	}
 	calls, rows, cpu, began := m.calls.Load(), m.rows.Load(), y.cpu(), time.Now()
 	sent, took, err := y.change(ctx, s.changes)
 	if err != nil {
 		return err
 	}
 	seconds := time.Since(began).Seconds()
+	after, err := y.counters(ctx)
+	if err != nil {
+		return err
+	}
+	means := []string{cmp.Or(debounce, "none")}
+	for i := range stages {
+		of := func(part string) float64 { return after[stages[i].histogram+part] - before[stages[i].histogram+part] }
+		means = append(means, fmt.Sprintf("%.1f", 1000*of("_sum")/max(1, of("_count"))))
+	}
+	parts.add(means...)
 	within := 0
 	for _, d := range took {
 		if d <= time.Second {
@@ -168,7 +202,7 @@ func (f *follower) until(ctx context.Context, driver, serial int, end time.Time)
 		select {
 		case <-ctx.Done():
 			return ctx.Err() //nolint:wrapcheck // the caller says of what
-		case <-time.After(time.Millisecond): // predictions are told only to those who ask
+		case <-time.After(pollEvery): // predictions are told only to those who ask
 		}
 	}
 }

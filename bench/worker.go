@@ -125,9 +125,14 @@ func cpuOfProcess(pid int) time.Duration {
 	return time.Duration(ticks) * time.Second / ticksPerSecond
 }
 
-// counters reads the process's metrics, sums over their labels.
 func (w *worker) counters(ctx context.Context) (map[string]float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.admin+"/metrics", nil)
+	return countersOf(ctx, w.admin)
+}
+
+// countersOf reads the metrics of the process with this admin address, sums over
+// their labels.
+func countersOf(ctx context.Context, admin string) (map[string]float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask for metrics: %w", err)
 	}
