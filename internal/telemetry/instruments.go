@@ -89,6 +89,7 @@ type instruments struct {
 	buildInfo               *prometheus.GaugeVec
 
 	prediction predictionInstruments
+	refresh    refreshInstruments
 }
 
 func newInstruments() instruments {
@@ -99,6 +100,7 @@ func newInstruments() instruments {
 	i.addServing()
 	i.addPush()
 	i.addPrediction()
+	i.addRefresh()
 	i.addProcess()
 	return i
 }

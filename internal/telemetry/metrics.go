@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type Metrics struct {
 	endpoints children[requestID, request]
 
 	predictions children[string, Prediction]
+	refreshing  children[string, Refresh]
 }
 
 type laneID struct {
@@ -39,7 +41,7 @@ type requestID struct {
 // NewMetrics makes the instruments of one process; version is the binary's.
 func NewMetrics(version string) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), i: newInstruments()}
-	m.registry.MustRegister(append(m.i.all(), m.i.predictions()...)...) // fails for duplicate names only, which a test rules out
+	m.registry.MustRegister(slices.Concat(m.i.all(), m.i.predictions(), m.i.refreshes())...) // fails for duplicate names only, which a test rules out
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

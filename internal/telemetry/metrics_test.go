@@ -46,6 +46,18 @@ func touchAll(m *telemetry.Metrics) {
 	p.Inferred("row", 4)
 	p.Wrote(telemetry.WriteLost, 1)
 	p.Saved(telemetry.SavedReused, 6)
+	r := m.Refresh("fraud")
+	r.Keys("stored", 4)
+	r.Keys("failed", 0)
+	r.Pending(9)
+	r.Delay(time.Second)
+	r.Retried(2)
+	r.Corrupt()
+	r.Expired(3)
+	r.Paused()
+	r.Lag(3, 8)
+	r.Lag(4, 1)
+	r.Gone(4)
 	t := m.Topic("trips")
 	t.Batch(10, 1000, 12)
 	t.Tiles(4, 3)
@@ -85,7 +97,7 @@ var exceptions = []string{"millrace_build_info", "millrace_catalog_version", "mi
 
 var (
 	name  = regexp.MustCompile(`^millrace(_[a-z]+)+$`)
-	units = []string{"_seconds", "_bytes", "_records", "_rows", "_tiles"}
+	units = []string{"_seconds", "_bytes", "_keys", "_records", "_rows", "_tiles"}
 	// labels is the closed set: none of them can hold a key, a value or an offset.
 	labels = []string{
 		"cause", "code", "detail", "end", "endpoint", "go_version", "model", "operation", "origin", "partition",
@@ -123,8 +135,8 @@ func TestMetricNamesFollowTheConvention(t *testing.T) {
 	m := telemetry.NewMetrics("v1")
 	touchAll(m)
 	families := ours(t, m)
-	if len(families) != 64 {
-		t.Errorf("%d metrics gathered, want 64: touchAll has to touch each new one", len(families))
+	if len(families) != 72 {
+		t.Errorf("%d metrics gathered, want 72: touchAll has to touch each new one", len(families))
 	}
 	for _, f := range families {
 		if why := fault(f); why != "" {
@@ -238,6 +250,14 @@ func TestMetricsHoldWhatTheyAreTold(t *testing.T) {
 		{"millrace_rekey_aborted_total", []string{"driver_trips"}, 2},
 		{"millrace_rekey_expired_records_total", []string{"driver_trips"}, 6},
 		{"millrace_rekey_lag_records", []string{"3", "driver_trips"}, 7},
+		{"millrace_refresh_keys_total", []string{"stored", "fraud"}, 8},
+		{"millrace_refresh_pending_keys", []string{"fraud"}, 9},
+		{"millrace_refresh_delay_seconds", []string{"fraud"}, 2},
+		{"millrace_refresh_retries_total", []string{"fraud"}, 4},
+		{"millrace_refresh_corrupt_records_total", []string{"fraud"}, 2},
+		{"millrace_refresh_expired_records_total", []string{"fraud"}, 6},
+		{"millrace_refresh_paused_total", []string{"fraud"}, 2},
+		{"millrace_refresh_lag_records", []string{"fraud", "3"}, 8},
 		{"millrace_rekey_failures_total", []string{"driver_trips"}, 2},
 		{"millrace_prediction_calls_total", []string{"fraud", "none"}, 2},
 		{"millrace_prediction_call_duration_seconds", []string{"fraud"}, 2},

@@ -170,14 +170,21 @@ func listed(l kadm.ListedOffsets, p sources.Partition) (int64, error) {
 	return o.Offset, o.Err
 }
 
-// startOf returns where a group without offsets begins on a topic.
+// startOf returns where a group without offsets begins on a topic, as of now.
 func (s *Source) startOf(topic string) feature.StartAt {
 	for _, t := range s.set.Topics {
 		if t.Name == topic {
-			return t.Start
+			return t.begin()
 		}
 	}
 	return feature.StartAt{}
+}
+
+func (t *Topic) begin() feature.StartAt {
+	if t.Since.IsZero() {
+		return t.Start
+	}
+	return feature.StartAt{Back: max(time.Since(t.Since), 1)}
 }
 
 // topicsOf lists the topics of ps, which are in order.

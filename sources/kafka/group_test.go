@@ -294,3 +294,18 @@ func seen(all []*sourcetest.Recorder, n int32) int {
 	}
 	return len(offsets)
 }
+
+// TestGroupBeginsAtAMoment that does not move while brokers are waited for.
+func TestGroupBeginsAtAMoment(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.produce(t, topic, 0, "before")
+		time.Sleep(time.Minute)
+		since := time.Now()
+		src := w.open(t, func(s *kafka.Settings) { s.Topics[0].Since, s.Topics[0].Start.Latest = since, true })
+		w.produce(t, topic, 0, "then")
+		time.Sleep(time.Hour)
+		w.produce(t, topic, 0, "later")
+		m := sourcetest.Start(t, src, sourcetest.NewRecorder())
+		m.WaitValues(t, rides(0), "then", "later")
+	})
+}

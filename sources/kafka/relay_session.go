@@ -188,11 +188,11 @@ func MaxMessageBytes(ctx context.Context, admin *kadm.Client, topic string) int 
 // facts asks the brokers until they answer or ctx ends. What the group has
 // committed the client has asked, in a way that waits for open transactions.
 func (s *relaySession) facts(ctx context.Context, p sources.Partition) (a sources.Assignment, into string, err error) {
-	start := func(string) feature.StartAt { return s.r.set.Topics[0].Start }
+	start := func(string) feature.StartAt { return s.r.set.Topics[0].begin() }
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
 		var got answers
 		if got, err = askAll(ctx, kadm.NewClient(s.client()), s.r.set.Group, []string{p.Topic}, start); err == nil {
-			a, err = got.of(p, s.r.set.Topics[0].Start)
+			a, err = got.of(p, s.r.set.Topics[0].begin())
 		}
 		if err == nil {
 			into, err = s.into(ctx)

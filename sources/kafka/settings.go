@@ -15,6 +15,7 @@ import (
 type Topic struct {
 	Name  string
 	Start feature.StartAt
+	Since time.Time // wins over Start, if it is not zero: at the first record of that time or later
 }
 
 // TLS is how connections are encrypted. Files are PEM.
