@@ -29,6 +29,8 @@ const (
 	ReasonTooLarge     Reason = "record_too_large"   // the record exceeds the source's limits (size, depth)
 	ReasonLength       Reason = "wrong_length"       // a list of fixed length has another length
 	ReasonMissing      Reason = "missing_column"     // a finished row lacks a stored column
+	ReasonForeign      Reason = "foreign_column"     // a prediction has a column that is neither join key nor time nor output
+	ReasonNaN          Reason = "nan"                // NaN or an infinity where a prediction must not have one
 	ReasonBadFlag      Reason = "bad_flag"           // the header transform_on_write is neither true nor false
 	ReasonUnknownView  Reason = "unknown_view"       // a finished row does not say which view of the source it is for
 	ReasonLate         Reason = "late"               // too old for windows; what the view stores of the row by itself is stored

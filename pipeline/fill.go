@@ -24,7 +24,6 @@ func (l *lane) fill(s *slot) (workEnd, bool) {
 // lane ends.
 func (l *lane) apply(s *slot) bool {
 	defer l.shares.reset(len(l.route.Views)) // the slot holds the records
-	defer clear(l.changed)                   // and its keys
 	l.shares.sort(l.route, s.records, l.copies)
 	s.awaited = l.shares.awaited
 	for i := range l.shapes.of {

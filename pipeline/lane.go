@@ -63,10 +63,10 @@ type lane struct {
 	newest       coalescer
 	copies       *copies // nil when records are no copies
 	refused      refused
-	lettered     <-chan struct{}    // of the batch that was made last
-	tiles        *tiles             // nil when no view of the source has windows
-	keys         []string           // of the rows that windows are to count
-	changed      map[changedKey]int // of the batch that is made: places in its slot; nil without a changelog
+	lettered     <-chan struct{} // of the batch that was made last
+	tiles        *tiles          // nil when no view of the source has windows
+	keys         []string        // of the rows that windows are to count
+	tells        bool            // somebody is told what changes
 
 	mu struct {
 		sync.Mutex
@@ -94,7 +94,7 @@ func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
 	l := &lane{
 		p: p, partition: a.Partition, route: r, topicID: a.TopicID, assignment: a,
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
-		slots: make(chan *slot, p.s.InFlight), shapes: newShapes(r.Shapes), encoder: p.s.NewEncoder(), copies: newCopies(r.Copies),
+		slots: make(chan *slot, p.s.InFlight), shapes: newShapes(r.Shapes), encoder: p.s.NewEncoder(), copies: newCopies(r.Copies), tells: p.s.Changes != nil,
 	}
 	l.life, l.end = context.WithCancel(p.hard)
 	l.taking, l.stopTaking = context.WithCancel(l.life)
@@ -102,9 +102,6 @@ func newLane(p *Pipeline, r *Route, a sources.Assignment) *lane {
 		l.transformers = append(l.transformers, v.NewTransformer())
 	}
 	l.finishers = make([]finisher, len(r.Views))
-	if p.s.Changes != nil {
-		l.changed = make(map[changedKey]int)
-	}
 	if r.Windowed() {
 		l.tiles = newTiles(a.Number, p.tileShare)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // changeLog knows, by a count of what happened, when a key was last written by
-// a lane so that readers saw something else, and when that was last told.
+// a lane or a replay so that readers saw something else, and when that was last told.
 type changeLog struct {
 	now         int64
 	wrote, told map[string]int64 // by key
@@ -24,12 +24,9 @@ func (c *changeLog) note(of map[string]int64, key string) {
 	of[string([]byte(key))] = c.now
 }
 
-// noteRow notes a lane's row that is newer than what anybody sees, acknowledged
-// or durable; the caller holds mu. Replays tell nobody.
+// noteRow notes a row that is newer than what anybody sees, acknowledged
+// or durable; the caller holds mu.
 func (s *store) noteRow(r *sinks.Row) {
-	if s.m.p == nil {
-		return
-	}
 	old, found := s.w.cells[r.Key]
 	newest := !found || r.Newer(&old)
 	for _, other := range s.w.stores {
@@ -44,9 +41,6 @@ func (s *store) noteRow(r *sinks.Row) {
 
 // noteTile is noteRow for a tile.
 func (s *store) noteTile(t *sinks.Tile) {
-	if s.m.p == nil {
-		return
-	}
 	old, found := s.w.tiles[t.TileID]
 	newest := !found || t.Newer(&old)
 	for _, other := range s.w.stores {

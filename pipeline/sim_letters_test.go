@@ -176,7 +176,7 @@ func (m slowMeta) Swap(ctx context.Context, t sinks.MetaTable, id string, old, v
 
 // SimReplay is replay.Run, which this package cannot import: the tests of
 // package pipeline_test set it.
-var SimReplay func(ctx context.Context, s ReplayStore, catalog func(version int64) (int64, []Route), encoder func() sinks.Encoder) error
+var SimReplay func(ctx context.Context, s ReplayStore, catalog func(version int64) (int64, []Route), encoder func() sinks.Encoder, changes sinks.Changes) error
 
 func (w *world) replay() *simReplayer {
 	r := &simReplayer{m: &process{w: w}, ended: make(chan struct{})}
@@ -196,7 +196,7 @@ func (w *world) replay() *simReplayer {
 				w.mu.Unlock()
 			}
 			return version, []Route{w.route(version)}
-		}, func() sinks.Encoder { return fakeEncoder{} })
+		}, func() sinks.Encoder { return fakeEncoder{} }, simChanges{s})
 	}()
 	return r
 }

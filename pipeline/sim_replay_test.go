@@ -13,9 +13,9 @@ func init() { //nolint:gochecknoinits // the simulation cannot import what impor
 	pipeline.SimReplay = simReplay
 }
 
-func simReplay(ctx context.Context, s pipeline.ReplayStore, catalog func(int64) (int64, []pipeline.Route), encoder func() sinks.Encoder) error {
+func simReplay(ctx context.Context, s pipeline.ReplayStore, catalog func(int64) (int64, []pipeline.Route), encoder func() sinks.Encoder, changes sinks.Changes) error {
 	_, err := replay.Run(ctx, replay.Settings{
-		Store: s, NewEncoder: encoder, MaxAttempts: 1 << 20,
+		Store: s, NewEncoder: encoder, Changes: changes, MaxAttempts: 1 << 20,
 		Catalog: func(_ context.Context, version int64) (*replay.Catalog, error) {
 			version, routes := catalog(version)
 			return &replay.Catalog{Version: version, Routes: routes}, nil

@@ -16,9 +16,9 @@ type slot struct {
 	bytes   int64
 	buffer  sinks.Buffer
 	tiles   []sinks.Tile
-	states  []byte         // what tiles point into
-	held    []*hotTile     // parallel to tiles
-	changes []sinks.Change // their keys point into buffer
+	states  []byte     // what tiles point into
+	held    []*hotTile // parallel to tiles
+	changed Changed    // its keys point into buffer
 	letters []sinks.Letter
 	headers []sinks.LetterHeader
 	stats   BatchStats
@@ -39,7 +39,7 @@ func (s *slot) reset() {
 	if cap(s.states) > keptStateBytes {
 		s.states = nil
 	}
-	s.changes = s.changes[:0]
+	s.changed.Reset()
 	clear(s.letters)
 	clear(s.headers)
 	s.letters, s.headers = s.letters[:0], s.headers[:0]

@@ -38,7 +38,7 @@ func NewTaker(r *Route, s TakerSettings) *Taker {
 	}
 	at := sources.Partition{Topic: r.Topic, Number: s.Partition}
 	t := &Taker{lane: newLane(p, &plain, sources.Assignment{Partition: at})}
-	t.lane.newest.off = true
+	t.lane.newest.off, t.lane.tells = true, true
 	return t
 }
 
@@ -48,6 +48,7 @@ type Taken struct {
 	Stats   *BatchStats
 	Rows    []sinks.Row      // several of one cell, maybe; see Newest
 	Origins []feature.Origin // parallel to Rows; Record is the index among the records
+	Changes []sinks.Change   // of the keys of Rows, for the changelog, of views that ask for it; they point into Rows
 }
 
 // Take takes records in. It fails when ctx ends before a decoder can say what
@@ -61,7 +62,7 @@ func (t *Taker) Take(ctx context.Context, recs []sources.Record) (Taken, error) 
 	if !t.lane.apply(s) {
 		return Taken{}, fmt.Errorf("decode %d rows of source %s: %w", len(recs), t.lane.route.Source, context.Cause(ctx))
 	}
-	return Taken{&s.stats, s.buffer.Rows, s.buffer.Origins}, nil
+	return Taken{&s.stats, s.buffer.Rows, s.buffer.Origins, s.changed.All()}, nil
 }
 
 // Release lets go of the records, so that a Taker may rest without holding them.

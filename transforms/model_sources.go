@@ -43,6 +43,22 @@ func (p *ModelPlan) Sources() []ModelSource {
 	return all
 }
 
+// Watched lists the views, in no order, whose changes make the model compute a
+// prediction: those of its own entity that its inputs are made of, if it
+// refreshes on write.
+func (p *ModelPlan) Watched() []string {
+	if !p.Model.RefreshOnWrite {
+		return nil
+	}
+	var names []string
+	for name, plan := range p.views {
+		if plan.View.Entity == p.Model.Entity {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // resolve finds what a read of the features loads, and returns the identities
 // of it, which apply gives.
 func (s *ModelSource) resolve() string {

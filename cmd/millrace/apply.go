@@ -49,7 +49,7 @@ func newApply(g *globals) *cobra.Command {
 					if err != nil {
 						return err
 					}
-					if err := app.EnsureTopics(ctx, cfg, next); err != nil {
+					if err := app.EnsureTopics(ctx, cfg, p, next); err != nil {
 						return err //nolint:wrapcheck // says already what and where
 					}
 				}
@@ -115,7 +115,7 @@ func printPlan(ctx context.Context, w io.Writer, cfg *config.Config, p *definiti
 	for _, c := range changes {
 		fmt.Fprintln(w, c)
 	}
-	printNeeds(w, cfg, generations(p.Catalog, next))
+	printNeeds(w, cfg, p, generations(p.Catalog, next))
 	return nil
 }
 
@@ -149,8 +149,9 @@ func generations(k *feature.Catalog, a *history.Applied) *feature.Catalog {
 	return &c
 }
 
-// printNeeds lists the topics that the roles touch and the rights they need.
-func printNeeds(w io.Writer, cfg *config.Config, k *feature.Catalog) {
+// printNeeds lists the topics that the roles touch and the rights they need. k is
+// the catalog of p with the generations of views.
+func printNeeds(w io.Writer, cfg *config.Config, p *definition.Project, k *feature.Catalog) {
 	fmt.Fprintln(w, "\ntopics and rights:")
 	pushed := false
 	for _, s := range k.Sources {
@@ -174,9 +175,25 @@ func printNeeds(w io.Writer, cfg *config.Config, k *feature.Catalog) {
 		fmt.Fprintf(w, "  ingest: read group %s\n", app.RekeyGroup(cfg, k.Project, v))
 		fmt.Fprintf(w, "  ingest: write, describe transactional ids that begin with %s\n", app.RekeyTransactions(k.Project, v))
 	}
+	printChangelog(w, p)
 	if pushed {
 		fmt.Fprintf(w, "  serve: describe group %s\n", app.Group(cfg, k.Project))
 	}
+}
+
+// printChangelog lists who writes the changelog.
+func printChangelog(w io.Writer, p *definition.Project) {
+	topic := app.ChangelogTopic(p)
+	if topic == "" {
+		return
+	}
+	if app.WritesChanges(p, app.HasTopic) {
+		fmt.Fprintf(w, "  ingest: write, describe topic %s, which apply creates, compacted, for models that refresh on write\n", topic)
+	}
+	if app.WritesChanges(p, app.IsPushed) {
+		fmt.Fprintf(w, "  serve: write, describe topic %s\n", topic)
+	}
+	fmt.Fprintf(w, "  deadletter replay: write, describe topic %s\n", topic)
 }
 
 func apply(ctx context.Context, w io.Writer, p *definition.Project, meta metaStore) error {

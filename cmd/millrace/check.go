@@ -13,7 +13,7 @@ func newCheck(g *globals) *cobra.Command {
 	var f clusterFlags
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "Report every error in the definitions; --online also what topics and schemas say",
+		Short: "Report every error in the definitions; --online also what topics, schemas and model servers say",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := g.load()
@@ -35,7 +35,7 @@ func newCheck(g *globals) *cobra.Command {
 	}
 	g.addDefinitions(c)
 	f.addBrokers(c)
-	c.Flags().BoolVar(&askOnline, "online", false, "also ask Kafka for the topics, the schema registry for newer schemas, and the store for what was applied")
+	c.Flags().BoolVar(&askOnline, "online", false, "also ask Kafka for the topics, the schema registry for newer schemas, model servers for what they serve, and the store for what was applied")
 	return c
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 // online holds definitions against what is there: topics, the registry's
-// schemas, and what was applied.
+// schemas, model servers, and what was applied.
 type online struct {
 	cfg              *config.Config
 	project          *definition.Project
@@ -32,6 +32,7 @@ func checkOnline(ctx context.Context, w io.Writer, cfg *config.Config, p *defini
 	o := &online{cfg: cfg, cluster: f, project: p, out: w, latest: make(map[string]int32)}
 	o.topics(ctx)
 	o.schemas(ctx)
+	o.models(ctx)
 	o.applied(ctx)
 	fmt.Fprintf(w, "online: %d errors, %d warnings\n", o.errors, o.warnings)
 	if o.errors > 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"millrace/cmd/millrace/internal/admin"
 	"millrace/cmd/millrace/internal/app"
 	"millrace/cmd/millrace/internal/config"
 	"millrace/pipeline/replay"
@@ -57,11 +58,12 @@ func replayLetters(ctx context.Context, w io.Writer, cfg *config.Config, store m
 		return err
 	}
 	limited, left := f.Limit > 0, f.Limit
+	changelog := replayChangelog(ctx, cfg)
 	for _, name := range names {
 		f.Source, f.Limit = name, left
 		progress, done := progressBar(ctx, name, store, f)
 		s.Progress = progress
-		result, err := app.Replay(ctx, cfg, store, s, f)
+		result, err := app.Replay(ctx, cfg, store, s, f, changelog)
 		done()
 		if errors.Is(err, context.Canceled) {
 			err = errors.New("interrupted; run it again to go on")
@@ -74,6 +76,24 @@ func replayLetters(ctx context.Context, w io.Writer, cfg *config.Config, store m
 		}
 	}
 	return nil
+}
+
+// replayChangelog finds out where the changelog is. That of an embedded store is
+// at the broker of the process that has the store, and one that only looks at a
+// cluster writes none.
+func replayChangelog(ctx context.Context, cfg *config.Config) app.Changelog {
+	if cfg.Store.Type != "embedded" {
+		return app.ChangelogWritten
+	}
+	run, err := admin.ReadRun(cfg.Store.DataDir)
+	if err != nil || !admin.NewClient(run.Admin).Alive(ctx) {
+		return app.ChangelogWritten
+	}
+	if run.Kafka == "" {
+		return app.ChangelogNone
+	}
+	cfg.Kafka.Brokers = []string{run.Kafka}
+	return app.ChangelogWritten
 }
 
 // replaySources are the sources to replay: the named one, or all that there

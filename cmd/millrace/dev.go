@@ -85,6 +85,7 @@ type devProcess struct {
 	role
 	flags       devFlags
 	broker      *embedded.Kafka // nil with an existing cluster
+	onRead      []string        // models that refresh on read here, and elsewhere on write
 	spared      string          // the group that a deployment would use
 	httpSocket  net.Listener
 	adminSocket net.Listener
@@ -256,13 +257,14 @@ func (d *devProcess) apply(ctx context.Context, out io.Writer) error {
 		return err //nolint:wrapcheck // says already what and where
 	}
 	d.readDirectly()
+	d.refreshOnRead()
 	if d.flags.existing() {
 		if err := d.begin(); err != nil {
 			return err
 		}
 		return d.promise(ctx, out)
 	}
-	return app.EnsureDevTopics(ctx, d.cfg, d.project.Catalog) //nolint:wrapcheck // says already what and where
+	return app.EnsureDevTopics(ctx, d.cfg, d.project) //nolint:wrapcheck // says already what and where
 }
 
 // run works until ctx ends: first the demo stops, then ingestion, then serving.
@@ -280,7 +282,14 @@ func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 	if topic != nil {
 		defer topic.Close()
 	}
-	api, err := app.NewServer(d.cfg, d.project, d.store, topic, d.metrics, d.log)
+	changes, err := app.OpenPushChanges(d.cfg, d.project, d.metrics, d.log)
+	if err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
+	if changes != nil {
+		defer changes.Close() //nolint:errcheck // nothing can fail
+	}
+	api, err := app.NewServer(d.cfg, d.project, d.store, topic, changes, d.metrics, d.log)
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}

@@ -67,6 +67,20 @@ func (d *devProcess) readDirectly() {
 	}
 }
 
+// refreshOnRead has models that refresh on write refresh on read alone: changes
+// would have to be written to the cluster.
+func (d *devProcess) refreshOnRead() {
+	if !d.flags.existing() {
+		return
+	}
+	for _, m := range d.project.Catalog.Models {
+		if m.RefreshOnWrite {
+			m.RefreshOnRead, m.RefreshOnWrite = true, false
+			d.onRead = append(d.onRead, m.Name)
+		}
+	}
+}
+
 // promise says what will and will not happen to the cluster.
 func (d *devProcess) promise(ctx context.Context, out io.Writer) error {
 	var topics []string
@@ -89,7 +103,10 @@ func (d *devProcess) promise(ctx context.Context, out io.Writer) error {
 			fmt.Fprintf(out, "  waits for  topic %s, which is not there\n", s.Topic)
 		}
 	}
-	fmt.Fprintf(out, "  writes     the offsets of its own group, %s, and nothing else: no topic, no record, no dead letter\n", d.cfg.Kafka.Group)
+	fmt.Fprintf(out, "  writes     the offsets of its own group, %s, and nothing else: no topic, no record, no dead letter, no changelog\n", d.cfg.Kafka.Group)
+	if len(d.onRead) > 0 {
+		fmt.Fprintf(out, "  refreshes  predictions of %s when they are read, not when their inputs change\n", strings.Join(d.onRead, ", "))
+	}
 	fmt.Fprintf(out, "  leaves     group %s as it is; rows and dead letters go to %s\n", d.spared, d.cfg.Store.DataDir)
 	return nil
 }

@@ -43,6 +43,9 @@ func newExplain(g *globals) *cobra.Command {
 			if plan, ok := p.Models[args[0]]; ok {
 				return explainModel(cmd.OutOrStdout(), plan, asJSON)
 			}
+			if whole := wholeOf(p.Catalog, args[0]); whole != "" {
+				return fmt.Errorf("explain %s: it is part of %s, which is explained as a whole: millrace explain %s", args[0], whole, whole)
+			}
 			return fmt.Errorf("explain %s: project %s has no such view or model%s", args[0], p.Catalog.Project, viewList(p.Catalog)+modelList(p.Catalog))
 		},
 	}

@@ -81,6 +81,22 @@ func printModels(t *tabwriter.Writer, all []listedModel) {
 	}
 }
 
+// wholeOf is the view or model that view:feature, or the name of an output, is
+// part of; "" if there is none.
+func wholeOf(k *feature.Catalog, name string) string {
+	view, feat, one := strings.Cut(name, ":")
+	if !one {
+		return ""
+	}
+	if m, _ := k.Output(feature.FeatureRef{View: view, Feature: feat}); m != nil {
+		return m.Name
+	}
+	if !slices.Contains(k.AskedNames(), view) {
+		return ""
+	}
+	return view
+}
+
 func modelList(c *feature.Catalog) string {
 	if len(c.Models) == 0 {
 		return ""

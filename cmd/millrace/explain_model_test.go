@@ -121,8 +121,14 @@ scores   5         2            fraud, churn
 	if _, err = command(t, "explain", "fruad", "--definitions", dir); err == nil || !strings.Contains(err.Error(), "models fraud, churn") {
 		t.Errorf("an unknown model: %v", err)
 	}
-	if _, err = command(t, "try", "fraud", "--definitions", dir); err == nil || !strings.Contains(err.Error(), "it is a model") {
-		t.Errorf("records of a model: %v", err)
+	for args, want := range map[string]string{
+		"try fraud": "it is a model", "push fraud --to kafka": "predictions are written through the API",
+		"explain driver_trips:fraud_score": "part of fraud, which is explained as a whole: millrace explain fraud",
+		"explain driver_trips:idle_s":      "millrace explain driver_trips", "sql fraud:why": "millrace sql fraud", "explain driver_tips:a": "no such view",
+	} {
+		if _, err := command(t, append(strings.Fields(args), "--definitions", dir)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", args, err)
+		}
 	}
 	out, err = command(t, "check", "--definitions", dir)
 	if err != nil || !strings.Contains(out, "1 on-demand views, 2 models, 2 services: no errors\n") {

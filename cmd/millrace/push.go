@@ -94,6 +94,9 @@ func push(cmd *cobra.Command, g *globals, f pushFlags, args []string) error {
 		return err
 	}
 	src := catalog.Source(args[0])
+	if src == nil && catalog.Model(args[0]) != nil {
+		return fmt.Errorf("push to %s: it is a model, and predictions are written through the API: leave --to kafka out", args[0])
+	}
 	if src == nil {
 		return fmt.Errorf("push to source %s: there is no such source; millrace explain lists them", args[0])
 	}

@@ -153,7 +153,14 @@ func serveRole(ctx context.Context, r *role) error {
 	if topic != nil {
 		defer topic.Close()
 	}
-	h, err := app.NewServer(r.cfg, r.project, r.store, topic, r.metrics, r.log)
+	changes, err := app.OpenPushChanges(r.cfg, r.project, r.metrics, r.log)
+	if err != nil {
+		return err //nolint:wrapcheck // says already what and where
+	}
+	if changes != nil {
+		defer changes.Close() //nolint:errcheck // nothing can fail
+	}
+	h, err := app.NewServer(r.cfg, r.project, r.store, topic, changes, r.metrics, r.log)
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}

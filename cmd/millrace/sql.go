@@ -81,6 +81,9 @@ func sqlOf(p *definition.Project, name string, s transforms.SQLSettings) (string
 		if t.Features = p.Catalog.Model(name).Inputs; len(t.Features) == 0 {
 			return "", fmt.Errorf("write %s as SQL: clients write the predictions of this model, and which features it takes is not defined", name)
 		}
+	case wholeOf(p.Catalog, name) != "":
+		whole := wholeOf(p.Catalog, name)
+		return "", fmt.Errorf("write %s as SQL: it is part of %s, which is written as a whole: millrace sql %s", name, whole, whole)
 	default:
 		return "", fmt.Errorf("write %s as SQL: project %s has no such view, service or model%s%s", name, p.Catalog.Project, viewList(p.Catalog), modelList(p.Catalog))
 	}

@@ -2,11 +2,11 @@ package definition
 
 import "strings"
 
-// place is a source or a view.
+// place is a source, a view or a model.
 type place struct{ kind, name string }
 
-// remember takes down where a source or view and its keys are written, for what
-// is found out about it later.
+// remember takes down where a source, view or model and its keys are written,
+// for what is found out about it later.
 func (b *builder) remember(f loadedFile, of place, path string) {
 	at := make(map[string]Error)
 	for p, n := range f.nodes {
@@ -33,6 +33,11 @@ func (p *Project) SourceFault(source, key, message, hint string) *Error {
 // ViewFault is SourceFault for a view.
 func (p *Project) ViewFault(view, key, message, hint string) *Error {
 	return p.faultAt(place{"view", view}, key, message, hint)
+}
+
+// ModelFault is SourceFault for a model.
+func (p *Project) ModelFault(model, key, message, hint string) *Error {
+	return p.faultAt(place{"model", model}, key, message, hint)
 }
 
 func (p *Project) faultAt(of place, key, message, hint string) *Error {

@@ -223,18 +223,31 @@ var mistakesInServedModels = []mistake{
 
 // What a service asks of models is kept as it is written.
 func TestServicesOfModels(t *testing.T) {
-	for entries, want := range map[string]string{
-		`driver_trips`:                 "driver_trips:last_fare driver_trips:doubled driver_trips:trips driver_trips:doc driver_trips:tags driver_trips:vec driver_trips:rating",
-		`fraud`:                        "fraud:score=fraud.0 fraud:vector=fraud.1",
-		`"fraud:vector"`:               "fraud:vector=fraud.1",
-		`"driver_trips:fraud_score"`:   "driver_trips:fraud_score=fraud.0",
-		`"fraud:score", "churn:risk"`:  "fraud:score=fraud.0 churn:risk=churn.0",
-		`"quote:idle_s", price, churn`: "quote:idle_s price:price=price.0 churn:risk=churn.0",
-		`{view: fraud, as: f, keys: {driver_id: other_id}, features: [vector]}`:                                                              "f=fraud:vector(other_id)=fraud.1",
-		`{view: driver_trips, as: t, features: [rating, fraud_score]}, fraud`:                                                                "t=driver_trips:rating t=driver_trips:fraud_score=fraud.0 fraud:score=fraud.0 fraud:vector=fraud.1",
-		`fraud, {view: fraud, as: other, keys: {driver_id: other_id}}`:                                                                       "fraud:score=fraud.0 fraud:vector=fraud.1 other=fraud:score(other_id)=fraud.0 other=fraud:vector(other_id)=fraud.1",
-		`{view: driver_trips, keys: {driver_id: o}, features: [trips]}, {view: driver_trips, keys: {driver_id: o}, features: [fraud_score]}`: "driver_trips:trips(o) driver_trips:fraud_score(o)=fraud.0",
+	for _, c := range []struct{ entries, want string }{
+		{
+			`driver_trips`,
+			"driver_trips:last_fare driver_trips:doubled driver_trips:trips driver_trips:doc driver_trips:tags driver_trips:vec driver_trips:rating",
+		},
+		{`fraud`, "fraud:score=fraud.0 fraud:vector=fraud.1"},
+		{`"fraud:vector"`, "fraud:vector=fraud.1"},
+		{`"driver_trips:fraud_score"`, "driver_trips:fraud_score=fraud.0"},
+		{`"fraud:score", "churn:risk"`, "fraud:score=fraud.0 churn:risk=churn.0"},
+		{`"quote:idle_s", price, churn`, "quote:idle_s price:price=price.0 churn:risk=churn.0"},
+		{`{view: fraud, as: f, keys: {driver_id: other_id}, features: [vector]}`, "f=fraud:vector(other_id)=fraud.1"},
+		{
+			`{view: driver_trips, as: t, features: [rating, fraud_score]}, "fraud:score"`,
+			"t=driver_trips:rating t=driver_trips:fraud_score=fraud.0 fraud:score=fraud.0",
+		},
+		{
+			`"fraud:score", {view: fraud, as: other, keys: {driver_id: other_id}}`,
+			"fraud:score=fraud.0 other=fraud:score(other_id)=fraud.0 other=fraud:vector(other_id)=fraud.1",
+		},
+		{
+			`{view: driver_trips, keys: {driver_id: o}, features: [trips]}, {view: driver_trips, keys: {driver_id: o}, features: [fraud_score]}`,
+			"driver_trips:trips(o) driver_trips:fraud_score(o)=fraud.0",
+		},
 	} {
+		entries, want := c.entries, c.want
 		p, err := load(strings.Replace(modelBase, "[driver_trips]}", "["+entries+"]}", 1))
 		if err != nil {
 			t.Errorf("%s: %v", entries, err)

@@ -68,6 +68,9 @@ type instruments struct {
 	rekeyRecords, rekeyCopies, rekeyAborted, rekeyExpired, rekeyFailures *prometheus.CounterVec
 	rekeyLag                                                             *prometheus.GaugeVec
 
+	changelogKeys, changelogFailures *prometheus.CounterVec
+	changelogDuration                *prometheus.HistogramVec
+
 	rows, received, superseded, absent, late, rejected *prometheus.CounterVec
 
 	freshness, eventAge *prometheus.HistogramVec
@@ -97,6 +100,7 @@ func newInstruments() instruments {
 	i.addSource()
 	i.addRekey()
 	i.addSink()
+	i.addChangelog()
 	i.addServing()
 	i.addPush()
 	i.addPrediction()
@@ -150,6 +154,12 @@ func (i *instruments) addSink() {
 	i.storeConcurrency = gauge("store", "concurrency_limit", "Statements given to the store at once; lowered while it is overloaded.")
 }
 
+func (i *instruments) addChangelog() {
+	i.changelogKeys = counters("changelog", "keys_total", "Entity keys whose change the changelog has acknowledged; a key counts once per batch.", labelWay)
+	i.changelogDuration = histograms("changelog", "publish_duration_seconds", "Telling the changelog of one batch, once; it is told behind the store's acknowledgement.", labelWay)
+	i.changelogFailures = counters("changelog", "failures_total", "Times that telling failed: lanes tell again, API writes fail.", labelWay)
+}
+
 func (i *instruments) addServing() {
 	i.requests = counters("serving", "requests_total", "Requests answered.", labelEndpoint, labelCode)
 	i.requestDuration = histograms("serving", "request_duration_seconds", "Answering one request.", labelEndpoint)
@@ -181,6 +191,7 @@ func (i *instruments) all() []prometheus.Collector {
 		i.decodeRejected, i.retries, i.decodeDuration, i.transformDuration, i.writeTimes,
 		i.lagRecords, i.lagSeconds, i.buffered, i.laneTiles, i.laneTileBytes, i.tilesWritten, i.tilesLoaded,
 		i.rekeyRecords, i.rekeyCopies, i.rekeyAborted, i.rekeyExpired, i.rekeyFailures, i.rekeyLag,
+		i.changelogKeys, i.changelogDuration, i.changelogFailures,
 		i.rows, i.received, i.superseded, i.absent, i.late, i.rejected, i.freshness, i.eventAge,
 		i.commits, i.commitFailures, i.lastCommit,
 		i.requests, i.values, i.requestDuration, i.storeReads, i.tileReads, i.entities, i.tiles, i.unencodable,

@@ -22,6 +22,7 @@ type Metrics struct {
 	views     children[string, View]
 	lanes     children[laneID, Lane]
 	rekeys    children[string, Rekey]
+	logs      children[string, Changelog]
 	endpoints children[requestID, request]
 
 	predictions children[string, Prediction]

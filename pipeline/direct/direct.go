@@ -21,20 +21,22 @@ import (
 	"millrace/sources"
 )
 
-// Settings are what an Applier works with; all of them are needed.
+// Settings are what an Applier works with; all but Changes are needed.
 type Settings struct {
 	Routes     []pipeline.Route // of the sources that may be written to; their decoders are those of pushed rows
 	Sink       sinks.Sink
+	Changes    sinks.Changes        // told what was stored of views that ask for it; nil is off
 	NewEncoder func() sinks.Encoder // one per goroutine
 	Clock      func() time.Time
 }
 
 // Applier takes rows in. It is safe for concurrent use.
 type Applier struct {
-	sink   sinks.Sink
-	clock  func() time.Time
-	takers map[target]*sync.Pool
-	last   atomic.Int64 // number of the latest row
+	sink    sinks.Sink
+	changes sinks.Changes // or nil
+	clock   func() time.Time
+	takers  map[target]*sync.Pool
+	last    atomic.Int64 // number of the latest row
 }
 
 // target is who rows are for: one view, or with "" every view of the source.
@@ -42,7 +44,7 @@ type target struct{ source, view string }
 
 // New returns an Applier.
 func New(s Settings) *Applier {
-	a := &Applier{sink: s.Sink, clock: s.Clock, takers: make(map[target]*sync.Pool)}
+	a := &Applier{sink: s.Sink, changes: s.Changes, clock: s.Clock, takers: make(map[target]*sync.Pool)}
 	// A process that starts again is above what it gave before: no process
 	// takes in a row per nanosecond.
 	a.last.Store(s.Clock().UnixNano())
@@ -103,6 +105,7 @@ type Batch struct {
 	pool    *sync.Pool
 	taker   *pipeline.Taker
 	rows    []sinks.Row
+	changes []sinks.Change
 }
 
 // Apply takes records of a source in, for one of its views or, with view "",
@@ -125,7 +128,7 @@ func (a *Applier) Apply(ctx context.Context, source, view string, recs []sources
 		pool.Put(taker)
 		return nil, err //nolint:wrapcheck // says of which source
 	}
-	b := &Batch{applier: a, pool: pool, taker: taker, rows: taken.Rows}
+	b := &Batch{applier: a, pool: pool, taker: taker, rows: taken.Rows, changes: taken.Changes}
 	b.judge(len(recs), &taken)
 	return b, nil
 }
@@ -196,9 +199,10 @@ func (b *Batch) refuse(view string, rejects []feature.Reject) {
 	}
 }
 
-// Store stores the rows that are to be stored and returns when they are durable
-// and readable. An error means that some may be missing; to store them again is
-// harmless. It is called once.
+// Store stores the rows that are to be stored, tells the changelog which keys
+// they change, superseded ones too, and returns when they are durable and
+// readable and that is acknowledged. An error means that some may be missing,
+// stored or told; to store them again is harmless. It is called once.
 func (b *Batch) Store(ctx context.Context) error {
 	rows := pipeline.Newest(b.rows)
 	if len(rows) == 0 {
@@ -209,6 +213,13 @@ func (b *Batch) Store(ctx context.Context) error {
 	}
 	if err := b.applier.sink.Sync(ctx); err != nil {
 		return fmt.Errorf("make %d rows durable: %w", len(rows), err)
+	}
+	if b.applier.changes == nil || len(b.changes) == 0 {
+		return nil
+	}
+	// Behind the store, where whoever hears of a change finds it.
+	if err := b.applier.changes.Publish(ctx, b.changes); err != nil {
+		return fmt.Errorf("tell that %d rows are stored: %w", len(rows), err)
 	}
 	return nil
 }
@@ -222,5 +233,5 @@ func (b *Batch) Close() {
 	if len(b.Ends) <= maxPooledRows {
 		b.pool.Put(b.taker)
 	}
-	b.taker, b.rows, b.Keys = nil, nil, nil
+	b.taker, b.rows, b.changes, b.Keys = nil, nil, nil, nil
 }

@@ -43,9 +43,10 @@ type applier struct {
 	makers    map[maker]*parts
 	revisions map[past]uint16
 
-	batch  feature.Batch
-	rows   feature.Rows
-	buffer sinks.Buffer
+	batch   feature.Batch
+	rows    feature.Rows
+	buffer  sinks.Buffer
+	changed pipeline.Changed // its keys point into buffer
 }
 
 // maker names a decoder and a write half of the route.
@@ -78,10 +79,11 @@ func newApplier(s *Settings, source string, c *Catalog) *applier {
 }
 
 // apply brings letters to their ends. The order makes it safe to be killed
-// anywhere: rows, tiles and new letters are durable before the marks that say
-// so.
+// anywhere: rows, tiles and new letters are durable, and the changelog was told,
+// before the marks that say so.
 func (a *applier) apply(ctx context.Context, b *batch, result *Result) error {
 	a.buffer.Reset()
+	a.changed.Reset()
 	groups, err := a.group(ctx, b.items)
 	if err != nil {
 		return err
@@ -144,7 +146,9 @@ func (a *applier) store(ctx context.Context, b *batch) error {
 	return a.s.Store.MarkLetters(ctx, marks) //nolint:wrapcheck // says what failed; Run adds where
 }
 
-// storeTiles stores what windows counted and makes everything durable.
+// storeTiles stores what windows counted, makes everything durable, and tells
+// the changelog of it. Last it looks whether the run has been taken over: the
+// closer to the marks the better.
 func (a *applier) storeTiles(ctx context.Context, b *batch) error {
 	if b.counter != nil {
 		if tiles := b.counter.Tiles(b.next); len(tiles) > 0 {
@@ -153,8 +157,16 @@ func (a *applier) storeTiles(ctx context.Context, b *batch) error {
 			}
 		}
 	}
-	if err := a.s.Store.Sync(ctx); err != nil || b.counter == nil {
+	if err := a.s.Store.Sync(ctx); err != nil {
 		return err //nolint:wrapcheck // says what failed; Run adds where
+	}
+	if changes := a.changed.All(); len(changes) > 0 && a.s.Changes != nil {
+		if err := a.s.Changes.Publish(ctx, changes); err != nil {
+			return fmt.Errorf("tell that %d letters are stored: %w", len(b.items), err)
+		}
+	}
+	if b.counter == nil {
+		return nil
 	}
 	return b.still(ctx)
 }

@@ -136,6 +136,7 @@ func (a *applier) run(ctx context.Context, b *batch, g *group) error {
 		}
 	}
 	a.keep(items, g, first)
+	a.changed.Note(&a.route.Views[g.view], a.buffer.Rows[first:])
 	if ws != nil && ws.Only { // its rows were encoded for their keys and faults
 		a.buffer.Rows, a.buffer.Origins = a.buffer.Rows[:first], a.buffer.Origins[:first]
 	}

@@ -51,6 +51,7 @@ type Catalog struct {
 // Settings is what a replay works with.
 type Settings struct {
 	Store      Store
+	Changes    sinks.Changes // told what was stored of views that ask for it; nil is off
 	NewEncoder func() sinks.Encoder
 	// Catalog loads an applied version; 0 is the newest.
 	Catalog func(ctx context.Context, version int64) (*Catalog, error)

@@ -41,6 +41,7 @@ func TestBadAnswers(t *testing.T) {
 		"no content":         {behaviour{Status: 204}, predict.ReasonHTTP},
 		"busy":               {behaviour{Status: 429, Text: "later"}, predict.ReasonUnavailable},
 		"another host":       {behaviour{Status: 307, Location: "http://elsewhere/v2/models/sum/infer"}, predict.ReasonRedirect},
+		"another port":       {behaviour{Status: 307, Location: "http://models:8081/v2/models/sum/infer"}, predict.ReasonRedirect},
 		"another scheme":     {behaviour{Status: 308, Location: "https://models:8080/v2/models/sum/infer"}, predict.ReasonRedirect},
 		"another method":     {behaviour{Status: 303, Location: "/v2/models/sum/infer"}, predict.ReasonRedirect},
 		"in a circle":        {behaviour{Status: 307, Location: "/v2/models/sum/infer"}, predict.ReasonRedirect},

@@ -34,9 +34,14 @@ type Settings struct {
 	Plans   map[string]*transforms.Plan // by view name
 	Applier Applier
 	Topic   Topic // nil where there is none: what needs it is refused
-	Limits  serving.PushLimits
-	Clock   func() time.Time // default time.Now
-	Events  Events
+
+	Models      map[string]*transforms.ModelPlan // by model name; those that are left out take no predictions
+	Predictions PredictionStore                  // needed with Models
+	NewDecoder  NewDecoder                       // needed with Models
+
+	Limits serving.PushLimits
+	Clock  func() time.Time // default time.Now
+	Events Events
 }
 
 // Service implements serving.Writer. It is safe for concurrent use.
@@ -49,8 +54,11 @@ type Service struct {
 	clock   func() time.Time
 	events  Events
 	room    room
-	direct  *gate // to the store
-	awaited *gate // through topics, until lanes have stored
+	store   PredictionStore              // nil without models
+	models  map[string]*predictionForm   // by model, written on its name
+	also    map[string][]*predictionForm // by view, and by source of the view: of `as` names in it
+	direct  *gate                        // to the store
+	awaited *gate                        // through topics, until lanes have stored
 }
 
 var _ serving.Writer = (*Service)(nil)
@@ -69,6 +77,9 @@ func New(s Settings) (*Service, error) {
 	}
 	svc.direct, svc.awaited = svc.newGate("direct", directQuick), svc.newGate("topic", topicQuick)
 	svc.room.limits, svc.room.told = svc.limits, s.Events.InFlight
+	if err := svc.takePredictions(&s); err != nil {
+		return nil, err
+	}
 	return svc, nil
 }
 
@@ -108,12 +119,15 @@ func (s *Service) Push(ctx context.Context, req *serving.PushRequest) (serving.P
 		}
 		defer pass.Leave()
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout(req.Timeout))
+	defer cancel()
+	if f := s.predictionForm(req); f != nil {
+		return s.pushPredictions(ctx, f, req)
+	}
 	t, err := s.target(req)
 	if err != nil {
 		return serving.PushAnswer{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout(req.Timeout))
-	defer cancel()
 	w := &write{s: s, target: t, req: req}
 	err = w.run(ctx)
 	return w.answer, err
@@ -128,6 +142,7 @@ func (s *Service) timeout(asked time.Duration) time.Duration {
 
 // target is who rows are for and what they are.
 type target struct {
+	name      string // of the source, or of the model; metrics carry it
 	source    *feature.Source
 	view      string // "" for all
 	plans     []*transforms.Plan
@@ -145,7 +160,7 @@ func (s *Service) target(req *serving.PushRequest) (*target, *serving.Error) {
 		}
 		name = v.Source
 	}
-	t.source = s.catalog.Source(name)
+	t.name, t.source = name, s.catalog.Source(name)
 	if t.source == nil || t.source.Kind == feature.SourceRequest {
 		return nil, s.unknownSource(name)
 	}
@@ -169,13 +184,19 @@ func (s *Service) target(req *serving.PushRequest) (*target, *serving.Error) {
 		return nil, serving.Errorf(serving.CodeInvalidRequest, "finished rows are of one view, and source %s feeds %d", name, len(t.plans)).
 			At("view", "name the view")
 	}
-	switch req.To {
-	case "", serving.ToOnline, serving.ToOffline, serving.ToBoth:
-	default:
-		return nil, serving.Errorf(serving.CodeInvalidRequest, "rows cannot go to %s", serving.Shown(string(req.To))).
-			At("to", "write online, offline or online_and_offline")
+	if err := checkTo(req); err != nil {
+		return nil, err
 	}
 	return t, s.checkRows(req)
+}
+
+func checkTo(req *serving.PushRequest) *serving.Error {
+	switch req.To {
+	case "", serving.ToOnline, serving.ToOffline, serving.ToBoth:
+		return nil
+	}
+	return serving.Errorf(serving.CodeInvalidRequest, "rows cannot go to %s", serving.Shown(string(req.To))).
+		At("to", "write online, offline or online_and_offline")
 }
 
 // maxReceiptAnswered bounds the rows of an asynchronous push, whose receipt
@@ -201,6 +222,9 @@ func (s *Service) unknownView(req *serving.PushRequest) *serving.Error {
 			known = append(known, v.Name)
 		}
 	}
+	if req.Source == "" {
+		known = append(known, s.modelNames()...)
+	}
 	message := "there is no view " + serving.Shown(req.View)
 	if req.Source != "" {
 		message += " of source " + serving.Shown(req.Source)
@@ -215,6 +239,7 @@ func (s *Service) unknownSource(name string) *serving.Error {
 			known = append(known, src.Name)
 		}
 	}
+	known = append(known, s.modelNames()...)
 	slices.Sort(known)
 	return unknown(serving.CodeUnknownSource, "source", name, "there is no source "+serving.Shown(name), known)
 }

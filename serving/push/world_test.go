@@ -68,6 +68,21 @@ views:
   - {name: moved, entity: driver, source: spread, rekey: true, features: [{name: c, agg: sum, of: n, window: 1h}, {name: n}]}
   - {name: stays, entity: driver, source: spread, features: [{name: k, expr: n}]}
   - {name: shut, entity: driver, source: closed, features: [{name: id, expr: driver_id}]}
+models:
+  - name: fraud
+    version: "7"
+    endpoint: http://models
+    entity: driver
+    inputs: ["fares:n"]
+    outputs: [{name: score, type: float64, as: "fares:fraud_score"}, {name: why, type: string, as: "fares:fraud_why"}]
+  - name: risk
+    entity: driver
+    outputs:
+      - {name: level, type: float32, allow_nan: true, as: "fares:risk"}
+      - {name: parts, type: list<float64>, length: 3, allow_nan: true, as: "fares:risk_parts"}
+  - {name: split, entity: driver, outputs: [{name: a, type: int64, as: "fares:split_a"}, {name: b, type: int64, as: "shut:split_b"}]}
+  - {name: live, version: "1", endpoint: "http://models", entity: driver, inputs: ["fares:n"], cache: none, outputs: [{name: y, type: int64, as: "fares:live"}]}
+  - {name: strict, entity: driver, outputs: [{name: xs, type: list<float64>, length: 2, as: "shut:xs"}, {name: at_time, type: timestamp, as: "shut:seen"}]}
 `
 
 const base = 1_790_000_000_000
@@ -86,6 +101,9 @@ type world struct {
 	awaited   [][]Position
 	told      []string // by Events
 
+	kept   [][]string // rows of every WriteRows, as text
+	refuse string     // Check and WriteRows refuse rows that hold this text
+
 	failStore, failPublish, failApply error
 	await                             func(ctx context.Context) error
 	passed                            int
@@ -99,9 +117,11 @@ func newWorld(t testing.TB, change ...func(*Settings)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.Catalog.Version = 12
 	w := &world{t: t, await: func(context.Context) error { return nil }}
 	s := Settings{
-		Catalog: p.Catalog, Plans: p.Plans, Applier: w, Topic: w, Clock: func() time.Time { return time.UnixMilli(base) },
+		Catalog: p.Catalog, Plans: p.Plans, Models: p.Models, Predictions: w, NewDecoder: newTestDecoder,
+		Applier: w, Topic: w, Clock: func() time.Time { return time.UnixMilli(base) },
 		Events: Events{
 			Rows: func(source string, e serving.PushEnds) {
 				w.tellf("%s/%s %d %d %d", source, e.View, e.Stored, e.Filtered, e.Rejected)

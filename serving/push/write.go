@@ -40,8 +40,14 @@ func (w *write) run(ctx context.Context) *serving.Error {
 		_, err := w.bring(ctx)
 		return err
 	}
+	return w.through(ctx, g, len(w.rows), w.bring)
+}
+
+// through brings rows where they are to go once the gate lets them in. bring
+// says whether the store was asked, which is what the gate learns from.
+func (w *write) through(ctx context.Context, g *gate, rows int, bring func(context.Context) (bool, *serving.Error)) *serving.Error {
 	patience, cancel := context.WithTimeout(ctx, w.s.timeout(w.req.Timeout)/2) // the rest is for the store
-	v, err := g.enter(patience, len(w.rows), w.req.Patient)
+	v, err := g.enter(patience, rows, w.req.Patient)
 	cancel()
 	if err != nil {
 		w.answer = serving.PushAnswer{}
@@ -49,7 +55,7 @@ func (w *write) run(ctx context.Context) *serving.Error {
 	}
 	how := noAnswer
 	defer func() { v.leave(how) }()
-	asked, err := w.bring(ctx)
+	asked, err := bring(ctx)
 	switch {
 	case asked && err == nil:
 		how = answered
@@ -285,7 +291,7 @@ func (w *write) tell() {
 		return
 	}
 	for _, v := range w.answer.Views {
-		w.s.events.Rows(w.target.source.Name, v)
+		w.s.events.Rows(w.target.name, v)
 	}
 }
 
@@ -320,7 +326,7 @@ func (w *write) fail(ctx context.Context, err error) *serving.Error {
 	if errors.Is(err, ErrOverloaded) {
 		return serving.Errorf(serving.CodeOverloaded, "more rows than may be are on their way to the source's topic; nothing was published")
 	}
-	w.s.failed(fmt.Errorf("push to source %s: %w", w.target.source.Name, err))
+	w.s.failed(fmt.Errorf("push to %s: %w", w.target.name, err))
 	next := "push the same rows again: with their event times that changes nothing"
 	if w.raw && w.windowed() {
 		next = "push the same rows again; windows count those that were written twice unless the source has an event_id"

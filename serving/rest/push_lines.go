@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"mime"
+	"slices"
 	"strconv"
 
 	"millrace/feature"
@@ -193,14 +194,15 @@ func add(total, more *serving.PushAnswer) {
 	total.Filtered += more.Filtered
 	total.Rejected += more.Rejected
 	total.Published += more.Published
-	if total.Views == nil {
-		total.Views = more.Views
-	} else {
-		for i := range more.Views { // of the same request, so of the same views
-			total.Views[i].Stored += more.Views[i].Stored
-			total.Views[i].Filtered += more.Views[i].Filtered
-			total.Views[i].Rejected += more.Views[i].Rejected
+	for _, v := range more.Views { // parts of features and of predictions have different ones
+		i := slices.IndexFunc(total.Views, func(t serving.PushEnds) bool { return t.View == v.View })
+		if i < 0 {
+			total.Views = append(total.Views, v)
+			continue
 		}
+		total.Views[i].Stored += v.Stored
+		total.Views[i].Filtered += v.Filtered
+		total.Views[i].Rejected += v.Rejected
 	}
 	left := serving.MaxRowFaults - len(total.Errors)
 	total.Errors = append(total.Errors, more.Errors[:min(left, len(more.Errors))]...)

@@ -14,6 +14,7 @@ import (
 	"millrace/serving"
 	"millrace/serving/push"
 	"millrace/sinks"
+	"millrace/sinks/rowcodec"
 )
 
 // TestPushScripts runs testdata/push/*.txt. A script is a list of blocks, each
@@ -29,6 +30,8 @@ import (
 //	body
 //	-- 200
 //	answer
+//	== prediction MODEL KEY
+//	-- what is stored of it: outputs, version, fingerprint, catalog, by, time
 //	== published
 //	-- headers and values of what is on the topic; it is emptied
 func TestPushScripts(t *testing.T) {
@@ -90,6 +93,8 @@ func (s *pushScript) run(block string) string {
 		})
 	case "limits":
 		s.setLimits(words[1:])
+	case "prediction":
+		return s.prediction(head, words[1], words[2], body)
 	case "published":
 		return s.published(head, body)
 	case "GET", "POST":
@@ -135,6 +140,41 @@ func (s *pushScript) published(head, body string) string {
 	s.topic.rows = nil
 	_, want, _ := strings.Cut("\n"+body, "\n--")
 	return head + "\n--\n" + s.compare(head, "", want, b.String())
+}
+
+// prediction reads a cell as lookups do.
+func (s *pushScript) prediction(head, model, key, body string) string {
+	p := s.project.Models[model]
+	q := &feature.Query{Entity: p.Entity.Name, Keys: []string{key}, Views: []feature.ViewQuery{{View: p.View.StoredName(), Columns: p.Stored.Columns}}}
+	dst := make([]feature.Loaded, 1)
+	if err := rowcodec.NewReader(s.store, sinks.NewSchemas(s.store)).Read(s.t.Context(), q, dst); err != nil {
+		s.t.Fatal(err)
+	}
+	got := "none"
+	if st := p.Prediction(&dst[0], 0); st.Found {
+		got = ""
+		for i, out := range p.Model.Outputs {
+			got += out.Name + "=" + textOfColumn(&dst[0].Columns[i]) + " "
+		}
+		got += fmt.Sprintf("version=%q fingerprint=%q catalog=%d by=%s at=%s", st.Version, st.Fingerprint, st.Catalog, st.By, time.UnixMicro(st.AtMicros).UTC().Format(time.RFC3339Nano))
+	}
+	_, want, _ := strings.Cut("\n"+body, "\n--")
+	return head + "\n--\n" + s.compare(head, "", want, got)
+}
+
+// textOfColumn is the first value of c.
+func textOfColumn(c *feature.Column) string {
+	switch {
+	case c.IsNull(0):
+		return "null"
+	case c.Type.IsList():
+		return fmt.Sprint(c.Elems.Floats[c.Spans[0].Start:c.Spans[0].End])
+	case c.Type.Layout() == feature.LayoutString:
+		return c.Strings[0]
+	case c.Type.Layout() == feature.LayoutFloat:
+		return fmt.Sprint(c.Floats[0])
+	}
+	return fmt.Sprint(c.Ints[0])
 }
 
 func (s *pushScript) compare(what, body, want, got string) string {

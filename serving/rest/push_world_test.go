@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace/feature"
 	"millrace/feature/definition"
 	"millrace/pipeline"
 	"millrace/pipeline/direct"
@@ -57,6 +58,9 @@ func (w *pushWorld) define(yaml string) {
 	w.project = must(definition.Load([]definition.File{{Name: "p.yaml", Data: []byte(yaml)}}))(w.t)
 	schemas := sinks.NewSchemas(w.store)
 	for _, p := range w.project.Plans {
+		p.Stored.ID = must(schemas.Put(context.Background(), *p.Stored))(w.t)
+	}
+	for _, p := range w.project.Models {
 		p.Stored.ID = must(schemas.Put(context.Background(), *p.Stored))(w.t)
 	}
 	w.handler = nil
@@ -109,9 +113,27 @@ func (w *pushWorld) make() http.Handler {
 		Routes: routes, Sink: w.sink, Clock: clock, NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
 	})}
 	writes := must(push.New(push.Settings{
-		Catalog: w.project.Catalog, Plans: w.project.Plans, Applier: a, Topic: w.topic, Limits: w.limits, Clock: clock, Events: w.events,
+		Catalog: w.project.Catalog, Plans: w.project.Plans, Applier: a,
+		Models: w.project.Models, Predictions: rowcodec.NewWriter(w.sink), NewDecoder: newRowDecoder,
+		Topic: w.topic, Limits: w.limits, Clock: clock, Events: w.events,
 	}))(w.t)
 	return rest.Handler(svc, rest.Settings{Writer: writes, PushLimits: w.limits})
+}
+
+// rowDecoder connects the two, as cmd/millrace does.
+type rowDecoder struct{ *jsonrec.Decoder }
+
+func newRowDecoder(keys []feature.Field, columns []feature.SourceField) (push.RowDecoder, error) {
+	d, err := jsonrec.NewFinished(keys, columns)
+	return rowDecoder{d}, err
+}
+
+func (d rowDecoder) Decode(ctx context.Context, dst *feature.Batch, rows []push.Row) error {
+	recs := make([]sources.Record, len(rows))
+	for i, r := range rows {
+		recs[i] = sources.Record{Value: r.Value, TimeMillis: r.Millis}
+	}
+	return d.Decoder.Decode(ctx, dst, recs)
 }
 
 // applier connects the two, as cmd/millrace does.

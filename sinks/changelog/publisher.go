@@ -99,7 +99,7 @@ func (p *Publisher) Publish(ctx context.Context, changes []sinks.Change) error {
 
 func nextStep(err error) string {
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return "; run millrace apply, which creates it"
+		return "; run millrace apply, which creates it, or start millrace dev again, which does, too"
 	}
 	return ""
 }

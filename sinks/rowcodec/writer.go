@@ -27,6 +27,15 @@ func NewWriter(sink sinks.Sink) *Writer {
 	return &Writer{sink: sink, calls: sync.Pool{New: func() any { return &writing{encoder: NewEncoder()} }}}
 }
 
+// Check appends rows that no store may see to rows.Rejects, as WriteRows would,
+// and stores nothing.
+func (w *Writer) Check(rows *feature.Rows) {
+	c, _ := w.calls.Get().(*writing)
+	defer w.calls.Put(c)
+	c.buffer.Reset()
+	c.encoder.Encode(&c.buffer, rows)
+}
+
 // WriteRows stores rows, whose keys are distinct, and returns when they are
 // durable and readable. After an error any of them may be stored; to store them
 // again is harmless. Rows that no store may see go to rows.Rejects.

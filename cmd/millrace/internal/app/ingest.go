@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/sourcegraph/conc"
@@ -27,6 +28,7 @@ type Ingest struct {
 	*pipeline.Pipeline
 
 	rekeyers []*rekeyer
+	changes  Changes // or nil
 }
 
 // Run works until ctx ends or the pipeline fails for good.
@@ -39,6 +41,9 @@ func (i *Ingest) Run(ctx context.Context) error {
 	err := i.Pipeline.Run(ctx)
 	stop()
 	copying.Wait()
+	if i.changes != nil {
+		_ = i.changes.Close()
+	}
 	return err //nolint:wrapcheck // says already what
 }
 
@@ -68,18 +73,22 @@ func NewIngest(c *config.Config, p *definition.Project, store Store, m *telemetr
 		return nil, fmt.Errorf("configure the Kafka source: %w", err)
 	}
 	events := append([]pipeline.Events{metricEvents(m), logEvents(log)}, more...)
-	pipe, err := newPipeline(c, p, source, store, routes, pipeline.Tee(events...))
-	if err != nil {
-		return nil, err
-	}
 	rekeyers, err := newRekeyers(c, p, routes, store, m, log, alone)
 	if err != nil {
 		return nil, err
 	}
-	return &Ingest{pipe, rekeyers}, nil
+	changes, err := openIngestChanges(c, p, m, log)
+	if err != nil {
+		return nil, err
+	}
+	pipe, err := newPipeline(c, p, source, store, routes, changes, pipeline.Tee(events...))
+	if err != nil {
+		return nil, err
+	}
+	return &Ingest{pipe, rekeyers, changes}, nil
 }
 
-func newPipeline(c *config.Config, p *definition.Project, source sources.Source, store Store, routes []pipeline.Route, events pipeline.Events) (*pipeline.Pipeline, error) {
+func newPipeline(c *config.Config, p *definition.Project, source sources.Source, store Store, routes []pipeline.Route, changes sinks.Changes, events pipeline.Events) (*pipeline.Pipeline, error) {
 	letters, err := lettersOf(c, p, store)
 	if err != nil {
 		return nil, err
@@ -90,7 +99,7 @@ func newPipeline(c *config.Config, p *definition.Project, source sources.Source,
 		Source: source, Routes: routes,
 		NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
 		Sink:       store, DeadLetter: letters, Refusals: store, Epochs: sinks.NewEpochs(store),
-		Tiles: store, Together: together, Sinces: sinks.NewSinces(store), TileBytes: int64(in.TileBytes), MaxFutureSkew: in.MaxFutureSkew.Std(),
+		Tiles: store, Together: together, Sinces: sinks.NewSinces(store), Changes: changes, TileBytes: int64(in.TileBytes), MaxFutureSkew: in.MaxFutureSkew.Std(),
 		CatalogVersion: p.Catalog.Version,
 		LatestVersion:  func(ctx context.Context) (int64, error) { return latestVersion(ctx, store) },
 		MaxRows:        in.MaxRows, MaxBytes: int64(in.MaxBytes), LaneBytes: int64(in.LaneBytes), TotalBytes: int64(in.TotalBytes),
@@ -207,7 +216,7 @@ func route(c *config.Config, p *definition.Project, d *decoders, src *feature.So
 		return pipeline.Route{}, err
 	}
 	r.Shapes = shapes
-	skew := c.Ingest.MaxFutureSkew.Std()
+	skew, watched := c.Ingest.MaxFutureSkew.Std(), p.Watched()
 	for i, v := range views {
 		fields := shapes[shapeOf[i]].Fields
 		if _, err := plans[i].NewWriter(fields, skew); err != nil {
@@ -217,7 +226,7 @@ func route(c *config.Config, p *definition.Project, d *decoders, src *feature.So
 		if err != nil {
 			return pipeline.Route{}, err
 		}
-		view := pipeline.RouteView{View: v, Shape: shapeOf[i], Finished: finished, Windows: plans[i].Windows, NewTransformer: func() pipeline.Transformer {
+		view := pipeline.RouteView{View: v, Shape: shapeOf[i], Finished: finished, Windows: plans[i].Windows, Changes: slices.Contains(watched, v.Name), NewTransformer: func() pipeline.Transformer {
 			w, _ := plans[i].NewWriter(fields, skew)
 			return w
 		}}

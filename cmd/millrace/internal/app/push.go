@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"millrace/cmd/millrace/internal/config"
+	"millrace/feature"
 	"millrace/feature/definition"
 	"millrace/internal/telemetry"
 	"millrace/pipeline"
@@ -16,10 +17,11 @@ import (
 	"millrace/sinks"
 	"millrace/sinks/rowcodec"
 	"millrace/sources"
+	"millrace/sources/jsonrec"
 )
 
-// newPush makes what writes through the API. topic may be nil.
-func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic Topic, m *telemetry.Metrics, log *slog.Logger) (*push.Service, error) {
+// newPush makes what writes through the API. topic and changes may be nil.
+func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic Topic, changes sinks.Changes, m *telemetry.Metrics, log *slog.Logger) (*push.Service, error) {
 	routes, err := pushRoutes(c, p)
 	if err != nil {
 		return nil, err
@@ -27,8 +29,9 @@ func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic To
 	settings := push.Settings{
 		Catalog: p.Catalog, Plans: p.Plans, Limits: pushLimits(c), Clock: time.Now,
 		Applier: applier{direct.New(direct.Settings{
-			Routes: routes, Sink: store, Clock: time.Now, NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
+			Routes: routes, Sink: store, Changes: changes, Clock: time.Now, NewEncoder: func() sinks.Encoder { return rowcodec.NewEncoder() },
 		})},
+		Models: p.Models, Predictions: rowcodec.NewWriter(store), NewDecoder: newRowDecoder,
 		Events: push.Events{
 			Rows:      func(source string, v serving.PushEnds) { m.PushRows(source, v.View, v.Stored, v.Filtered, v.Rejected) },
 			Published: m.PushPublished,
@@ -72,6 +75,29 @@ func pushRoutes(c *config.Config, p *definition.Project) ([]pipeline.Route, erro
 		rs = append(rs, r)
 	}
 	return rs, nil
+}
+
+// rowDecoder implements push.RowDecoder.
+type rowDecoder struct {
+	*jsonrec.Decoder
+	records []sources.Record
+}
+
+func newRowDecoder(keys []feature.Field, columns []feature.SourceField) (push.RowDecoder, error) {
+	d, err := jsonrec.NewFinished(keys, columns)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says already what
+	}
+	return &rowDecoder{Decoder: d}, nil
+}
+
+// Decode implements push.RowDecoder.
+func (d *rowDecoder) Decode(ctx context.Context, dst *feature.Batch, rows []push.Row) error {
+	d.records = d.records[:0]
+	for i := range rows {
+		d.records = append(d.records, sources.Record{Value: rows[i].Value, TimeMillis: rows[i].Millis})
+	}
+	return d.Decoder.Decode(ctx, dst, d.records) //nolint:wrapcheck // says already what
 }
 
 // applier implements push.Applier.

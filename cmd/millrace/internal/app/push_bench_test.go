@@ -162,7 +162,7 @@ func server(b *testing.B, broker string, ingest bool) *httptest.Server {
 	must(err)
 	p, err = app.LoadApplied(ctx, store)
 	must(err)
-	must(app.EnsureDevTopics(ctx, &c, p.Catalog))
+	must(app.EnsureDevTopics(ctx, &c, p))
 	metrics := telemetry.NewMetrics("bench")
 	if ingest {
 		pipe, err := app.NewIngest(&c, p, store, metrics, log, true)
@@ -183,7 +183,7 @@ func server(b *testing.B, broker string, ingest bool) *httptest.Server {
 	topic, err := app.OpenTopic(&c, p, store, log)
 	must(err)
 	b.Cleanup(topic.Close)
-	h, err := app.NewServer(&c, p, store, topic, metrics, log)
+	h, err := app.NewServer(&c, p, store, topic, nil, metrics, log)
 	must(err)
 	s := httptest.NewServer(h)
 	b.Cleanup(s.Close)

@@ -44,7 +44,7 @@ func pushServer(t testing.TB, store Store) http.Handler {
 		t.Fatal(err)
 	}
 	c := config.Default()
-	writes, err := newPush(&c, p, store, nil, telemetry.NewMetrics("push"), slog.New(slog.DiscardHandler))
+	writes, err := newPush(&c, p, store, nil, nil, telemetry.NewMetrics("push"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,21 @@ import (
 	"millrace/sinks/rowcodec"
 )
 
-// Replay takes the dead letters of one source in again.
-func Replay(ctx context.Context, c *config.Config, store replay.Store, s replay.Settings, f sinks.LetterFilter) (*replay.Result, error) {
+// Replay takes the dead letters of one source in again, and tells the changelog
+// where models wait for that, unless it is one that nobody writes.
+func Replay(ctx context.Context, c *config.Config, store replay.Store, s replay.Settings, f sinks.LetterFilter, changelog Changelog) (*replay.Result, error) {
+	latest, err := LoadApplied(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	changes := &replayChanges{open: func() (Changes, error) {
+		return openReplayChanges(c, latest.Catalog.Project)
+	}}
+	defer changes.close()
+	tells := changelog == ChangelogWritten && !s.DryRun
+	if tells {
+		s.Changes = changes
+	}
 	s.Store = store
 	s.NewEncoder = func() sinks.Encoder { return rowcodec.NewEncoder() }
 	s.Catalog = func(ctx context.Context, version int64) (*replay.Catalog, error) {
@@ -28,6 +41,11 @@ func Replay(ctx context.Context, c *config.Config, store replay.Store, s replay.
 		if err != nil {
 			return nil, err
 		}
+		if tells {
+			if err := changes.watch(routes, latest.Watched()); err != nil {
+				return nil, err
+			}
+		}
 		return &replay.Catalog{Version: a.Version, Routes: routes}, nil
 	}
 	s.Revision = func(ctx context.Context, version int64, view string) (uint16, error) {
@@ -39,3 +57,12 @@ func Replay(ctx context.Context, c *config.Config, store replay.Store, s replay.
 	}
 	return replay.Run(ctx, s, f) //nolint:wrapcheck // says already what and where
 }
+
+// Changelog says whether a replay is to write the changelog.
+type Changelog bool
+
+// A process that only looks at a cluster writes none.
+const (
+	ChangelogWritten Changelog = true
+	ChangelogNone    Changelog = false
+)

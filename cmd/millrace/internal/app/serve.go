@@ -19,9 +19,9 @@ import (
 	"millrace/sinks/rowcodec"
 )
 
-// NewServer makes the API over a store: reading, and writing. topic may be nil;
-// it is the caller's to close.
-func NewServer(c *config.Config, p *definition.Project, store Store, topic Topic, m *telemetry.Metrics, log *slog.Logger) (http.Handler, error) {
+// NewServer makes the API over a store: reading, and writing. topic and changes
+// may be nil; they are the caller's to close.
+func NewServer(c *config.Config, p *definition.Project, store Store, topic Topic, changes sinks.Changes, m *telemetry.Metrics, log *slog.Logger) (http.Handler, error) {
 	svc, err := serving.New(serving.Settings{
 		Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand,
 		Store:  rowcodec.NewReader(store, sinks.NewSchemas(store)),
@@ -33,7 +33,7 @@ func NewServer(c *config.Config, p *definition.Project, store Store, topic Topic
 	if err != nil {
 		return nil, fmt.Errorf("make the read API: %w", err)
 	}
-	writes, err := newPush(c, p, store, topic, m, log)
+	writes, err := newPush(c, p, store, topic, changes, m, log)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,8 @@ import (
 	"millrace/cmd/millrace/internal/config"
 	"millrace/cmd/millrace/internal/embedded"
 	"millrace/feature"
+	"millrace/feature/definition"
+	"millrace/sinks/changelog"
 	"millrace/sources/kafka"
 )
 
@@ -58,9 +60,10 @@ func clientOf(s kafka.Settings, more ...kgo.Opt) (*kgo.Client, error) {
 }
 
 // EnsureTopics creates the internal topics of a catalog that are missing: those
-// of push sources and of rekeyed views. Topics of producers are theirs to
-// create. Views carry their generations.
-func EnsureTopics(ctx context.Context, c *config.Config, catalog *feature.Catalog) error {
+// of push sources and of rekeyed views, and the changelog where models of p need
+// it. Topics of producers are theirs to create. catalog is p's, with the
+// generations of views.
+func EnsureTopics(ctx context.Context, c *config.Config, p *definition.Project, catalog *feature.Catalog) error {
 	client, err := KafkaClient(c, catalog.Project)
 	if err != nil {
 		return err
@@ -73,6 +76,9 @@ func EnsureTopics(ctx context.Context, c *config.Config, catalog *feature.Catalo
 		if err := createTopic(ctx, client, s.Topic, brokerDefault, nil); err != nil {
 			return err
 		}
+	}
+	if err := ensureChangelog(ctx, client, p, nil); err != nil {
+		return err
 	}
 	retention := strconv.FormatInt(c.Ingest.RekeyRetention.Std().Milliseconds(), 10)
 	return ensureRekeyTopics(ctx, c, client, catalog, map[string]*string{"retention.ms": &retention})
@@ -111,6 +117,22 @@ func ensureRekeyTopics(ctx context.Context, c *config.Config, client *kgo.Client
 	return nil
 }
 
+// ensureChangelog creates the changelog if a model needs it.
+func ensureChangelog(ctx context.Context, client *kgo.Client, p *definition.Project, more map[string]*string) error {
+	topic := ChangelogTopic(p)
+	if topic == "" {
+		return nil
+	}
+	configs := maps.Clone(more)
+	if configs == nil {
+		configs = make(map[string]*string)
+	}
+	for key, value := range changelog.TopicConfigs() {
+		configs[key] = &value
+	}
+	return createTopic(ctx, client, topic, brokerDefault, configs)
+}
+
 // rekeyRoom is what a copy may take beside its record: where it came from, and
 // the keys of other copies.
 const rekeyRoom = 1 << 20
@@ -135,7 +157,8 @@ func Group(c *config.Config, project string) string {
 
 // EnsureDevTopics creates every topic of a catalog on the embedded broker,
 // with the retention that keeps its folder small.
-func EnsureDevTopics(ctx context.Context, c *config.Config, catalog *feature.Catalog) error {
+func EnsureDevTopics(ctx context.Context, c *config.Config, p *definition.Project) error {
+	catalog := p.Catalog
 	client, err := KafkaClient(c, catalog.Project)
 	if err != nil {
 		return err
@@ -150,6 +173,9 @@ func EnsureDevTopics(ctx context.Context, c *config.Config, catalog *feature.Cat
 		}
 	}
 	if err := ensureRekeyTopics(ctx, c, client, catalog, embedded.TopicConfigs(0)); err != nil {
+		return err
+	}
+	if err := ensureChangelog(ctx, client, p, embedded.CompactedConfigs()); err != nil {
 		return err
 	}
 	if c.DeadLetter.Topic != "" {

@@ -2,7 +2,7 @@
 // tests, demos and installations of one machine.
 //
 // Invariant: its data folder is bounded: every topic it creates has a
-// retention in bytes.
+// retention in bytes, or is compacted.
 package embedded
 
 import (
@@ -93,6 +93,13 @@ func TopicConfigs(retentionBytes int64) map[string]*string {
 	}
 	segment, retention := strconv.Itoa(segmentBytes), strconv.FormatInt(retentionBytes, 10)
 	return map[string]*string{"segment.bytes": &segment, "retention.bytes": &retention}
+}
+
+// CompactedConfigs are what a compacted topic needs on the embedded broker, which
+// drops records of such topics, too, where nothing else is said.
+func CompactedConfigs() map[string]*string {
+	segment, forever := strconv.Itoa(segmentBytes), "-1"
+	return map[string]*string{"segment.bytes": &segment, "retention.bytes": &forever, "retention.ms": &forever}
 }
 
 func portOf(addr string) (int, error) {
