@@ -79,7 +79,8 @@ func (i *instruments) addPrediction() {
 	p.reads = counters("prediction", "reads_total", "Predictions served by where they came from.", labelModel, labelOrigin, labelDetail)
 	p.age = spread("prediction", "age_seconds", "How long before it was served the inputs of a prediction were read.", freshnessBuckets(), labelModel)
 	p.causes = counters("prediction", "inferences_total", "Predictions that a lookup had the model compute, by why.", labelModel, labelCause)
-	p.writes = counters("prediction", "writes_total", "Predictions to be stored by what became of them; lost ones, in whose place a later one was found, are written as well.", labelModel, labelEnd)
+	p.writes = counters("prediction", "writes_total",
+		"Predictions to be stored by what became of them; lost ones, in whose place a later one was found, are written as well.", labelModel, labelEnd)
 	p.refreshes = counters("prediction", "refreshes_total", "Keys that were brought up to date, by on whose account and by their end.", labelModel, labelWay, labelEnd)
 	p.saved = counters("prediction", "calls_saved_total", "Predictions that were had without asking the model, by how.", labelModel, labelWay)
 }

@@ -262,7 +262,10 @@ func TestServersAreLearnedWhenTheyCome(t *testing.T) {
 			t.Errorf("after it was learned again: %s", got)
 		}
 		w.models.Close()
-		for _, want := range []string{`level=WARN msg="calls of the model failed, so none is made for a while" model=sum reason=unreachable`, "the model answers again", "does not tell of itself"} {
+		for _, want := range []string{
+			`level=WARN msg="calls of the model failed, so none is made for a while" model=sum reason=unreachable`,
+			"the model answers again", "does not tell of itself",
+		} {
 			if !strings.Contains(w.logged.String(), want) {
 				t.Errorf("want %q in\n%s", want, w.logged)
 			}

@@ -15,7 +15,6 @@ import (
 	"millrace/feature/definition"
 	"millrace/feature/history"
 	"millrace/internal/telemetry"
-	"millrace/serving"
 	"millrace/serving/refresh"
 	"millrace/sinks"
 	"millrace/sinks/changelog"
@@ -105,14 +104,10 @@ const pollChanges = 2000
 // written around them.
 func refreshTimeout(m *feature.Model) time.Duration { return 3*m.Timeout + 20*time.Second }
 
-// refreshEvents counts refreshes; that they fail is logged, not each failure.
+// refreshEvents logs that refreshes fail, not each failure. What becomes of keys
+// is counted where they are refreshed.
 func refreshEvents(m *telemetry.Refresh, log *slog.Logger) refresh.Events {
 	return refresh.Events{
-		Called: func(ends *[serving.Refreshes]int) {
-			for end, n := range ends {
-				m.Keys(serving.RefreshEnd(end).String(), n)
-			}
-		},
 		Delayed:   m.Delay,
 		Retried:   m.Retried,
 		Pending:   m.Pending,

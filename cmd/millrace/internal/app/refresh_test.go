@@ -19,6 +19,7 @@ import (
 	"millrace/feature/history"
 	"millrace/internal/telemetry"
 	"millrace/serving"
+	"millrace/serving/predict/predicttest"
 	"millrace/sinks"
 	"millrace/sinks/changelog"
 	"millrace/sinks/memory"
@@ -59,6 +60,11 @@ func (n *noted) of(model string) []string {
 func appliedModels(t *testing.T, text string) (*memory.Store, *definition.Project) {
 	t.Helper()
 	store := new(memory.Store)
+	return store, applyModels(t, store, text)
+}
+
+func applyModels(t *testing.T, store sinks.Meta, text string) *definition.Project {
+	t.Helper()
 	p, err := definition.Load([]definition.File{{Name: "p.yaml", Data: []byte(text)}})
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +75,7 @@ func appliedModels(t *testing.T, text string) (*memory.Store, *definition.Projec
 	if p, err = LoadApplied(t.Context(), store); err != nil {
 		t.Fatal(err)
 	}
-	return store, p
+	return p
 }
 
 // TestModelsFollowChanges, each in a group of its own, from when the definitions
@@ -116,8 +122,8 @@ func TestModelsFollowChanges(t *testing.T) {
 	if docs := st.Document().Refreshed; len(docs) != 2 || docs[0].Model != "fraud" || docs[0].Partitions != 2 || docs[0].State != "following" {
 		t.Errorf("status %+v", docs)
 	}
-	if n := keysCounted(t, m); n != 2 {
-		t.Errorf("%v keys are counted", n)
+	if n := refreshesTimed(t, m); n != 2 {
+		t.Errorf("%v refreshes are timed", n)
 	}
 	stop()
 	if err := <-ended; err != nil || by.of("lazy") != nil {
@@ -134,8 +140,8 @@ func change(t *testing.T, client *kgo.Client, key string, at time.Time) {
 	}
 }
 
-// keysCounted is how many keys all models have refreshed.
-func keysCounted(t *testing.T, m *telemetry.Metrics) (n float64) {
+// refreshesTimed is how many refreshes of all models have told their delay.
+func refreshesTimed(t *testing.T, m *telemetry.Metrics) (n uint64) {
 	t.Helper()
 	all, err := m.Gatherer().Gather()
 	if err != nil {
@@ -143,8 +149,8 @@ func keysCounted(t *testing.T, m *telemetry.Metrics) (n float64) {
 	}
 	for _, f := range all {
 		for _, c := range f.GetMetric() {
-			if f.GetName() == "millrace_refresh_keys_total" {
-				n += c.GetCounter().GetValue()
+			if f.GetName() == "millrace_refresh_delay_seconds" {
+				n += c.GetHistogram().GetSampleCount()
 			}
 		}
 	}
@@ -178,6 +184,51 @@ func TestNothingToRefreshIsSaid(t *testing.T) {
 	c.Kafka.Brokers = []string{"127.0.0.1:1"}
 	_, err := NewRefresh(t.Context(), &c, p, store, new(noted), telemetry.NewMetrics("test"), slog.New(slog.DiscardHandler))
 	if !errors.Is(err, ErrNothingToRefresh) {
+		t.Error(err)
+	}
+}
+
+// TestAChangedInputIsPredictedAnew through all parts: a push is stored and told,
+// the changelog is followed, and a read finds the prediction of it.
+func TestAChangedInputIsPredictedAnew(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, changelog.Topic("rides")),
+		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	server := predicttest.New(predicttest.Sum("sum", "7", "score"))
+	text := strings.Replace(servedModel, "http://models:8080", server.Listen(t), 1)
+	store := new(slowStore)
+	p := applyModels(t, store, strings.Replace(text, "max_age: 1h", "max_age: 1h, refresh: [on_write]", 1))
+	c, m, log := config.Default(), telemetry.NewMetrics("test"), slog.New(slog.DiscardHandler)
+	c.Kafka.Brokers = cluster.ListenAddrs()
+	changes, err := OpenPushChanges(&c, p, m, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer changes.Close() //nolint:errcheck // nothing can fail
+	a := &api{t: t, server: server, metrics: m}
+	if a.handler, err = NewServer(&c, p, store, nil, changes, m, log); err != nil {
+		t.Fatal(err)
+	}
+	defer a.handler.Close()
+	r, err := NewRefresh(t.Context(), &c, p, store, a.handler.Service, m, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	for push, want := range map[string]string{
+		`{"driver_id": 1, "fare": 2.5, "seats": 3}`: `"values":[5.5],"origin":["prediction_fresh:on_write"]`,
+		`{"driver_id": 1, "fare": 4.5, "seats": 3}`: `"values":[7.5],"origin":["prediction_fresh:on_write"]`,
+	} {
+		a.push(push)
+		await(t, want, func() bool { return strings.Contains(a.post("/v1/lookup", askScore), want) })
+	}
+	stop()
+	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }

@@ -157,7 +157,8 @@ func TestAThousandReadsMakeOneCall(t *testing.T) {
 			t.Errorf("%d calls", n)
 		}
 		got := counted(t, a.metrics)
-		coalesced, reused, fresh := got["millrace_prediction_calls_saved_total sum coalesced"], got["millrace_prediction_calls_saved_total sum reused"], got["millrace_prediction_calls_saved_total sum fresh"]
+		const saved = "millrace_prediction_calls_saved_total sum "
+		coalesced, reused, fresh := got[saved+"coalesced"], got[saved+"reused"], got[saved+"fresh"]
 		if coalesced == 0 || reused == 0 || fresh == 0 || coalesced+reused+fresh != 999 {
 			t.Errorf("%v coalesced, %v reused, %v fresh", coalesced, reused, fresh)
 		}

@@ -64,7 +64,8 @@ func TestPredictionsOfClients(t *testing.T) {
 	expectOnline(7, "null", "NOT_FOUND", "driver_trips:fraud_score")
 	s.pushOK("/write-to-online-store", jsonBody, `{"feature_view_name": "driver_trips", "df": {"driver_id": [7], "fraud_score": [0.25]}}`)
 	expectOnline(7, "0.25", "PRESENT", "driver_trips:fraud_score")
-	s.pushOK("/write-to-online-store", jsonBody, `{"feature_view_name": "fraud", "df": {"driver_id": [7, 8], "score": [0.5, 0.75]}, "allow_registry_cache": true, "transform_on_write": true}`)
+	s.pushOK("/write-to-online-store", jsonBody,
+		`{"feature_view_name": "fraud", "df": {"driver_id": [7, 8], "score": [0.5, 0.75]}, "allow_registry_cache": true, "transform_on_write": true}`)
 	expectOnline(7, "0.5", "PRESENT", "fraud:score")
 	expectOnline(8, "0.75", "PRESENT", "driver_trips:fraud_score")
 	if got := s.pushOK("/v1/push/churn", jsonBody, `{"rows": [{"driver_id": 7, "risk": 0.1, "why": null}]}`); got.Stored != 1 || got.Views["churn"].Stored != 1 {
