@@ -38,7 +38,7 @@ type settings struct {
 }
 
 var scenarios = map[string]func(context.Context, settings, *report) error{
-	"ingest": ingest, "read": read, "read-windows": readWindows,
+	"ingest": ingest, "changelog": changelogIngest, "read": read, "read-windows": readWindows,
 	"windows": windowsIngest, "windows-sketches": windowsSketches, "windows-event-id": windowsEventID,
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -170,7 +171,8 @@ func (v *Value) setOrigin(part json.RawMessage) error {
 		return nil
 	}
 	text, err := word(part)
-	v.Origin = Origin(text)
+	origin, detail, _ := strings.Cut(text, ":")
+	v.Origin, v.Detail = Origin(origin), detail
 	return err
 }
 

@@ -81,7 +81,7 @@ const richAnswer = `{"features":["v:i","v:f","v:s","v:b","v:t","v:y","v:l","v:j"
  "status":["PRESENT","PRESENT","PRESENT","PRESENT","PRESENT","PRESENT","PRESENT","PRESENT","OUTSIDE_MAX_AGE"],
  "event_time":["2026-01-01T00:00:00.5Z",null,null,null,null,null,null,null,null],
  "age_ms":[1500,0,null,null,null,null,null,null,9223372036854775807],
- "origin":["stored","computed","default",null,null,null,null,null,null],
+ "origin":["stored","computed","default","prediction_stale:row","client",null,null,null,null],
  "complete":[true,false,null,null,null,null,null,null,null]}]}`
 
 // must returns what an accessor returned.
@@ -126,6 +126,8 @@ func TestValuesAreTypedAndExact(t *testing.T) {
 	same(t, i.EventTime, time.Date(2026, 1, 1, 0, 0, 0, 5e8, time.UTC))
 	same(t, []any{f.Origin, f.Complete, f.Age, f.HasAge}, []any{OriginComputed, CompleteNo, time.Duration(0), true})
 	same(t, []any{s.Origin, s.Complete, s.HasAge, s.EventTime.IsZero()}, []any{OriginDefault, CompleteNone, false, true})
+	b, client := r.Get("v:b"), r.Get("v:t")
+	same(t, []any{b.Origin, b.Detail, client.Origin, client.Detail}, []any{OriginPredictionStale, "row", OriginClient, ""})
 	same(t, []any{n.Status, n.Origin, n.IsNull(), n.Age > 290*365*24*time.Hour}, []any{StatusOutsideMaxAge, OriginNone, true, true})
 }
 

@@ -31,6 +31,16 @@ const (
 	OriginDefault  Origin = "default"
 )
 
+// The origins of predictions. What stands behind a colon in answers is Detail.
+const (
+	OriginPredictionFresh     Origin = "prediction_fresh"      // stored, of the inputs as they are; Detail: computed by what
+	OriginPredictionStale     Origin = "prediction_stale"      // stored, and may be served still; by which rule it is stale
+	OriginPredictionComputed  Origin = "prediction_computed"   // by this request; why
+	OriginPredictionLastValue Origin = "prediction_last_value" // stored, because none could be computed; why not
+	OriginPredictionFailed    Origin = "prediction_failed"     // null, because none could be computed; why not
+	OriginClient              Origin = "client"                // a stored prediction that a client wrote
+)
+
 // Complete says whether a window was counted over its whole span.
 type Complete uint8
 
@@ -50,6 +60,7 @@ type Value struct {
 	Age       time.Duration
 	HasAge    bool // whether Age was asked for, and there is one
 	Origin    Origin
+	Detail    string // of the Origin of a prediction: docs/predictions.md lists them
 	Complete  Complete
 
 	name   string

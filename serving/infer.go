@@ -16,16 +16,14 @@ func (s *Service) predict(ctx context.Context, req *Request, resp *Response) *Er
 	if len(resp.read.models) == 0 {
 		return nil
 	}
-	ctx, cancel := early(ctx)
-	defer cancel()
-	var wait sync.WaitGroup
+	todo := 0
 	for i := range resp.read.models {
 		resp.judge(req, i, forAnswer)
-		if len(resp.st.models[i].todo) > 0 {
-			wait.Go(func() { s.inferAndKeep(ctx, req, resp, i) })
-		}
+		todo += len(resp.st.models[i].todo)
 	}
-	wait.Wait()
+	if todo > 0 {
+		s.compute(ctx, req, resp)
+	}
 	s.countPredictions(resp)
 	for i := range resp.read.models {
 		m, st := &resp.read.models[i], &resp.st.models[i]
@@ -35,6 +33,19 @@ func (s *Service) predict(ctx context.Context, req *Request, resp *Response) *Er
 		}
 	}
 	return nil
+}
+
+// compute infers what the models of a lookup lack, of all at the same time.
+func (s *Service) compute(ctx context.Context, req *Request, resp *Response) {
+	ctx, cancel := early(ctx)
+	defer cancel()
+	var wait sync.WaitGroup
+	for i := range resp.read.models {
+		if len(resp.st.models[i].todo) > 0 {
+			wait.Go(func() { s.inferAndKeep(ctx, req, resp, i) })
+		}
+	}
+	wait.Wait()
 }
 
 // early returns a context that ends soon enough before ctx for what could not

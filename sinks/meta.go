@@ -10,17 +10,18 @@ type MetaTable string
 
 // The metadata tables. Values are JSON text, so people can read them.
 const (
-	MetaCatalog MetaTable = "catalog" // version -> definitions and plan
-	MetaSchemas MetaTable = "schemas" // schema id -> canonical stored schema
-	MetaEpochs  MetaTable = "epochs"  // source and partition -> numbers m and n, recoveries
-	MetaSince   MetaTable = "since"   // view and partition -> from when on aggregates are complete
-	MetaRoles   MetaTable = "roles"   // process -> what it runs
-	MetaReplays MetaTable = "replays" // source -> replay numbers, the chunk under way
+	MetaCatalog   MetaTable = "catalog"   // version -> definitions and plan
+	MetaSchemas   MetaTable = "schemas"   // schema id -> canonical stored schema
+	MetaEpochs    MetaTable = "epochs"    // source and partition -> numbers m and n, recoveries
+	MetaSince     MetaTable = "since"     // view and partition -> from when on aggregates are complete
+	MetaRoles     MetaTable = "roles"     // process -> what it runs
+	MetaReplays   MetaTable = "replays"   // source -> replay numbers, the chunk under way
+	MetaRefreshes MetaTable = "refreshes" // model -> how far the refresh of all its keys is
 )
 
 // MetaTables lists every table, for those who create them.
 func MetaTables() []MetaTable {
-	return []MetaTable{MetaCatalog, MetaSchemas, MetaEpochs, MetaSince, MetaRoles, MetaReplays}
+	return []MetaTable{MetaCatalog, MetaSchemas, MetaEpochs, MetaSince, MetaRoles, MetaReplays, MetaRefreshes}
 }
 
 // MetaEntry is one row of a metadata table.

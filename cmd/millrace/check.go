@@ -35,7 +35,8 @@ func newCheck(g *globals) *cobra.Command {
 	}
 	g.addDefinitions(c)
 	f.addBrokers(c)
-	c.Flags().BoolVar(&askOnline, "online", false, "also ask Kafka for the topics, the schema registry for newer schemas, model servers for what they serve, and the store for what was applied")
+	c.Flags().BoolVar(&askOnline, "online", false,
+		"also ask Kafka for the topics, the schema registry for newer schemas, model servers for what they serve, and the store for what was applied")
 	return c
 }
 

@@ -43,7 +43,7 @@ func newDev(g *globals) *cobra.Command {
 	var f devFlags
 	c := &cobra.Command{
 		Use:   "dev",
-		Short: "Run everything in one process: embedded Kafka and store, ingestion and serving",
+		Short: "Run everything in one process: embedded Kafka and store, ingestion, serving and refreshing",
 		Long: "Runs everything in one process. With --brokers it reads an existing Kafka cluster instead of an embedded one, " +
 			"and writes nothing to it but the offsets of a group of its own.",
 		Args: cobra.NoArgs,
@@ -293,8 +293,14 @@ func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}
+	defer api.Close()
+	refresh, err := d.refreshing(ctx, api.Service)
+	if err != nil {
+		return err
+	}
 	mux := d.adminMux()
 	admin.Handle(mux, d.store)
+	admin.HandleRefresh(mux, api.Service)
 	if err := d.writeRun(); err != nil {
 		return err
 	}
@@ -309,6 +315,7 @@ func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 	servers.Go(func() error { return endWith(stop, app.ServeHTTP(serving, d.adminSocket, mux, d.log)) })
 	workers := pool.New().WithErrors()
 	workers.Go(func() error { return endWith(stop, ingest(work)) })
+	workers.Go(func() error { return endWith(stop, refresh(work)) })
 	workers.Go(func() error { return d.produceDemo(work) })
 	workers.Go(func() error { d.status.ShowLine(work, out, onTerminal(os.Stdout)); return nil })
 	err = workers.Wait()

@@ -157,6 +157,7 @@ func TestModelsAreApplied(t *testing.T) {
 		write(t, definitions, file, strings.Replace(string(text), from, to, 1))
 	}
 	says(true, "new       model fraud: 2 outputs of driver, computed from 4 features by version 7 at http://models:8080", "plan")
+	says(true, "ingest: write, describe topic millrace.rides.changelog, which apply creates, compacted, for models that refresh on write", "plan")
 	says(true, "new       model churn: 1 outputs of driver, written by clients", "apply", "--topics=false")
 	says(true, "nothing would change", "plan")
 	change("models.yaml", `version: "7"`, `version: "8"`)

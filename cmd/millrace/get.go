@@ -104,11 +104,11 @@ func getRequest(args []string) (path string, body []byte, err error) {
 		return "", nil, errors.New("look up: name a service, a view, or features like driver_trips:last_fare")
 	}
 	if len(names) == 1 && !strings.Contains(names[0], ":") {
-		query.Set("include", "status")
+		query.Set("include", "status,origin")
 		return "/v1/lookup/" + url.PathEscape(names[0]) + "?" + query.Encode(), nil, nil
 	}
 	body, err = json.Marshal(map[string]any{
-		"features": names, "entities": []any{entity}, "named": true, "include": []string{"status"},
+		"features": names, "entities": []any{entity}, "named": true, "include": []string{"status", "origin"},
 	})
 	if err != nil {
 		return "", nil, fmt.Errorf("look up: %w", err)
@@ -145,21 +145,31 @@ func printAnswer(w io.Writer, text []byte) error {
 		_, err := fmt.Fprintf(w, "%s\n", bytes.TrimSpace(text))
 		return err //nolint:wrapcheck // the output is gone; nothing to add
 	}
+	return printTable(w, text)
+}
+
+// printTable prints each value with its status and where it came from.
+func printTable(w io.Writer, text []byte) error {
 	var a struct {
 		Features []string `json:"features"`
 		Rows     []struct {
 			Values map[string]json.RawMessage `json:"values"`
 			Status map[string]string          `json:"status"`
+			Origin map[string]*string         `json:"origin"` // null where there is nothing
 		} `json:"rows"`
 	}
 	if err := json.Unmarshal(text, &a); err != nil {
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "FEATURE\tVALUE\tSTATUS")
+	fmt.Fprintln(t, "FEATURE\tVALUE\tSTATUS\tORIGIN")
 	for _, row := range a.Rows {
 		for _, name := range a.Features {
-			fmt.Fprintf(t, "%s\t%s\t%s\n", name, row.Values[name], row.Status[name])
+			origin := ""
+			if o := row.Origin[name]; o != nil {
+				origin = *o
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name, row.Values[name], row.Status[name], origin)
 		}
 	}
 	return t.Flush() //nolint:wrapcheck // the output is gone; nothing to add

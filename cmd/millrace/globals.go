@@ -135,6 +135,7 @@ type metaStore interface {
 	sinks.LetterKeeper
 	sinks.TileSink
 	sinks.TileLoader
+	sinks.KeyScanner
 }
 
 // withStore opens the project's store, or reaches the process that holds it.

@@ -52,7 +52,7 @@ func newRoot() *cobra.Command {
 	g := &globals{}
 	root.PersistentFlags().StringVar(&g.configFile, "config", "", "configuration file (default: millrace.yaml, if there is one)")
 	root.AddCommand(
-		newDev(g), newIngest(g), newServe(g),
+		newDev(g), newIngest(g), newServe(g), newRefresh(g),
 		newCheck(g), newTest(g), newPlan(g), newApply(g), newHistory(g), newExplain(g), newSQL(g), newSchema(),
 		newDraft(g), newTry(g),
 		newGet(g), newPush(g), newStatus(g), newDeadletter(g), newRecover(g), newVersion(),

@@ -164,6 +164,7 @@ func serveRole(ctx context.Context, r *role) error {
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where
 	}
+	defer h.Close()
 	l, err := app.Listen(ctx, "the read API", r.cfg.Serve.HTTP, "serve.http or MILLRACE_SERVE_HTTP")
 	if err != nil {
 		return err //nolint:wrapcheck // says already what and where

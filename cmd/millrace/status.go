@@ -78,6 +78,12 @@ func printStatus(w io.Writer, d *app.Document) error {
 	for _, r := range d.Rekeyed {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.View, r.Topic, r.State, r.Error)
 	}
+	if len(d.Refreshed) > 0 {
+		fmt.Fprintln(t, "\nMODEL\tSTATE\tPARTITIONS\tPENDING\tLAG\tWHY")
+	}
+	for _, r := range d.Refreshed {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%s\n", r.Model, r.State, r.Partitions, r.Pending, r.Lag, r.Error)
+	}
 	fmt.Fprintln(t, "\nVIEW\tSTORED\tFILTERED\tDEAD LETTERS\tFRESHNESS")
 	for _, v := range d.Views {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.0f ms\n", v.View, v.Stored, v.Filtered, v.DeadLettered, v.FreshnessSeconds*1000)

@@ -85,6 +85,10 @@ var rules = []rule{
 		instead: "a client of model servers knows columns and tells what happens through predict.Events; connect metrics, logs and definitions in cmd/millrace",
 	},
 	{
+		pkg: "serving/sweep", ours: []string{"serving", "sinks"}, never: backends,
+		instead: "a sweep knows contracts and tells how far it is; connect stores, the service and the person's terminal in cmd/millrace",
+	},
+	{
 		pkg:     "serving/predict/predicttest",
 		instead: "the other side of the protocol shares no code with the client that it tests",
 	},

@@ -6,16 +6,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Ends of what was computed and is to be stored, as the label of
-// millrace_prediction_writes_total.
-const (
-	WriteStored   = "stored"
-	WriteLost     = "lost"     // a newer one, or one of a newer catalog, is there
-	WriteFailed   = "failed"   // the store refused or did not answer
-	WriteDropped  = "dropped"  // too many waited
-	WriteVerified = "verified" // inputs had changed meanwhile, so that it was computed again; it has another end as well
-)
-
 // Ways in which a prediction was had without a call, as the label of
 // millrace_prediction_calls_saved_total.
 const (
@@ -33,11 +23,25 @@ type Prediction struct {
 	remembered                prometheus.Counter
 
 	calls, rows, retried, causes, writes, saved labelled
-	reads                                       children[origin, prometheus.Counter]
-	allReads                                    *prometheus.CounterVec
+	reads, refreshes                            pairs
 }
 
-type origin struct{ origin, detail string }
+// pairs is counters that differ in two labels.
+type pairs struct {
+	vec *prometheus.CounterVec
+	all children[[2]string, prometheus.Counter]
+}
+
+func (p *pairs) add(one, other string, n int) {
+	if n <= 0 {
+		return
+	}
+	c := p.all.get([2]string{one, other}, func() *prometheus.Counter {
+		c := p.vec.WithLabelValues(one, other)
+		return &c
+	})
+	(*c).Add(float64(n))
+}
 
 // labelled is counters that differ in one label.
 type labelled struct {
@@ -57,7 +61,7 @@ func (l *labelled) add(label string, n int) {
 }
 
 type predictionInstruments struct {
-	calls, rows, remembered, retried, reads, causes, writes, saved *prometheus.CounterVec
+	calls, rows, remembered, retried, reads, causes, writes, saved, refreshes *prometheus.CounterVec
 
 	duration, rowsOfCall, age *prometheus.HistogramVec
 	breaker                   *prometheus.GaugeVec
@@ -74,14 +78,16 @@ func (i *instruments) addPrediction() {
 	p.breaker = gauges("prediction", "breaker_state", "What is let through to a model: 0 every call, 1 one call, 2 none.", labelModel)
 	p.reads = counters("prediction", "reads_total", "Predictions served by where they came from.", labelModel, labelOrigin, labelDetail)
 	p.age = spread("prediction", "age_seconds", "How long before it was served the inputs of a prediction were read.", freshnessBuckets(), labelModel)
-	p.causes = counters("prediction", "inferences_total", "Predictions that the model was asked for, by why.", labelModel, labelCause)
-	p.writes = counters("prediction", "writes_total", "Predictions to be stored by what became of them.", labelModel, labelEnd)
+	p.causes = counters("prediction", "inferences_total", "Predictions that a lookup had the model compute, by why.", labelModel, labelCause)
+	p.writes = counters("prediction", "writes_total",
+		"Predictions to be stored by what became of them; lost ones, in whose place a later one was found, are written as well.", labelModel, labelEnd)
+	p.refreshes = counters("prediction", "refreshes_total", "Keys that were brought up to date, by on whose account and by their end.", labelModel, labelWay, labelEnd)
 	p.saved = counters("prediction", "calls_saved_total", "Predictions that were had without asking the model, by how.", labelModel, labelWay)
 }
 
 func (i *instruments) predictions() []prometheus.Collector {
 	p := &i.prediction
-	return []prometheus.Collector{p.calls, p.duration, p.rowsOfCall, p.rows, p.remembered, p.retried, p.breaker, p.reads, p.age, p.causes, p.writes, p.saved}
+	return []prometheus.Collector{p.calls, p.duration, p.rowsOfCall, p.rows, p.remembered, p.retried, p.breaker, p.reads, p.age, p.causes, p.writes, p.saved, p.refreshes}
 }
 
 // rowBuckets reach to the greatest max_batch of a definition.
@@ -96,7 +102,7 @@ func (m *Metrics) Prediction(model string) *Prediction {
 			duration: i.duration.WithLabelValues(model), rowsOfCall: i.rowsOfCall.WithLabelValues(model), age: i.age.WithLabelValues(model),
 			breaker: i.breaker.WithLabelValues(model), remembered: i.remembered.WithLabelValues(model),
 			calls: of(i.calls), rows: of(i.rows), retried: of(i.retried), causes: of(i.causes), writes: of(i.writes), saved: of(i.saved),
-			allReads: i.reads.MustCurryWith(only),
+			reads: pairs{vec: i.reads.MustCurryWith(only)}, refreshes: pairs{vec: i.refreshes.MustCurryWith(only)},
 		}
 	})
 }
@@ -120,27 +126,23 @@ func (p *Prediction) Retried(reason string) { p.retried.add(reason, 1) }
 // Breaker tells what is let through: 0 every call, 1 one call, 2 none.
 func (p *Prediction) Breaker(state int) { p.breaker.Set(float64(state)) }
 
-// Read counts values that were served by where they came from. detail may be "".
-func (p *Prediction) Read(from, detail string, n int) {
-	if n <= 0 {
-		return
-	}
-	c := p.reads.get(origin{from, detail}, func() *prometheus.Counter {
-		c := p.allReads.WithLabelValues(from, detail)
-		return &c
-	})
-	(*c).Add(float64(n))
-}
+// Read counts predictions that were served by where they came from. detail may
+// be "".
+func (p *Prediction) Read(origin, detail string, n int) { p.reads.add(origin, detail, n) }
 
 // Age observes how old a stored prediction was when it was served.
 func (p *Prediction) Age(d time.Duration) { p.age.Observe(max(0, d.Seconds())) }
 
-// Inferred counts predictions that the model was asked for, by why: none was
-// stored, or the rule by which the stored one was stale.
+// Inferred counts predictions that a lookup had the model compute, by why: none
+// was stored, or the rule by which the stored one was stale.
 func (p *Prediction) Inferred(cause string, n int) { p.causes.add(cause, n) }
 
-// Wrote counts predictions by what became of storing them: one of Write….
+// Wrote counts predictions by what became of storing them.
 func (p *Prediction) Wrote(end string, n int) { p.writes.add(end, n) }
+
+// Refreshed counts keys that were brought up to date, by on whose account and by
+// what became of them.
+func (p *Prediction) Refreshed(by, end string, n int) { p.refreshes.add(by, end, n) }
 
 // Saved counts predictions that cost no call, by how: one of Saved….
 func (p *Prediction) Saved(way string, n int) { p.saved.add(way, n) }

@@ -8,10 +8,9 @@ import (
 )
 
 // Refresh is the instruments of what refreshes the predictions of one model
-// after changes of their inputs. Ends are the closed set that serving has.
+// after changes of their inputs. What became of keys is with Prediction.
 type Refresh struct {
 	model                             string
-	keys                              labelled
 	pending                           prometheus.Gauge
 	delay                             prometheus.Observer
 	retries, corrupt, expired, paused prometheus.Counter
@@ -19,7 +18,7 @@ type Refresh struct {
 }
 
 type refreshInstruments struct {
-	keys, retries, corrupt, expired, paused *prometheus.CounterVec
+	retries, corrupt, expired, paused *prometheus.CounterVec
 
 	pending, lag *prometheus.GaugeVec
 	delay        *prometheus.HistogramVec
@@ -27,7 +26,6 @@ type refreshInstruments struct {
 
 func (i *instruments) addRefresh() {
 	r := &i.refresh
-	r.keys = counters("refresh", "keys_total", "Keys refreshed after a change, by what became of them; failed ones come again.", labelModel, labelEnd)
 	r.pending = gauges("refresh", "pending_keys", "Keys that wait for their refresh, or are being refreshed.", labelModel)
 	r.delay = spread("refresh", "delay_seconds", "From the record of a change to the end of its key's refresh.", freshnessBuckets(), labelModel)
 	r.retries = counters("refresh", "retries_total", "Keys refreshed again because it had failed.", labelModel)
@@ -39,7 +37,7 @@ func (i *instruments) addRefresh() {
 
 func (i *instruments) refreshes() []prometheus.Collector {
 	r := &i.refresh
-	return []prometheus.Collector{r.keys, r.pending, r.delay, r.retries, r.corrupt, r.expired, r.paused, r.lag}
+	return []prometheus.Collector{r.pending, r.delay, r.retries, r.corrupt, r.expired, r.paused, r.lag}
 }
 
 // Refresh returns the instruments of a model whose changes are followed.
@@ -47,16 +45,12 @@ func (m *Metrics) Refresh(model string) *Refresh {
 	return m.refreshing.get(model, func() *Refresh {
 		i := &m.i.refresh
 		return &Refresh{
-			model: model, keys: labelled{vec: i.keys.MustCurryWith(prometheus.Labels{labelModel: model})},
-			pending: i.pending.WithLabelValues(model), delay: i.delay.WithLabelValues(model), retries: i.retries.WithLabelValues(model),
+			model: model, pending: i.pending.WithLabelValues(model), delay: i.delay.WithLabelValues(model), retries: i.retries.WithLabelValues(model),
 			corrupt: i.corrupt.WithLabelValues(model), expired: i.expired.WithLabelValues(model), paused: i.paused.WithLabelValues(model),
 			lag: i.lag,
 		}
 	})
 }
-
-// Keys counts keys by the end of their refresh.
-func (r *Refresh) Keys(end string, n int) { r.keys.add(end, n) }
 
 // Pending tells how many keys wait.
 func (r *Refresh) Pending(keys int) { r.pending.Set(float64(keys)) }

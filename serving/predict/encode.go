@@ -12,6 +12,7 @@ import (
 
 // wire is how the server wants tensors, as far as it has said so.
 type wire struct {
+	known  bool   // it has said so
 	binary bool   // it speaks the binary tensor extension
 	flat   []bool // per tensor: its rows are scalars, shape [n] instead of [n, 1]
 }

@@ -65,7 +65,8 @@ type Error struct {
 	// at info or above.
 	Said string
 
-	brief bool // the callers left too soon to blame the model
+	brief   bool // the callers left too soon to blame the model
+	passing bool // of ReasonInput: binary tensors could hold it, and the server may turn out to take them
 }
 
 // Error names model, reason and cause, and never a key or a value.
@@ -92,6 +93,16 @@ func (e *Error) Unwrap() error { return e.Err }
 // that a call whose connection broke may be made again, too.
 func (e *Error) again() bool {
 	return e.Reason == ReasonUnreachable || e.Reason == ReasonUnavailable
+}
+
+// Lasting reports whether the fault is of the row alone, so that it comes back
+// for the same inputs: what it has cannot be sent, or the model finds no number
+// for it. All others may go away while the inputs stay: the server comes back, or
+// somebody mends it. That goes for answers of another model, type or shape, too.
+// And a status of 4xx blames a request that has rows of others, or that the
+// server was set up to refuse.
+func (e *Error) Lasting() bool {
+	return e.Reason == ReasonInput && !e.passing || e.Reason == ReasonNonFinite
 }
 
 // remembered reports whether the fault says something about the row, or about

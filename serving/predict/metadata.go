@@ -91,7 +91,7 @@ func (c *Client) Learn(ctx context.Context) (*Server, *Signature, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	w := &wire{binary: server.speaksBinary(), flat: make([]bool, len(c.model.Inputs))}
+	w := &wire{known: true, binary: server.speaksBinary(), flat: make([]bool, len(c.model.Inputs))}
 	for i := range c.model.Inputs {
 		if s := find(signature.Inputs, c.model.Inputs[i].Name); s != nil && c.model.Layout == Named {
 			w.flat[i] = len(s.Shape) == 1

@@ -19,10 +19,12 @@ type waiter struct {
 // enter puts rows in batches, or joins those that others have asked for.
 func (w *waiter) enter(q *Request, dst *Result) error {
 	c := w.client
-	isBinary := c.wire.Load().binary
+	spoken := c.wire.Load()
+	isBinary := spoken.binary
 	for row := range q.Rows {
 		if err := unsendable(&c.model, q.Inputs, row, isBinary); err != nil {
 			dst.Faults[row] = c.fail(ReasonInput, err)
+			dst.Faults[row].passing = !spoken.known && unsendable(&c.model, q.Inputs, row, true) == nil
 		}
 	}
 	shut := c.shut()
@@ -74,7 +76,9 @@ func (w *waiter) enterRow(q *Request, row int, now time.Time, shut *Error, isBin
 	b := c.openBatch(limit)
 	if isBinary && !b.rows.binary { // opened before the server was known to speak it
 		if err := unsendable(&c.model, q.Inputs, row, false); err != nil {
-			return c.fail(ReasonInput, err)
+			fault := c.fail(ReasonInput, err)
+			fault.passing = true
+			return fault
 		}
 	}
 	p := place{b, b.rows.rows}

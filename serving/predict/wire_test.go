@@ -296,9 +296,38 @@ func TestABatchKeepsTheFormItBeganWith(t *testing.T) {
 		a.wait.Wait()
 		wantReasons(t, before, predict.ReasonNone)
 		wantReasons(t, within, predict.ReasonInput)
+		if within.Faults[0].Lasting() {
+			t.Error("what goes into the next batch is said never to go")
+		}
 		wantReasons(t, after, predict.ReasonNone)
 		if calls := server.Calls(); len(calls) != 2 || calls[0].Binary || !calls[1].Binary || after.Outputs[0].Strings[0] != "\xff" {
 			t.Errorf("calls %+v", calls)
+		}
+	})
+}
+
+// TestWhatIsNotSentInJSON may be sent when the server is known, and may not when
+// it is known to take nothing else.
+func TestWhatIsNotSentInJSON(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := sum()
+		m.Inputs[0].AllowNaN = true
+		m.Outputs[0].AllowNaN = true
+		c := serve(t, scoring(t), m, predict.Settings{})
+		q := rowsOf(1, 2)
+		q.Inputs[0].Floats[0] = math.Inf(1)
+		q.Inputs[1].SetNull(1)
+		for _, known := range []bool{false, true} {
+			if known {
+				if _, _, err := c.Learn(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := infer(t, c, q)
+			wantReasons(t, r, predict.ReasonInput, predict.ReasonInput)
+			if r.Faults[0].Lasting() != known || !r.Faults[1].Lasting() {
+				t.Errorf("known %v: %v %v, %v %v", known, r.Faults[0], r.Faults[0].Lasting(), r.Faults[1], r.Faults[1].Lasting())
+			}
 		}
 	})
 }

@@ -24,6 +24,7 @@ views: [{name: profile, entity: driver, source: profiles, features: [{name: rati
 // answered is what a push answers.
 type answered struct {
 	Stored, Rejected int
+	Views            map[string]struct{ Stored, Rejected int }
 	Errors           []struct{ Row int }
 	Error            struct {
 		Code    string
@@ -51,6 +52,30 @@ func profileLines(n int) string {
 		fmt.Fprintf(&b, "{\"driver_id\": %d, \"rating\": 1}\n", i)
 	}
 	return b.String()
+}
+
+// TestLinesOfFeaturesAndPredictions: parts of a stream may be of different views,
+// which are told apart; a part is of one kind.
+func TestLinesOfFeaturesAndPredictions(t *testing.T) {
+	w := newPushWorld(t)
+	w.define(profileDefinitions + `
+models: [{name: churn, entity: driver, outputs: [{name: risk, type: float64, as: "profile:churn_risk"}]}]
+`)
+	const part = 512
+	var b strings.Builder
+	for i := range part {
+		fmt.Fprintf(&b, "{\"driver_id\": %d, \"churn_risk\": 1}\n", i)
+	}
+	code, got := w.lines(strings.NewReader(profileLines(part) + b.String() + profileLines(part-1) + `{"driver_id": 1, "churn_risk": 2}`))
+	if code != http.StatusOK || got.Stored != 2*part+1 || got.Rejected != part-1 || got.Errors[0].Row != 2*part {
+		t.Errorf("answered %d %+v", code, got)
+	}
+	if v := got.Views["profile"]; v.Stored != part || v.Rejected != 0 {
+		t.Errorf("features %+v", v)
+	}
+	if v := got.Views["churn"]; v.Stored != part+1 || v.Rejected != part-1 {
+		t.Errorf("predictions %+v", v)
+	}
 }
 
 // TestNextRow: a stream that breaks is sent again from next_row on, and what is

@@ -81,8 +81,16 @@ func (w *pushWorld) make() http.Handler {
 	if w.sink == nil {
 		w.sink = w.store
 	}
+	predictions := rowcodec.NewWriter(w.sink)
+	servers := make(map[string]serving.Predictor)
+	for _, m := range w.project.Catalog.Models {
+		if m.Endpoint != "" {
+			servers[m.Name] = deadModel{}
+		}
+	}
 	svc := must(serving.New(serving.Settings{
 		Catalog: w.project.Catalog, Plans: w.project.Plans, OnDemand: w.project.OnDemand, Clock: clock,
+		Models: w.project.Models, Predictors: servers, Predictions: predictions,
 		Store: rowcodec.NewReader(w.store, sinks.NewSchemas(w.store)),
 	}))(w.t)
 	var routes []pipeline.Route
@@ -114,10 +122,21 @@ func (w *pushWorld) make() http.Handler {
 	})}
 	writes := must(push.New(push.Settings{
 		Catalog: w.project.Catalog, Plans: w.project.Plans, Applier: a,
-		Models: w.project.Models, Predictions: rowcodec.NewWriter(w.sink), NewDecoder: newRowDecoder,
+		Models: w.project.Models, Predictions: predictions, NewDecoder: newRowDecoder,
 		Topic: w.topic, Limits: w.limits, Clock: clock, Events: w.events,
 	}))(w.t)
 	return rest.Handler(svc, rest.Settings{Writer: writes, PushLimits: w.limits})
+}
+
+// deadModel is a server that answers nothing.
+type deadModel struct{}
+
+func (deadModel) Predict(_ context.Context, q *serving.Inference, dst *serving.Inferred) error {
+	dst.Faults, dst.Shared = make([]serving.InferenceFault, q.Rows), feature.Bitmap(nil).Resize(q.Rows)
+	for i := range dst.Faults {
+		dst.Faults[i].Reason = "unavailable"
+	}
+	return nil
 }
 
 // rowDecoder connects the two, as cmd/millrace does.

@@ -26,23 +26,24 @@ func formatKey() []byte { return []byte{tableFormat} }
 // whatever bytes they hold, and the views of one entity key together.
 func appendCellKey(dst []byte, entity, key, view string) []byte {
 	dst = append(dst, tableCells)
-	dst = binary.AppendUvarint(dst, uint64(len(entity)))
-	dst = append(dst, entity...)
-	dst = binary.AppendUvarint(dst, uint64(len(key)))
-	dst = append(dst, key...)
+	dst = appendText(dst, entity)
+	dst = appendText(dst, key)
 	return append(dst, view...)
+}
+
+// appendText appends a length and the text.
+func appendText(dst []byte, text string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(text)))
+	return append(dst, text...)
 }
 
 // appendTiles begins the keys of the tiles of one view and hop, which sort by
 // start, then source.
 func appendTiles(dst []byte, entity, key, view string, hop int32) []byte {
 	dst = append(dst, tableTiles)
-	dst = binary.AppendUvarint(dst, uint64(len(entity)))
-	dst = append(dst, entity...)
-	dst = binary.AppendUvarint(dst, uint64(len(key)))
-	dst = append(dst, key...)
-	dst = binary.AppendUvarint(dst, uint64(len(view)))
-	dst = append(dst, view...)
+	dst = appendText(dst, entity)
+	dst = appendText(dst, key)
+	dst = appendText(dst, view)
 	return appendInt32(dst, hop)
 }
 

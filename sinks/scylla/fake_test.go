@@ -271,6 +271,8 @@ func variables(statement string) []datatype.DataType {
 		}
 	case selectTiles:
 		types[2] = datatype.NewList(datatype.NewTuple(datatype.Varchar, datatype.Int, datatype.Bigint, datatype.Int))
+	case selectRowKeys, selectTileKeys:
+		copy(types, []datatype.DataType{datatype.Bigint, datatype.Bigint, datatype.Int})
 	case selectWindow:
 		types[3], types[4], types[5] = datatype.Int, datatype.Bigint, datatype.Bigint
 	}
@@ -287,6 +289,7 @@ func prepared(statement string) message.Message {
 	switch {
 	case statement == insertLetter:
 		vars.PkIndices = []uint16{0, 1, 2}
+	case statement == selectRowKeys, statement == selectTileKeys: // of no one partition
 	case len(types) > 0 && (strings.Contains(statement, "latest") || strings.Contains(statement, "tiles")):
 		vars.PkIndices = []uint16{0, 1}
 	}

@@ -20,6 +20,7 @@ type Store struct {
 	limit   *limiter
 	meta    metaStatements
 	tiles   gocql.Consistency // of what lanes write and load
+	scan    scanSizes
 	close   sync.Once
 
 	together bool // a row may be written with that, too
@@ -41,6 +42,7 @@ func Open(ctx context.Context, settings Settings) (*Store, error) {
 	}
 	s := &Store{
 		session: session, set: set, limit: newLimiter(set.MaxInFlight), meta: newMetaStatements(set.meta()), tiles: set.tileConsistency(),
+		scan: defaultScan,
 	}
 	there, err := tablesOf(ctx, session, &set)
 	if err == nil && !there.complete() {

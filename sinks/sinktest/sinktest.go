@@ -32,6 +32,7 @@ type Store interface {
 	sinks.TileSink
 	sinks.TileLoader
 	sinks.TileReader
+	sinks.KeyScanner
 	sinks.Meta
 }
 
@@ -57,6 +58,7 @@ func contracts() []contract {
 	all = append(all, tileContracts()...)
 	all = append(all, windowContracts()...)
 	all = append(all, tileRaceContracts()...)
+	all = append(all, keyContracts()...)
 	all = append(all, letterContracts()...)
 	all = append(all, refusalContracts()...)
 	all = append(all, metaContracts()...)

@@ -138,6 +138,9 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	if resp.StatusCode == http.StatusNotFound {
 		return nil, fmt.Errorf("%w (%s)", sinks.ErrNoEntry, strings.TrimSpace(string(text)))
 	}
+	if resp.StatusCode == http.StatusPreconditionFailed {
+		return nil, fmt.Errorf("%w (%s)", sinks.ErrKeyCursor, strings.TrimSpace(string(text)))
+	}
 	return nil, fmt.Errorf("the running process answered %d: %s", resp.StatusCode, strings.TrimSpace(string(text)))
 }
 

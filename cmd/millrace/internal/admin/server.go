@@ -38,6 +38,7 @@ type Store interface {
 	sinks.LetterKeeper
 	sinks.TileSink
 	sinks.TileLoader
+	sinks.KeyScanner
 }
 
 // Handle adds the store's routes to mux. They carry no authentication, so the
@@ -45,6 +46,7 @@ type Store interface {
 func Handle(mux *http.ServeMux, store Store) {
 	meta, letters := store, store
 	handleStore(mux, store)
+	handleKeys(mux, store)
 	mux.HandleFunc("POST /v1/meta/{verb}", func(w http.ResponseWriter, r *http.Request) { serveMeta(w, r, meta) })
 	mux.HandleFunc("GET /v1/deadletters", func(w http.ResponseWriter, r *http.Request) { serveLetters(w, r, letters) })
 }

@@ -94,7 +94,7 @@ func (c *Client) WriteTiles(ctx context.Context, tiles []sinks.Tile) error {
 
 // ReadTiles implements sinks.TileLoader.
 func (c *Client) ReadTiles(ctx context.Context, ids []sinks.TileID, dst *sinks.TileSet) error {
-	resp, err := c.post(ctx, "states", ids)
+	resp, err := c.post(ctx, "/v1/store/states", ids)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (c *Client) DropLetters(ctx context.Context, ids []sinks.LetterID) error {
 
 // GetLetters implements sinks.LetterKeeper.
 func (c *Client) GetLetters(ctx context.Context, ids []sinks.LetterID, fn func(*sinks.Letter) bool) error {
-	resp, err := c.post(ctx, "letters", ids)
+	resp, err := c.post(ctx, "/v1/store/letters", ids)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (c *Client) GetLetters(ctx context.Context, ids []sinks.LetterID, fn func(*
 }
 
 func (c *Client) send(ctx context.Context, verb string, body any) error {
-	resp, err := c.post(ctx, verb, body)
+	resp, err := c.post(ctx, "/v1/store/"+verb, body)
 	if err != nil {
 		return err
 	}
@@ -153,10 +153,10 @@ func (c *Client) send(ctx context.Context, verb string, body any) error {
 	return nil
 }
 
-func (c *Client) post(ctx context.Context, verb string, body any) (*http.Response, error) {
+func (c *Client) post(ctx context.Context, path string, body any) (*http.Response, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
-	return c.do(ctx, http.MethodPost, "/v1/store/"+verb, text)
+	return c.do(ctx, http.MethodPost, path, text)
 }

@@ -279,6 +279,7 @@ func TestChangesReachTheChangelog(t *testing.T) {
 	w.must(err)
 	h, err := NewServer(&w.c, w.p, w.store, nil, changes, w.metrics, w.log)
 	w.must(err)
+	defer h.Close()
 	push := func() *httptest.ResponseRecorder {
 		rec := httptest.NewRecorder()
 		h.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/v1/push/profiles", strings.NewReader(`{"rows": [{"driver_id": 9, "rating": 4.5}]}`)))
@@ -380,6 +381,7 @@ func TestPushesWithoutBrokersAreRefusedWhereModelsWait(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer h.Close()
 		rec := httptest.NewRecorder()
 		h.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/v1/push/profiles", strings.NewReader(fmt.Sprintf(`{"rows": [{"driver_id": %d, "rating": 1}]}`, 1))))
 		if rec.Code != code {

@@ -123,9 +123,17 @@ func RecoverEvents(meta sinks.Meta, log *slog.Logger) pipeline.Events {
 // recoverTimeout bounds the embedded store's answer.
 const recoverTimeout = 10 * time.Second
 
-// servingEvents counts what the read API tells.
+// servingEvents counts what lookups and refreshes tell.
 func servingEvents(m *telemetry.Metrics, log *slog.Logger) serving.Events {
 	return serving.Events{
+		Predicted: func(model string, o serving.Origin, detail string, n int) {
+			countPredicted(m.Prediction(model), o, detail, n)
+		},
+		PredictionAge: func(model string, age time.Duration) { m.Prediction(model).Age(age) },
+		Kept:          func(model string, end serving.KeepEnd, n int) { m.Prediction(model).Wrote(end.String(), n) },
+		Refreshed: func(model, by string, end serving.RefreshEnd, n int) {
+			m.Prediction(model).Refreshed(by, end.String(), n)
+		},
 		Done:        func(code serving.Code, took time.Duration) { m.Request("lookup", code.HTTPStatus(), took) },
 		Values:      func(status serving.Status, n int) { m.Values(status.String(), n) },
 		Unencodable: m.Unencodable,
@@ -133,5 +141,18 @@ func servingEvents(m *telemetry.Metrics, log *slog.Logger) serving.Events {
 		TileRead:    m.TileRead,
 		TileFailed:  func(err error) { log.Error("windows have failed", "err", err) },
 		Failed:      func(err error) { log.Error("a lookup failed", "err", err) },
+	}
+}
+
+func countPredicted(p *telemetry.Prediction, o serving.Origin, detail string, n int) {
+	p.Read(o.String(), detail, n)
+	switch o {
+	case serving.OriginFresh:
+		p.Saved(telemetry.SavedFresh, n)
+	case serving.OriginStale:
+		p.Saved(telemetry.SavedStale, n)
+	case serving.OriginPredicted:
+		p.Inferred(detail, n)
+	default:
 	}
 }

@@ -262,7 +262,10 @@ func TestServersAreLearnedWhenTheyCome(t *testing.T) {
 			t.Errorf("after it was learned again: %s", got)
 		}
 		w.models.Close()
-		for _, want := range []string{`level=WARN msg="calls of the model failed, so none is made for a while" model=sum reason=unreachable`, "the model answers again", "does not tell of itself"} {
+		for _, want := range []string{
+			`level=WARN msg="calls of the model failed, so none is made for a while" model=sum reason=unreachable`,
+			"the model answers again", "does not tell of itself",
+		} {
 			if !strings.Contains(w.logged.String(), want) {
 				t.Errorf("want %q in\n%s", want, w.logged)
 			}
@@ -298,20 +301,7 @@ func TestMetricsOfModels(t *testing.T) {
 		w.server.Behave(predicttest.Behaviour{Status: http.StatusBadRequest})
 		w.ask("sum", [2][]any{{2.0}, {1}})
 		w.ask("sum", [2][]any{{2.0}, {1}})
-		all, err := w.metrics.Gatherer().Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := make(map[string]float64)
-		for _, f := range all {
-			for _, m := range f.GetMetric() {
-				name := f.GetName()
-				for _, l := range m.GetLabel() {
-					name += " " + l.GetValue()
-				}
-				got[name] = m.GetCounter().GetValue()
-			}
-		}
+		got := counted(t, w.metrics)
 		for name, want := range map[string]float64{
 			"millrace_prediction_calls_total sum none":         1,
 			"millrace_prediction_calls_total sum http":         1,
@@ -326,4 +316,25 @@ func TestMetricsOfModels(t *testing.T) {
 			}
 		}
 	})
+}
+
+// counted is what metrics have counted, by name and label values in the order of
+// their names.
+func counted(t *testing.T, m *telemetry.Metrics) map[string]float64 {
+	t.Helper()
+	all, err := m.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]float64)
+	for _, f := range all {
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return got
 }

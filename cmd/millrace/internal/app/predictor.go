@@ -59,18 +59,8 @@ func (p predictor) Predict(ctx context.Context, q *serving.Inference, dst *servi
 	dst.Faults = append(dst.Faults[:0], make([]serving.InferenceFault, q.Rows)...)
 	for row, f := range got.Faults {
 		if f != nil {
-			dst.Faults[row] = serving.InferenceFault{Reason: f.Reason.String(), Lasting: lasting(f.Reason)}
+			dst.Faults[row] = serving.InferenceFault{Reason: f.Reason.String(), Lasting: f.Lasting()}
 		}
 	}
 	return nil
-}
-
-// lasting faults are of the row alone: what it has cannot be sent, or the model
-// finds no number for it. All others may go away while the inputs stay: the
-// server comes back, or somebody mends it. That goes for answers of another
-// model, type or shape, too: they are the server's fault, not the row's. And a
-// status of 4xx blames the request as a whole, which has rows of others, and
-// which the server may have been set up to refuse.
-func lasting(r predict.Reason) bool {
-	return r == predict.ReasonInput || r == predict.ReasonNonFinite
 }

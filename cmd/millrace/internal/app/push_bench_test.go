@@ -185,6 +185,7 @@ func server(b *testing.B, broker string, ingest bool) *httptest.Server {
 	b.Cleanup(topic.Close)
 	h, err := app.NewServer(&c, p, store, topic, nil, metrics, log)
 	must(err)
+	b.Cleanup(h.Close)
 	s := httptest.NewServer(h)
 	b.Cleanup(s.Close)
 	return s

@@ -2,9 +2,6 @@ package app
 
 import (
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +10,7 @@ import (
 	"millrace/feature/definition"
 	"millrace/feature/history"
 	"millrace/internal/telemetry"
+	"millrace/serving"
 	"millrace/sinks"
 	"millrace/sinks/memory"
 	"millrace/sinks/rowcodec"
@@ -43,16 +41,14 @@ func TestPredictionsAreWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := config.Default()
-	h, err := NewServer(&c, p, store, nil, telemetry.NewMetrics("push"), slog.New(slog.DiscardHandler))
+	writes, err := newPush(&c, p, store, nil, nil, telemetry.NewMetrics("push"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := time.Now().UnixMicro()
-	body := `{"feature_view_name": "trip", "df": {"driver_id": [7], "fraud_score": [0.5]}}`
-	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/write-to-online-store", strings.NewReader(body)))
-	if rec.Code != http.StatusOK {
-		t.Fatalf("%d %s", rec.Code, rec.Body)
+	row := []byte(`{"driver_id": 7, "fraud_score": 0.5}`)
+	if got, err := writes.Push(t.Context(), &serving.PushRequest{View: "trip", Rows: [][]byte{row}}); err != nil || got.Stored != 1 {
+		t.Fatalf("answered %+v %v", got, err)
 	}
 	plan := p.Models["fraud"]
 	q := &feature.Query{Entity: "driver", Keys: []string{"7"}, Views: []feature.ViewQuery{{View: plan.View.StoredName(), Columns: plan.Stored.Columns}}}

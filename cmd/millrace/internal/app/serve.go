@@ -14,16 +14,34 @@ import (
 	"millrace/feature/definition"
 	"millrace/internal/telemetry"
 	"millrace/serving"
+	"millrace/serving/push"
 	"millrace/serving/rest"
 	"millrace/sinks"
 	"millrace/sinks/rowcodec"
 )
 
-// NewServer makes the API over a store: reading, and writing. topic and changes
-// may be nil; they are the caller's to close.
-func NewServer(c *config.Config, p *definition.Project, store Store, topic Topic, changes sinks.Changes, m *telemetry.Metrics, log *slog.Logger) (http.Handler, error) {
+// Service answers lookups and refreshes predictions.
+type Service struct {
+	*serving.Service
+
+	models *Models
+}
+
+// NewService makes the service of a store, with clients of the models that have
+// a server. The caller closes it.
+func NewService(c *config.Config, p *definition.Project, store Store, m *telemetry.Metrics, log *slog.Logger) (*Service, error) {
+	models, err := NewModels(p.Models, m, log)
+	if err != nil {
+		return nil, err
+	}
+	return newService(c, p, store, models, m, log)
+}
+
+// newService makes the service over clients that are its to close.
+func newService(c *config.Config, p *definition.Project, store Store, models *Models, m *telemetry.Metrics, log *slog.Logger) (*Service, error) {
 	svc, err := serving.New(serving.Settings{
-		Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand,
+		Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand, Models: p.Models,
+		Predictors: models.Predictors(), Predictions: rowcodec.NewWriter(store),
 		Store:  rowcodec.NewReader(store, sinks.NewSchemas(store)),
 		Tiles:  sinks.NewWindows(store, store),
 		Limits: serving.Limits{MaxEntities: c.Serve.MaxEntities, MaxBodyBytes: int64(c.Serve.MaxBody), Concurrency: c.Serve.Concurrency, Timeout: c.Serve.Timeout.Std()},
@@ -31,18 +49,52 @@ func NewServer(c *config.Config, p *definition.Project, store Store, topic Topic
 		Events: servingEvents(m, log),
 	})
 	if err != nil {
+		models.Close()
 		return nil, fmt.Errorf("make the read API: %w", err)
 	}
-	writes, err := newPush(c, p, store, topic, changes, m, log)
+	return &Service{svc, models}, nil
+}
+
+// Close ends what lookups have left to be done, and all calls of models. Close
+// it after everybody who asks, and before the store.
+func (s *Service) Close() {
+	s.Service.Close()
+	s.models.Close()
+}
+
+// Server is the API over HTTP.
+type Server struct {
+	http.Handler
+
+	Service *Service
+}
+
+// Close ends what requests have left to be done. Close it when no more come, and
+// before the store.
+func (s *Server) Close() { s.Service.Close() }
+
+// NewServer makes the API over a store: reading, and writing. topic and changes
+// may be nil; they are the caller's to close, as is the server.
+func NewServer(c *config.Config, p *definition.Project, store Store, topic Topic, changes sinks.Changes, m *telemetry.Metrics, log *slog.Logger) (*Server, error) {
+	svc, err := NewService(c, p, store, m, log)
 	if err != nil {
 		return nil, err
 	}
-	return rest.Handler(svc, rest.Settings{
+	writes, err := newPush(c, p, store, topic, changes, m, log)
+	if err != nil {
+		svc.Close()
+		return nil, err
+	}
+	return newServer(c, svc, writes, m), nil
+}
+
+func newServer(c *config.Config, svc *Service, writes *push.Service, m *telemetry.Metrics) *Server {
+	return &Server{Service: svc, Handler: rest.Handler(svc.Service, rest.Settings{
 		Writer: writes, PushLimits: pushLimits(c),
 		Pushed: func(endpoint string, code serving.Code, took time.Duration) {
 			m.PushRequest(endpoint, code.HTTPStatus(), took)
 		},
-	}), nil
+	})}
 }
 
 // Listen opens a port; a taken one is named with the flag that changes it.

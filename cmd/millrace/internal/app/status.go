@@ -25,6 +25,7 @@ type Status struct {
 
 	mu    sync.Mutex
 	pipe  *Ingest
+	feeds *Refresh
 	ready bool
 	views map[string]*ViewStatus
 	total totals
@@ -44,6 +45,7 @@ type Document struct {
 	Lanes          []pipeline.LaneStatus `json:"lanes,omitempty"`
 	Views          []ViewStatus          `json:"views,omitempty"`
 	Rekeyed        []RekeyStatus         `json:"rekeyed,omitempty"`
+	Refreshed      []RefreshStatus       `json:"refreshed,omitempty"`
 }
 
 // RekeyStatus tells how copying goes for one rekeyed view.
@@ -89,6 +91,13 @@ func (s *Status) Watch(pipe *Ingest) {
 	s.pipe = pipe
 }
 
+// WatchRefresh makes the changes that r follows part of the status.
+func (s *Status) WatchRefresh(r *Refresh) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.feeds = r
+}
+
 // SetReady says that the role works.
 func (s *Status) SetReady() {
 	s.mu.Lock()
@@ -126,7 +135,7 @@ func (s *Status) batchDone(b *pipeline.BatchStats) {
 // Document describes the process now.
 func (s *Status) Document() Document {
 	s.mu.Lock()
-	doc, pipe := s.doc, s.pipe
+	doc, pipe, feeds := s.doc, s.pipe, s.feeds
 	for _, name := range sortedKeys(s.views) {
 		doc.Views = append(doc.Views, *s.views[name])
 	}
@@ -136,6 +145,11 @@ func (s *Status) Document() Document {
 		doc.Lanes = pipe.Snapshot()
 		for _, r := range pipe.rekeyers {
 			doc.Rekeyed = append(doc.Rekeyed, r.status())
+		}
+	}
+	if feeds != nil {
+		for i := range feeds.feeds {
+			doc.Refreshed = append(doc.Refreshed, feeds.feeds[i].status())
 		}
 	}
 	return doc
@@ -161,28 +175,40 @@ func (s *Status) Checks(store Store) []telemetry.Check {
 	}
 }
 
-// working holds when the API answers or, for an ingesting process, when it has
-// lanes and none of them waits for a person.
+// working holds when the API answers or, for a process that ingests or
+// refreshes, when it has lanes and none of them waits for a person, and when its
+// groups have taken it in.
 func (s *Status) working() error {
 	s.mu.Lock()
-	ready, pipe := s.ready, s.pipe
+	ready, pipe, feeds := s.ready, s.pipe, s.feeds
 	s.mu.Unlock()
-	if ready {
+	switch {
+	case ready:
 		return nil
-	}
-	if pipe == nil {
+	case pipe == nil && feeds == nil:
 		return errNotReady
 	}
-	lanes := pipe.Snapshot()
-	for _, l := range lanes {
+	if pipe != nil {
+		if err := pipe.working(); err != nil {
+			return err
+		}
+	}
+	if feeds != nil {
+		return feeds.working()
+	}
+	return nil
+}
+
+func (i *Ingest) working() error {
+	for _, l := range i.Snapshot() {
 		if l.State == "held" {
 			return fmt.Errorf("the lane of topic %s, partition %d is stopped", l.Topic, l.Partition)
 		}
 	}
-	if !pipe.Joined() {
+	if !i.Joined() {
 		return errNotReady
 	}
-	for _, r := range pipe.rekeyers {
+	for _, r := range i.rekeyers {
 		if err := r.relay.Health(); err != nil {
 			return err //nolint:wrapcheck // says already what and where
 		}

@@ -19,6 +19,7 @@ type Store interface {
 	letterStore
 	sinks.Cells
 	tileStore
+	sinks.KeyScanner
 	sinks.Meta
 	Ping(ctx context.Context) error
 	Close() error
