@@ -32,7 +32,6 @@ type refreshes struct{ by *refresher }
 type began struct {
 	by     *refresher
 	at     time.Time
-	again  bool // it failed
 	failed bool
 }
 

@@ -24,25 +24,25 @@ type event struct {
 // the changelog, then they are committed. Its process crashes, and another one
 // begins where the commit says.
 type lane struct {
-	w         *world
+	world     *world
 	number    int32
 	events    []event // what follows is guarded by w.mu
 	committed int
-	conn
-	more chan struct{}
+	now       conn // of the life that it has
+	more      chan struct{}
 }
 
 func (w *world) newLane(number int32) *lane {
-	l := &lane{w: w, number: number, more: make(chan struct{}, 1)}
+	l := &lane{world: w, number: number, more: make(chan struct{}, 1)}
 	l.begin()
 	return l
 }
 
 // write appends an event.
 func (l *lane) write(view string, key int, n int64) {
-	l.w.mu.Lock()
-	defer l.w.mu.Unlock()
-	at := time.Now().Add(-time.Duration(l.w.rng.IntN(3)) * 50 * time.Millisecond)
+	l.world.mu.Lock()
+	defer l.world.mu.Unlock()
+	at := time.Now().Add(-time.Duration(l.world.rng.IntN(3)) * 50 * time.Millisecond)
 	l.events = append(l.events, event{view, key, n, int64(len(l.events)), at})
 	select {
 	case l.more <- struct{}{}:
@@ -52,26 +52,26 @@ func (l *lane) write(view string, key int, n int64) {
 
 // begin starts a life.
 func (l *lane) begin() {
-	l.w.mu.Lock()
-	defer l.w.mu.Unlock()
-	l.w.epochs++
-	l.conn = conn{w: l.w, life: newLife()}
-	run := laneRun{lane: l, conn: l.conn, epoch: l.w.epochs, at: l.committed, tiles: make(map[sinks.TileID]*window.Tile)}
-	l.w.behind.Go(run.run)
+	l.world.mu.Lock()
+	defer l.world.mu.Unlock()
+	l.world.epochs++
+	l.now = conn{w: l.world, life: newLife()}
+	run := laneRun{lane: l, conn: l.now, epoch: l.world.epochs, at: l.committed, tiles: make(map[sinks.TileID]*window.Tile)}
+	l.world.behind.Go(run.run)
 }
 
 // crash ends a life, and another one begins.
 func (l *lane) crash() {
-	l.w.mu.Lock()
-	close(l.over)
-	l.w.mu.Unlock()
+	l.world.mu.Lock()
+	close(l.now.over)
+	l.world.mu.Unlock()
 	l.begin()
 }
 
 func (l *lane) end() {
-	l.w.mu.Lock()
-	defer l.w.mu.Unlock()
-	close(l.over)
+	l.world.mu.Lock()
+	defer l.world.mu.Unlock()
+	close(l.now.over)
 }
 
 // laneRun is a life of a lane.
@@ -91,26 +91,26 @@ func (r *laneRun) run() {
 			select {
 			case <-r.more:
 				continue
-			case <-r.conn.over:
+			case <-r.over:
 				return
 			}
 		}
 		if r.store(batch) != nil {
 			return
 		}
-		r.conn.w.mu.Lock()
-		if !r.conn.ended() {
+		r.w.mu.Lock()
+		if !r.ended() {
 			r.committed = r.at
 		}
-		r.conn.w.mu.Unlock()
+		r.w.mu.Unlock()
 	}
 }
 
 // take takes the next events.
 func (r *laneRun) take() []event {
-	r.conn.w.mu.Lock()
-	defer r.conn.w.mu.Unlock()
-	n := min(1+r.conn.w.rng.IntN(3), len(r.events)-r.at)
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	n := min(1+r.w.rng.IntN(3), len(r.events)-r.at)
 	r.at += n
 	return r.events[r.at-n : r.at]
 }
@@ -123,10 +123,10 @@ func (r *laneRun) store(batch []event) error {
 	views := make(map[int]*feature.Rows)
 	for i := range batch {
 		e := &batch[i]
-		plan := r.conn.w.kind.versions[0].Plans[e.view]
+		plan := r.w.kind.versions[0].Plans[e.view]
 		views[i] = r.apply(plan, e)
 		key := string(feature.AppendKey(nil, views[i].Keys, 0))
-		if plan.View.Entity == r.conn.w.kind.entity {
+		if plan.View.Entity == r.w.kind.entity {
 			told = append(told, key)
 		}
 		if plan.Windows == nil {
@@ -138,7 +138,7 @@ func (r *laneRun) store(batch []event) error {
 		}
 	}
 	tell := func() error { return r.untilDone(func() error { return r.tell(told) }) }
-	if r.conn.w.broken == publishFirst {
+	if r.w.broken == publishFirst {
 		if err := tell(); err != nil {
 			return err
 		}
@@ -148,13 +148,13 @@ func (r *laneRun) store(batch []event) error {
 	for id, t := range dirty {
 		tiles = append(tiles, sinks.Tile{TileID: id, Stamp: sinks.TileStamp(r.epoch, next), State: t.Snapshot(window.Fence{Topic: 1, Next: next}, nil)})
 	}
-	if err := r.untilDone(func() error { return r.conn.Write(context.Background(), rows) }); err != nil {
+	if err := r.untilDone(func() error { return r.Write(context.Background(), rows) }); err != nil {
 		return err
 	}
-	if err := r.untilDone(func() error { return r.conn.writeTiles(context.Background(), tiles) }); err != nil {
+	if err := r.untilDone(func() error { return r.writeTiles(context.Background(), tiles) }); err != nil {
 		return err
 	}
-	if r.conn.w.broken == publishFirst {
+	if r.w.broken == publishFirst {
 		return nil
 	}
 	return tell()
@@ -163,7 +163,7 @@ func (r *laneRun) store(batch []event) error {
 // untilDone tries until it works, or the process is dead.
 func (r *laneRun) untilDone(do func() error) error {
 	for do() != nil {
-		if err := r.conn.sleep(context.Background(), 20*time.Millisecond); err != nil {
+		if err := r.sleep(context.Background(), 20*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -172,19 +172,19 @@ func (r *laneRun) untilDone(do func() error) error {
 
 // tell publishes changes of keys, which may be told and not acknowledged.
 func (r *laneRun) tell(keys []string) error {
-	if err := r.conn.sleep(context.Background(), r.conn.w.span(storeOp)); err != nil {
+	if err := r.sleep(context.Background(), r.w.span(storeOp)); err != nil {
 		return err
 	}
-	fails := r.conn.w.fails(20)
-	if !fails || r.conn.w.oneIn(2) {
+	fails := r.w.fails(20)
+	if !fails || r.w.oneIn(2) {
 		for _, key := range keys {
-			r.conn.w.publish(key)
+			r.w.publish(key)
 		}
 	}
 	if fails {
 		return errDown
 	}
-	return r.conn.sleep(context.Background(), r.conn.w.span(storeOp))
+	return r.sleep(context.Background(), r.w.span(storeOp))
 }
 
 // apply runs the write half of a view.
@@ -199,7 +199,7 @@ func (r *laneRun) apply(plan *transforms.Plan, e *event) *feature.Rows {
 	for i, f := range plan.Fields {
 		n := e.n
 		if f.Name != "n" {
-			n = r.conn.w.kind.keyOf(e.key, f.Name)
+			n = r.w.kind.keyOf(e.key, f.Name)
 		}
 		batch.Columns[i].SetInt(0, n)
 	}
@@ -234,13 +234,13 @@ func (r *laneRun) count(plan *transforms.Plan, rows *feature.Rows, key string, d
 		}
 		tile := r.tiles[id]
 		if tile == nil {
-			if err := r.conn.sleep(context.Background(), r.conn.w.span(storeOp)); err != nil {
+			if err := r.sleep(context.Background(), r.w.span(storeOp)); err != nil {
 				return err
 			}
 			tile = h.Shape.NewTile(window.Fence{})
-			r.conn.w.mu.Lock()
-			state := r.conn.w.tiles[id].State
-			r.conn.w.mu.Unlock()
+			r.w.mu.Lock()
+			state := r.w.tiles[id].State
+			r.w.mu.Unlock()
 			if state != nil {
 				if err := tile.Decode(state, window.Fence{}); err != nil {
 					panic(err)

@@ -2,11 +2,43 @@ package refresh_test
 
 import (
 	"context"
+	"testing"
 
 	"millrace/feature"
 	"millrace/sinks"
 	"millrace/sinks/rowcodec"
 )
+
+// The sabotages: one part of what makes invariant 12 hold is taken away.
+const (
+	noVerification = "who has written does not look again"
+	noFingerprint  = "predictions are judged by version and age"
+	noStampRule    = "a stamp is the time, whatever was stored before"
+	publishFirst   = "changes are told before they are stored"
+	commitEarly    = "what was taken is committed"
+)
+
+// TestSabotagesOfPredictionsAreSeen: with one part of what makes invariant 12
+// hold taken away, simulations go wrong.
+func TestSabotagesOfPredictionsAreSeen(t *testing.T) {
+	t.Parallel()
+	for _, broken := range []string{noVerification, noFingerprint, noStampRule, publishFirst, commitEarly} {
+		t.Run(broken, func(t *testing.T) {
+			t.Parallel()
+			const enough, most = 1, 2000
+			wrong, seeds, said := 0, uint64(0), ""
+			for ; seeds < most && wrong < enough; seeds++ {
+				if faults := simulate(t, seeds, broken); len(faults) > 0 {
+					wrong, said = wrong+1, faults[0]
+				}
+			}
+			t.Logf("%d of %d simulations went wrong: %s", wrong, seeds, said)
+			if wrong < enough {
+				t.Error("too little was seen")
+			}
+		})
+	}
+}
 
 // liar is a store that shows a process which looks again after a write what it
 // expects to see: its own prediction, beside the inputs that were read last. It
@@ -75,8 +107,8 @@ func (l *liar) lies(ctx context.Context, of map[string]bool, key string) bool {
 
 // ReadWindows implements sinks.TileReader.
 func (l *liar) ReadWindows(ctx context.Context, entity string, keys []string, ranges []sinks.TileRange, dst *sinks.WindowSet) error {
-	var real sinks.WindowSet
-	if err := l.conn.ReadWindows(ctx, entity, keys, ranges, &real); err != nil {
+	var seen sinks.WindowSet
+	if err := l.conn.ReadWindows(ctx, entity, keys, ranges, &seen); err != nil {
 		return err
 	}
 	l.w.mu.Lock()
@@ -87,7 +119,7 @@ func (l *liar) ReadWindows(ctx context.Context, entity string, keys []string, ra
 		for j := range ranges {
 			at := tilesOf{string([]byte(key)), j}
 			if !lie {
-				l.tiles[at] = append([]sinks.TileState(nil), real.Of(i, j)...)
+				l.tiles[at] = append([]sinks.TileState(nil), seen.Of(i, j)...)
 			}
 			for _, t := range l.tiles[at] {
 				dst.Add(i, j, t.Start, t.Source, t.State)
