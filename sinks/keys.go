@@ -25,9 +25,9 @@ type KeyScanner interface {
 // KeyPage is keys of a scan. The page is fn's only for the call, its strings
 // stay as they are.
 type KeyPage struct {
-	Keys     []string
-	Next     KeyCursor // goes on behind Keys
-	Progress float64   // estimate from 0 to 1 of how far the scan is behind Keys; never falls within a call, 1 at the end
+	Keys     []string  `json:"keys"`
+	Next     KeyCursor `json:"next"`     // goes on behind Keys
+	Progress float64   `json:"progress"` // estimate from 0 to 1 of how far the scan is behind Keys; never falls within a call, 1 at the end
 }
 
 // KeyCursor is a place in a scan of keys: text that JSON keeps as it is. It

@@ -300,12 +300,7 @@ func (d *devProcess) run(ctx context.Context, out io.Writer) error {
 	}
 	mux := d.adminMux()
 	admin.Handle(mux, d.store)
-	refreshes, err := app.NewRefreshes(d.project, d.store, telemetry.NewMetrics(version), d.log)
-	if err != nil {
-		return err //nolint:wrapcheck // says already what and where
-	}
-	defer refreshes.Close()
-	admin.HandleRefresh(mux, refreshes)
+	admin.HandleRefresh(mux, api.Service)
 	if err := d.writeRun(); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -46,7 +47,7 @@ func (f *refreshAllFlags) check() error {
 	return nil
 }
 
-const refreshAllHelp = "With --all the predictions of every key of a model's entity that has anything stored are brought up to date, those that are fresh already left as they " +
+const refreshAllHelp = "\n\nWith --all the predictions of every key of a model's entity that has anything stored are brought up to date, those that are fresh already left as they " +
 	"are, and the command ends. It remembers in the store how far it is: interrupted anywhere, it goes on there when it is run again, unless the model or what its inputs " +
 	"are made of has changed meanwhile. Two at once do the work twice, and no harm."
 
@@ -112,19 +113,20 @@ func openRefresher(cfg *config.Config, p *definition.Project, store metaStore, s
 	if !ok {
 		return nil, nil, fmt.Errorf("refresh predictions: the store %T cannot be read", store)
 	}
-	r, err := app.NewRefreshes(p, own, telemetry.NewMetrics(version), logger(cfg, quietOn(stderr)))
+	r, err := app.NewService(cfg, p, own, telemetry.NewMetrics(version), logger(cfg, logsTo(stderr)))
 	if err != nil {
 		return nil, nil, err //nolint:wrapcheck // says already what and where
 	}
 	return r, r.Close, nil
 }
 
-// quietOn keeps logs from a terminal that shows a bar.
-func quietOn(w io.Writer) io.Writer {
-	if isTerminal(w) {
-		return io.Discard
+// logsTo is where logs go beside what a command shows: to a file or pipe, not
+// to a terminal that shows a bar.
+func logsTo(w io.Writer) io.Writer {
+	if f, isFile := w.(*os.File); isFile && !onTerminal(f) {
+		return f
 	}
-	return w
+	return io.Discard
 }
 
 // endSweep prints the summary and says how to go on.
@@ -140,7 +142,7 @@ func endSweep(w io.Writer, model string, r *sweep.Result, took time.Duration, er
 	case errors.Is(err, context.Canceled) && !errors.Is(err, sweep.ErrNotSaved):
 		return fmt.Errorf("refresh model %s: interrupted; run it again to go on", model)
 	case errors.Is(err, sweep.ErrGaveUp):
-		return fmt.Errorf("%w; run it again to go on, when the model and the store answer", err)
+		return fmt.Errorf("%w; millrace check --online asks the model's server; run it again to go on, when it and the store answer", err)
 	case err == nil && failed > 0:
 		return fmt.Errorf("refresh model %s: %d keys failed again and again while others did not; see the model server's log, and run it again", model, failed)
 	}

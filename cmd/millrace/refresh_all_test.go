@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace/cmd/millrace/internal/admin"
 	"millrace/cmd/millrace/internal/app"
 	"millrace/cmd/millrace/internal/config"
 	"millrace/internal/telemetry"
@@ -69,28 +70,34 @@ views: [{name: v, entity: driver, source: trips, features: [{name: last_fare, ex
 	}
 }
 
-// push stores rows of n drivers, before there is a model.
-func (w *refreshWorld) push(n int) {
+func (w *refreshWorld) open() (*config.Config, app.Store) {
 	w.t.Helper()
-	w.apply("")
 	cfg, err := config.Load(w.config, func(string) (string, bool) { return "", false })
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	store, err := app.OpenEmbeddedStore(&cfg, log)
+	store, err := app.OpenEmbeddedStore(&cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return &cfg, store
+}
+
+// push stores rows of n drivers, before there is a model.
+func (w *refreshWorld) push(n int) {
+	w.t.Helper()
+	w.apply("")
+	cfg, store := w.open()
 	defer store.Close() //nolint:errcheck // what is not there is missed
 	p, err := app.LoadApplied(w.t.Context(), store)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	api, err := app.NewServer(&cfg, p, store, nil, nil, telemetry.NewMetrics("test"), log)
+	api, err := app.NewServer(cfg, p, store, nil, nil, telemetry.NewMetrics("test"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	defer api.Close()
 	rows := make([]map[string]any, n)
 	for i := range rows {
 		rows[i] = map[string]any{"driver_id": i, "fare": i, "seats": 1}
@@ -161,7 +168,7 @@ func TestAllKeysAreRefreshedAndFreshOnesLeft(t *testing.T) {
 // Interrupted, the command ends at once and the next one goes on.
 func TestInterruptedRefreshGoesOn(t *testing.T) {
 	w := newRefreshWorld(t)
-	const n = 3500
+	const n = 2500
 	w.push(n)
 	w.serve("7")
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -197,11 +204,45 @@ func TestInterruptedRefreshGoesOn(t *testing.T) {
 	}
 }
 
+// Where a process has the embedded store, it does the work for the command.
+func TestRefreshIsDoneByTheRunningProcess(t *testing.T) {
+	w := newRefreshWorld(t)
+	const n = 1200
+	w.push(n)
+	w.serve("7")
+	cfg, store := w.open()
+	defer store.Close() //nolint:errcheck // nothing is written any more
+	p, err := app.LoadApplied(t.Context(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := app.NewService(cfg, p, store, telemetry.NewMetrics("test"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	admin.Handle(mux, store)
+	admin.HandleRefresh(mux, r)
+	process := httptest.NewServer(mux)
+	defer process.Close()
+	if err := admin.WriteRun(cfg.Store.DataDir, admin.Run{Admin: strings.TrimPrefix(process.URL, "http://"), Project: "p"}); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.refresh(); s.Ends["stored"] != n || w.rows() != n {
+		t.Errorf("%+v; the model was asked for %d rows", s, w.rows())
+	}
+	if s := w.refresh("--rate", "100000"); s.Ends["fresh"] != n {
+		t.Errorf("again: %+v", s)
+	}
+}
+
 func TestRefreshSaysWhatItCannotDo(t *testing.T) {
 	w := newRefreshWorld(t)
 	w.serve("7")
 	for _, c := range []struct{ args, want string }{
-		{"", "refreshes on write"},
+		{"", "there is nothing to refresh"},
 		{"--all", "name the model with --model"},
 		{"--model fraud", "are of --all"},
 		{"--rate 5", "are of --all"},

@@ -52,7 +52,7 @@ func failFeast(c *call, e *serving.Error) int {
 		c.feastError("builtins", "ValueError", sentence(e))
 		return http.StatusUnprocessableEntity
 	case serving.CodeOK, serving.CodeTooLarge, serving.CodeNotFound, serving.CodeMethodNotAllowed, serving.CodeUnavailable,
-		serving.CodeOverloaded, serving.CodeDeadlineExceeded, serving.CodeCanceled, serving.CodeInternal:
+		serving.CodeOverloaded, serving.CodeDeadlineExceeded, serving.CodeCanceled, serving.CodeInternal, serving.CodePredictionFailed:
 		c.enc.text(sentence(e))
 	}
 	return e.Code.HTTPStatus()

@@ -81,8 +81,8 @@ func (p *place) put(ctx context.Context, text []byte) error {
 // resume finds the place to begin at.
 func (j *job) resume(ctx context.Context) error {
 	s, err := j.place.load(ctx)
-	if err != nil && !(j.s.Restart && j.place.text != nil) {
-		return err
+	if unread := j.place.text != nil; err != nil && (!j.s.Restart || !unread) {
+		return err // what cannot be read is no hindrance to beginning anew
 	}
 	if j.s.Restart || s.Work != j.s.Work || s.Cursor == "" {
 		s = saved{Begun: time.Now().UTC()}

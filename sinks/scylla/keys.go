@@ -104,7 +104,7 @@ func (s *Store) keysBetween(ctx context.Context, entity string, at, to int64) (*
 	if err != nil {
 		return nil, 0, err
 	}
-	all := append(rows, tiles...)
+	all := slices.Concat(rows, tiles)
 	slices.SortFunc(all, partition.compare)
 	page := &sinks.KeyPage{Next: cursorOf(to), Progress: min(float64(uint64(to)-1<<63)/math.MaxUint64, 1)}
 	for _, p := range slices.Compact(all) {

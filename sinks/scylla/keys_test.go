@@ -94,9 +94,7 @@ func TestScanGivesEveryKeyOnceInTheOrderOfTokens(t *testing.T) {
 				}
 			}
 		}
-		for i := 0; i < min(len(r.rows), 5); i++ {
-			r.tiles = append(r.tiles, r.rows[i]) // partitions of both tables
-		}
+		r.tiles = append(r.tiles, r.rows[:min(len(r.rows), 5)]...) // partitions of both tables
 		slices.SortFunc(r.rows, partition.compare)
 		slices.SortFunc(r.tiles, partition.compare)
 		f.answerWith(r.answer)
