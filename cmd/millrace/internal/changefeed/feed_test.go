@@ -162,6 +162,13 @@ func comeAndGo(t *testing.T, w *world, random *rand.Rand) {
 			ps = append(ps[:i], ps[i+1:]...)
 		}
 	}
+	defer func() {
+		for i, p := range ps {
+			p.mu.Lock()
+			t.Logf("process %d: %+v, told %q", i, p.Status(), p.told)
+			p.mu.Unlock()
+		}
+	}()
 	w.wait("predictions to be of their inputs", func() bool { return len(w.behind()) == 0 })
 	w.wait("commits up to the log's end", func() bool { return w.atEnd() })
 }

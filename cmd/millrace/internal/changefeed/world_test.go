@@ -190,7 +190,7 @@ func (w *world) start(change ...func(*changefeed.Settings)) *process {
 	source, err := kafka.New(kafka.Settings{
 		Brokers: w.cluster.ListenAddrs(), Group: group, Topics: []kafka.Topic{{Name: topic, Since: time.Now().Add(-time.Minute)}},
 		// A member that dies while the group gathers holds it up until the latter.
-		RevokeTimeout: 2 * time.Second, RebalanceTimeout: 3 * time.Second, SessionTimeout: 2 * time.Second, Heartbeat: 100 * time.Millisecond,
+		RevokeTimeout: 4 * time.Second, RebalanceTimeout: 8 * time.Second, SessionTimeout: 6 * time.Second, Heartbeat: 200 * time.Millisecond,
 		Opts:   []kgo.Opt{kgo.Dialer(p.dial)},
 		Logger: slog.New(slog.DiscardHandler),
 	})
