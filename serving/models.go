@@ -176,7 +176,6 @@ type modelState struct {
 	printed []byte            // fingerprint of the unit at hand
 	prints  []string          // fingerprints, parallel to todo
 	result  *Inferred         // parallel to todo; nil if nothing was inferred
-	faults  []InferenceFault  // of units that are not to be inferred
 	later   []string          // keys to be refreshed behind the lookup
 }
 
@@ -186,7 +185,7 @@ type unit struct {
 	origin   Origin
 	detail   string
 	at       int64 // when its inputs were read, micros
-	stored   int64 // the same of the stored one
+	stamp    int64 // of the stored one; 0 if there is none
 	inferred int32 // row in the result; -1 for the stored one
 	verdict  transforms.Judgement
 }

@@ -58,19 +58,6 @@ func touchAll(m *telemetry.Metrics) {
 	v.Arrived(time.Second)
 }
 
-func touchRefresh(m *telemetry.Metrics) {
-	r := m.Refresh("fraud")
-	r.Pending(9)
-	r.Delay(time.Second)
-	r.Retried(2)
-	r.Corrupt()
-	r.Expired(3)
-	r.Paused()
-	r.Lag(3, 8)
-	r.Lag(4, 1)
-	r.Gone(4)
-}
-
 // ours gathers the metrics that this package defines.
 func ours(t *testing.T, m *telemetry.Metrics) []*dto.MetricFamily {
 	t.Helper()
@@ -183,29 +170,6 @@ func value(t *testing.T, m *telemetry.Metrics, family string, want ...string) (f
 		}
 	}
 	return 0, false
-}
-
-func TestMetricsOfRefreshesHoldWhatTheyAreTold(t *testing.T) {
-	m := telemetry.NewMetrics("v1")
-	touchRefresh(m)
-	touchRefresh(m)
-	for _, c := range []struct {
-		family string
-		labels []string
-		want   float64
-	}{
-		{"millrace_refresh_pending_keys", []string{"fraud"}, 9},
-		{"millrace_refresh_delay_seconds", []string{"fraud"}, 2},
-		{"millrace_refresh_retries_total", []string{"fraud"}, 4},
-		{"millrace_refresh_corrupt_records_total", []string{"fraud"}, 2},
-		{"millrace_refresh_expired_records_total", []string{"fraud"}, 6},
-		{"millrace_refresh_paused_total", []string{"fraud"}, 2},
-		{"millrace_refresh_lag_records", []string{"fraud", "3"}, 8},
-	} {
-		if got, ok := value(t, m, c.family, c.labels...); !ok || got != c.want {
-			t.Errorf("%s%v = %v (found: %v), want %v", c.family, c.labels, got, ok, c.want)
-		}
-	}
 }
 
 func TestMetricsHoldWhatTheyAreTold(t *testing.T) {

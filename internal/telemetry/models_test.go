@@ -21,7 +21,16 @@ func touchModels(m *telemetry.Metrics) {
 	p.Wrote("lost", 1)
 	p.Refreshed("on_read", "stored", 7)
 	p.Saved(telemetry.SavedReused, 6)
-	touchRefresh(m)
+	r := m.Refresh("fraud")
+	r.Pending(9)
+	r.Delay(time.Second)
+	r.Retried(2)
+	r.Corrupt()
+	r.Expired(3)
+	r.Paused()
+	r.Lag(3, 8)
+	r.Lag(4, 1)
+	r.Gone(4)
 }
 
 func TestMetricsOfModelsHoldWhatTheyAreTold(t *testing.T) {

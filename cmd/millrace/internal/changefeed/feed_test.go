@@ -1,6 +1,7 @@
 package changefeed_test
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -155,6 +156,8 @@ func comeAndGo(t *testing.T, w *world, random *rand.Rand) {
 		case len(ps) < 2:
 			ps = append(ps, w.start(slow))
 		case random.IntN(2) == 0:
+			// One that dies while the group gathers was seen to stay a member for long.
+			w.wait("a stable group", func() bool { return w.stable(len(ps)) })
 			ps[i].kill()
 			ps = append(ps[:i], ps[i+1:]...)
 		default:
@@ -162,8 +165,25 @@ func comeAndGo(t *testing.T, w *world, random *rand.Rand) {
 			ps = append(ps[:i], ps[i+1:]...)
 		}
 	}
+	defer func() {
+		for i, p := range ps {
+			p.mu.Lock()
+			t.Logf("process %d: %+v, told %q", i, p.Status(), p.told)
+			p.mu.Unlock()
+		}
+		if gs, err := w.admin.DescribeGroups(context.Background(), group); err == nil {
+			t.Logf("the group is %s with %d members", gs[group].State, len(gs[group].Members))
+		}
+	}()
 	w.wait("predictions to be of their inputs", func() bool { return len(w.behind()) == 0 })
 	w.wait("commits up to the log's end", func() bool { return w.atEnd() })
+}
+
+// stable reports whether the group has so many members, and gathers none.
+func (w *world) stable(members int) bool {
+	w.t.Helper()
+	gs, err := w.admin.DescribeGroups(w.t.Context(), group)
+	return err == nil && gs[group].State == "Stable" && len(gs[group].Members) == members
 }
 
 // atEnd reports whether the group has committed everything.
