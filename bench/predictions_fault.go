@@ -200,6 +200,9 @@ func (a *afflicted) burst(ctx context.Context, s settings, counts bool) error {
 	if counts {
 		a.rates = append(a.rates, float64(n)/time.Since(began).Seconds())
 	}
+	if a.fault == faults[0].name { // others must not share the machine with what it refreshes
+		return a.waitFresh(ctx, burstDrivers)
+	}
 	return nil
 }
 
