@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -112,6 +113,12 @@ func (s *SASL) bearer(context.Context) (oauth.Auth, error) {
 	return oauth.Auth{Token: strings.TrimSpace(string(b))}, nil
 }
 
+// fetchWait is how long a broker holds a fetch for which it has nothing. A
+// partition whose delivery is resumed meanwhile is in no fetch before that ends,
+// whatever it has, so this is how long its records may wait; the client's own
+// five seconds made the end of a backlog come five seconds late.
+const fetchWait = 250 * time.Millisecond
+
 // memberOpts are the options of whoever reads the topics as a member of the
 // group.
 func (set *Settings) memberOpts() []kgo.Opt {
@@ -127,6 +134,7 @@ func (set *Settings) memberOpts() []kgo.Opt {
 		kgo.SessionTimeout(set.SessionTimeout),
 		kgo.RebalanceTimeout(set.RebalanceTimeout),
 		kgo.HeartbeatInterval(set.Heartbeat),
+		kgo.FetchMaxWait(fetchWait),
 		kgo.FetchMaxBytes(set.FetchMaxBytes),
 		kgo.FetchMaxPartitionBytes(min(set.FetchMaxPartitionBytes, set.FetchMaxBytes)),
 	}

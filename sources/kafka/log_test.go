@@ -63,6 +63,26 @@ func TestOpenTransactionsHoldNothingBackButTheirOwn(t *testing.T) {
 	})
 }
 
+// TestResumedPartitionDoesNotWaitForAnIdleFetch: the broker holds a fetch of the
+// other partitions, which have nothing, and the resumed one is in none before.
+func TestResumedPartitionDoesNotWaitForAnIdleFetch(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.produce(t, topic, 0, "v0")
+		m := sourcetest.Start(t, w.open(t, nil), fullOn(0))
+		m.WaitValues(t, rides(0), "v0")
+		for n := 2; n < 8; n++ {
+			time.Sleep(1100 * time.Millisecond) // some of the time into a fetch
+			w.produce(t, topic, 0, fmt.Sprint("v", n-1))
+			resumed := time.Now()
+			m.Resume(m.Source, rides(0), sources.KeepPosition)
+			m.WaitValues(t, rides(0), many("v", n)...)
+			if took := time.Since(resumed); took > 400*time.Millisecond {
+				t.Errorf("record %d came %v after its partition was resumed", n-1, took)
+			}
+		}
+	})
+}
+
 func TestRecordsThatExpireAreLeftOut(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.produce(t, topic, 0, "a")
