@@ -13,7 +13,8 @@ import (
 
 // The size of TestPredictionsCrash in make test.
 const (
-	predictionDrivers = 100
+	predictionDrivers = 400
+	predictionRead    = 50 // of them are read
 	predictionChaos   = 6 * time.Second
 	predictionPause   = 2 * time.Second // between kills, on average
 )

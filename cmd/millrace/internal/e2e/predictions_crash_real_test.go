@@ -10,7 +10,8 @@ import (
 
 // The size of TestPredictionsCrash in make test-real.
 const (
-	predictionDrivers = 300
+	predictionDrivers = 800
+	predictionRead    = 100 // of them are read
 	predictionChaos   = 20 * time.Second
 	predictionPause   = time.Second // between kills, on average
 )
