@@ -61,7 +61,8 @@ func changelogIngest(ctx context.Context, s settings, r *report) error {
 		}
 		t.add(v.name, perSecond(median(rates)), fmt.Sprintf("%.0f %% (%.0f–%.0f)", 100*median(ratios), 100*slices.Min(ratios), 100*slices.Max(ratios)), fmt.Sprintf("%.1f", median(cpus)))
 	}
-	t.notef("%d events over %d entities and %d partitions, in rounds that alternate; wall time includes process start, joining the group and the last commit. Ratios are of the rounds: median (least–greatest).",
+	t.notef("%d events over %d entities and %d partitions, in rounds that alternate; wall time includes process start, joining the group and the last commit. "+
+		"Ratios are of the rounds: median (least–greatest).",
 		s.events, entities, partitions)
 	t.notef("Goal: the changelog costs at most 10 %%.")
 	return nil

@@ -67,7 +67,8 @@ const (
 	OriginComputed               // computed by this request from stored columns
 	OriginDefault                // the feature's declared default
 
-	// The origins of outputs of models; Value.Detail says more.
+	// OriginFresh and those after it are of outputs of models; Value.Detail says
+	// more.
 	OriginFresh     // a stored prediction of the inputs just read; by what it was computed
 	OriginClient    // a stored prediction that a client wrote
 	OriginStale     // a stored prediction that may be served still; by which rule it is stale

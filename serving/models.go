@@ -176,7 +176,6 @@ type modelState struct {
 	printed []byte            // fingerprint of the unit at hand
 	prints  []string          // fingerprints, parallel to todo
 	result  *Inferred         // parallel to todo; nil if nothing was inferred
-	faults  []InferenceFault  // of units that are not to be inferred
 	later   []string          // keys to be refreshed behind the lookup
 }
 

@@ -97,9 +97,9 @@ func (s *snapshot) names() []string {
 }
 
 func (s *snapshot) unknownFeature(i int, v served, name string) Detail {
-	known := make([]string, len(v.features))
+	known := make([]string, 0, len(v.features))
 	for k := range v.features {
-		known[k] = v.features[k].Name
+		known = append(known, v.features[k].Name)
 	}
 	for _, out := range s.outputs {
 		if as := out.plan.Model.Outputs[out.index].As; as.View == v.name {

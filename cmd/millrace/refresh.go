@@ -9,13 +9,15 @@ import (
 	"millrace/cmd/millrace/internal/app"
 )
 
+const refreshHelp = "Follows the changelog for every model with refresh: on_write, each in a consumer group of its own, and brings the predictions of " +
+	"entities whose inputs have changed up to date: once per entity and debounce. Any number of processes share the keys. `millrace dev` does it by itself.\n\n"
+
 func newRefresh(g *globals) *cobra.Command {
 	var f refreshAllFlags
 	c := &cobra.Command{
-		Use:   "refresh",
-		Short: "Compute predictions anew after their inputs have changed; any number share the keys",
-		Long: "Follows the changelog for every model with refresh: on_write, each in a consumer group of its own, and brings the " +
-			"predictions of changed entities up to date: once per entity and debounce. `millrace dev` does it by itself." + refreshAllHelp,
+		Use:     "refresh",
+		Short:   "Compute predictions anew when their inputs change, or once for all keys",
+		Long:    refreshHelp + refreshAllHelp,
 		Example: "  millrace refresh\n  millrace refresh --model fraud --all --rate 500",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

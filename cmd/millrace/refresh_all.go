@@ -47,7 +47,7 @@ func (f *refreshAllFlags) check() error {
 	return nil
 }
 
-const refreshAllHelp = "\n\nWith --all the predictions of every key of a model's entity that has anything stored are brought up to date, those that are fresh already left as they " +
+const refreshAllHelp = "With --all the predictions of every key of a model's entity that has anything stored are brought up to date, those that are fresh already left as they " +
 	"are, and the command ends. It remembers in the store how far it is: interrupted anywhere, it goes on there when it is run again, unless the model or what its inputs " +
 	"are made of has changed meanwhile. Two at once do the work twice, and no harm."
 

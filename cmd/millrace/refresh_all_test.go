@@ -242,7 +242,7 @@ func TestRefreshSaysWhatItCannotDo(t *testing.T) {
 	w := newRefreshWorld(t)
 	w.serve("7")
 	for _, c := range []struct{ args, want string }{
-		{"", "there is nothing to refresh"},
+		{"", "refreshes on write"},
 		{"--all", "name the model with --model"},
 		{"--model fraud", "are of --all"},
 		{"--rate 5", "are of --all"},

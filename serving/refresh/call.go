@@ -57,7 +57,7 @@ func (w *Worker) dispatch(ctx context.Context) time.Duration {
 	for len(w.mu.flights) < w.s.Calls {
 		es := w.mu.pop(now, w.s.MaxBatch)
 		if len(es) == 0 {
-			if wait, any := w.mu.wait(now); any {
+			if wait, waits := w.mu.wait(now); waits {
 				return wait
 			}
 			break
@@ -98,13 +98,11 @@ func (w *Worker) settle(f *flight, ends []serving.RefreshEnd, err error) {
 	defer w.mu.Unlock()
 	delete(w.mu.flights, f)
 	now, before, jitter := w.s.Clock(), w.mu.failing, (1+rand.Float64())/2
-	var counts [serving.Refreshes]int
 	for i, e := range f.entries {
 		end := serving.RefreshFailed
 		if err == nil && i < len(ends) {
-			end = min(ends[i], serving.RefreshFailed)
+			end = min(ends[i], serving.RefreshFailed) // an end that none has is no success
 		}
-		counts[end]++
 		if end == serving.RefreshFailed {
 			// One draw for all: keys that failed together come again as a batch.
 			w.mu.failed(e, now.Add(time.Duration(float64(w.s.backoff(e.attempts))*jitter)))
@@ -115,7 +113,6 @@ func (w *Worker) settle(f *flight, ends []serving.RefreshEnd, err error) {
 		}
 		w.mu.ended(e)
 	}
-	w.s.Events.Called(&counts)
 	w.tell(before, err)
 	w.relieve()
 	w.note()

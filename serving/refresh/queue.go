@@ -97,7 +97,7 @@ func (q *queue) line(e *entry) {
 func (q *queue) pop(now time.Time, n int) []*entry {
 	var es []*entry
 	for len(es) < n && len(q.due) > 0 && !q.due[0].due.After(now) {
-		e := heap.Pop(&q.due).(*entry) //nolint:forcetypeassert,errcheck // holds nothing else
+		e := heap.Pop(&q.due).(*entry) //nolint:forcetypeassert // holds nothing else
 		e.inFlight = true
 		e.flying, e.pending = e.pending, e.flying[:0]
 		for _, t := range e.flying {
@@ -215,7 +215,7 @@ func (h dueHeap) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (h *dueHeap) Push(x any) {
-	e := x.(*entry) //nolint:forcetypeassert,errcheck // is given nothing else
+	e := x.(*entry) //nolint:forcetypeassert // is given nothing else
 	e.index = len(*h)
 	*h = append(*h, e)
 }

@@ -294,8 +294,8 @@ func (m *machine) settle(t *rapid.T) {
 			m.q.ended(r.entry)
 		}
 		m.check(t)
-		wait, any := m.q.wait(m.now)
-		if !any {
+		wait, waits := m.q.wait(m.now)
+		if !waits {
 			break
 		}
 		m.now = m.now.Add(wait)

@@ -47,13 +47,12 @@ type Settings struct {
 // Events is what a Worker tells. Any may be nil. They are called one at a time,
 // and must neither block nor call the Worker.
 type Events struct {
-	Called    func(ends *[serving.Refreshes]int) // a call has ended; how many keys by their end
-	Delayed   func(d time.Duration)              // from a change's record time to the end of its refresh
-	Retried   func(keys int)                     // so many are refreshed again after a failure
-	Pending   func(keys int)                     // wait, or are being refreshed
-	Failing   func(err error)                    // a first key failed
-	Recovered func()                             // no key is left whose last refresh failed
-	Full      func(partition int32)              // its delivery stops
+	Delayed   func(d time.Duration) // from a change's record time to the end of its refresh
+	Retried   func(keys int)        // so many are refreshed again after a failure
+	Pending   func(keys int)        // wait, or are being refreshed
+	Failing   func(err error)       // a first key failed
+	Recovered func()                // no key is left whose last refresh failed
+	Full      func(partition int32) // its delivery stops
 }
 
 func (s Settings) withDefaults() Settings {
@@ -65,7 +64,6 @@ func (s Settings) withDefaults() Settings {
 	def(&s.BackoffMin, 100*time.Millisecond)
 	def(&s.BackoffMax, 30*time.Second)
 	e := &s.Events
-	none(&e.Called)
 	none(&e.Delayed)
 	none(&e.Retried)
 	none(&e.Pending)

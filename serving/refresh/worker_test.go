@@ -118,7 +118,6 @@ type bench struct {
 type heard struct {
 	resumed []int32
 	told    []string
-	ends    [serving.Refreshes]int
 	delays  []time.Duration
 	retried int
 }
@@ -147,13 +146,6 @@ func bubble(t *testing.T, f *fake, change func(*Settings), do func(t *testing.T,
 		s := Settings{
 			Model: "fraud", Refresher: f, Clock: time.Now, Resume: func(p int32) { b.note(func(h *heard) { h.resumed = append(h.resumed, p) }) },
 			Events: Events{
-				Called: func(ends *[serving.Refreshes]int) {
-					b.note(func(h *heard) {
-						for i, n := range ends {
-							h.ends[i] += n
-						}
-					})
-				},
 				Delayed:   func(d time.Duration) { b.note(func(h *heard) { h.delays = append(h.delays, d) }) },
 				Retried:   func(keys int) { b.note(func(h *heard) { h.retried += keys }) },
 				Failing:   func(err error) { b.note(func(h *heard) { h.told = append(h.told, err.Error()) }) },
@@ -285,8 +277,8 @@ func TestEveryEndButFailedIsOne(t *testing.T) {
 	bubble(t, f, nil, func(t *testing.T, b *bench) {
 		b.change(slices.Sorted(maps.Keys(ends))...)
 		rest(time.Minute)
-		if n := len(b.seen()); n != 1 || b.mark(0) != 5 || b.hear().ends != [serving.Refreshes]int{1, 1, 1, 1, 1, 0} || len(b.hear().told) > 0 {
-			t.Errorf("%d calls, ends %v, the mark is %d, told %q", n, b.hear().ends, b.mark(0), b.hear().told)
+		if n := len(b.seen()); n != 1 || b.mark(0) != 5 || len(b.hear().told) > 0 {
+			t.Errorf("%d calls, the mark is %d, told %q", n, b.mark(0), b.hear().told)
 		}
 	})
 }
@@ -477,8 +469,8 @@ func TestCallsHaveADeadline(t *testing.T) {
 	bubble(t, &fake{takes: time.Hour}, func(s *Settings) { s.Timeout = time.Second }, func(t *testing.T, b *bench) {
 		b.change("a")
 		rest(1500 * time.Millisecond)
-		if b.hear().ends[serving.RefreshFailed] != 1 || len(b.seen()) != 2 {
-			t.Errorf("ends %v after %d calls", b.hear().ends, len(b.seen()))
+		if b.hear().retried != 1 || len(b.seen()) != 2 {
+			t.Errorf("%d retries after %d calls", b.hear().retried, len(b.seen()))
 		}
 	})
 }

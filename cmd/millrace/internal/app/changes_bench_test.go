@@ -5,7 +5,6 @@ package app_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -98,7 +97,7 @@ func (l *backlog) take(b *testing.B, n int, rng *rand.Rand) (wall, used time.Dur
 		b.Fatal(err)
 	}
 	l.produced += int64(n)
-	pipe, err := app.NewIngest(&l.c, l.p, l.store, telemetry.NewMetrics("bench"), slog.New(slog.NewTextHandler(io.Discard, nil)), true)
+	pipe, err := app.NewIngest(&l.c, l.p, l.store, telemetry.NewMetrics("bench"), slog.New(slog.DiscardHandler), true)
 	if err != nil {
 		b.Fatal(err)
 	}

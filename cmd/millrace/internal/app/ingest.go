@@ -81,14 +81,16 @@ func NewIngest(c *config.Config, p *definition.Project, store Store, m *telemetr
 	if err != nil {
 		return nil, err
 	}
-	pipe, err := newPipeline(c, p, source, store, routes, changes, pipeline.Tee(events...))
+	pipe, err := newPipeline(c, p, source, store, routes, changes, events)
 	if err != nil {
 		return nil, err
 	}
 	return &Ingest{pipe, rekeyers, changes}, nil
 }
 
-func newPipeline(c *config.Config, p *definition.Project, source sources.Source, store Store, routes []pipeline.Route, changes sinks.Changes, events pipeline.Events) (*pipeline.Pipeline, error) {
+func newPipeline(
+	c *config.Config, p *definition.Project, source sources.Source, store Store, routes []pipeline.Route, changes sinks.Changes, events []pipeline.Events,
+) (*pipeline.Pipeline, error) {
 	letters, err := lettersOf(c, p, store)
 	if err != nil {
 		return nil, err
@@ -104,7 +106,7 @@ func newPipeline(c *config.Config, p *definition.Project, source sources.Source,
 		LatestVersion:  func(ctx context.Context) (int64, error) { return latestVersion(ctx, store) },
 		MaxRows:        in.MaxRows, MaxBytes: int64(in.MaxBytes), LaneBytes: int64(in.LaneBytes), TotalBytes: int64(in.TotalBytes),
 		InFlight: in.InFlight, Linger: in.Linger.Std(), CommitInterval: in.CommitInterval.Std(), DrainTimeout: in.DrainTimeout.Std(),
-		Clock: time.Now, Events: events,
+		Clock: time.Now, Events: pipeline.Tee(events...),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the pipeline: %w", err)
@@ -226,10 +228,11 @@ func route(c *config.Config, p *definition.Project, d *decoders, src *feature.So
 		if err != nil {
 			return pipeline.Route{}, err
 		}
-		view := pipeline.RouteView{View: v, Shape: shapeOf[i], Finished: finished, Windows: plans[i].Windows, Changes: slices.Contains(watched, v.Name), NewTransformer: func() pipeline.Transformer {
+		view := pipeline.RouteView{View: v, Shape: shapeOf[i], Finished: finished, Windows: plans[i].Windows, NewTransformer: func() pipeline.Transformer {
 			w, _ := plans[i].NewWriter(fields, skew)
 			return w
 		}}
+		view.Changes = slices.Contains(watched, v.Name)
 		r.WindowsVersion = max(r.WindowsVersion, addAggregates(&view))
 		r.Views = append(r.Views, view)
 	}

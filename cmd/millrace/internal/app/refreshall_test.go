@@ -24,12 +24,12 @@ models:
     outputs: [{name: score, type: float64}]
     max_age: 1h
 `
-	work := func(old, new string) string {
+	work := func(from, to string) string {
 		t.Helper()
-		if !strings.Contains(text, old) {
-			t.Fatalf("there is no %q", old)
+		if !strings.Contains(text, from) {
+			t.Fatalf("there is no %q", from)
 		}
-		p, err := definition.Load([]definition.File{{Name: "p.yaml", Data: []byte(strings.Replace(text, old, new, 1))}})
+		p, err := definition.Load([]definition.File{{Name: "p.yaml", Data: []byte(strings.Replace(text, from, to, 1))}})
 		if err != nil {
 			t.Fatal(err)
 		}
