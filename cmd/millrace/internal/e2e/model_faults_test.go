@@ -176,6 +176,7 @@ func (s *badModels) wantsCounted(before map[string]float64, reason string) {
 	}
 	for name, want := range map[string][2]float64{
 		`millrace_prediction_reads_total{detail="` + reason + `",model="sum",origin="prediction_failed"}`: {1, 2}, // and an explanation
+		`millrace_prediction_reads_total{detail="on_read",model="sum",origin="prediction_fresh"}`:         {1, 1},
 		`millrace_prediction_rows_total{model="sum",reason="` + reason + `"}`:                             {1, 2},
 		`millrace_prediction_calls_total{model="sum",reason="` + call + `"}`:                              {1, 4},
 		`millrace_prediction_writes_total{end="written",model="sum"}`:                                     {2, 2},
