@@ -19,8 +19,9 @@ const (
 	predictionPause   = 2 * time.Second // between kills, on average
 )
 
-// sumModel serves what deploy/local/mlserver does, as far as sumDefinitions ask.
-func sumModel(t *testing.T) string {
+// sumModel serves what deploy/local/mlserver does, as far as sumDefinitions ask,
+// and one call in eight wrongly, or late, until calm.
+func sumModel(t *testing.T) (url string, calm func()) {
 	t.Helper()
 	m := predicttest.Sum("sum", "7", "score")
 	sum := m.Infer
@@ -33,7 +34,20 @@ func sumModel(t *testing.T) string {
 		}
 		return append(out, predicttest.Tensor{Name: "label", Datatype: "BYTES", Shape: []int{rows, 1}, Data: city.Data}), err
 	}
-	return predicttest.New(m).Listen(t)
+	server := predicttest.New(m)
+	bad := []predicttest.Behaviour{
+		{Status: 500}, {Cut: 30}, {Drop: true}, {Delay: 200 * time.Millisecond}, {Text: "{}"},
+		{Change: func(a *predicttest.Answer) { a.ModelVersion = "6" }},
+		{Change: func(a *predicttest.Answer) { a.Outputs[0].Datatype = "INT64" }},
+		{Change: func(a *predicttest.Answer) { a.Outputs[1].Data = a.Outputs[1].Data[1:] }},
+	}
+	server.Script(func(call int) predicttest.Behaviour {
+		if call%8 > 0 {
+			return predicttest.Behaviour{}
+		}
+		return bad[call/8%len(bad)]
+	})
+	return server.Listen(t), func() { server.Behave(predicttest.Behaviour{}) }
 }
 
 // upPredicting starts `dev`, which does everything, and returns the APIs.

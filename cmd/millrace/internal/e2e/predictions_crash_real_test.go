@@ -16,14 +16,14 @@ const (
 	predictionPause   = time.Second // between kills, on average
 )
 
-// sumModel is that of deploy/local/mlserver.
-func sumModel(t *testing.T) string {
+// sumModel is that of deploy/local/mlserver, which is calm.
+func sumModel(t *testing.T) (url string, calm func()) {
 	t.Helper()
-	url := os.Getenv("MILLRACE_TEST_MLSERVER")
+	url = os.Getenv("MILLRACE_TEST_MLSERVER")
 	if url == "" {
 		t.Fatal("set MILLRACE_TEST_MLSERVER to the URL of an MLServer with the model of deploy/local/mlserver, or run make test-real")
 	}
-	return url
+	return url, func() {}
 }
 
 // upPredicting starts two processes of each kind, and returns the two APIs.
