@@ -183,14 +183,14 @@ func (r *Response) kept(i int, skip func(n int) bool) *keeping {
 	if m.stored < 0 {
 		return nil
 	}
-	k := &keeping{plan: m.plan, outputs: st.result.Outputs, catalog: r.read.catalog, by: transforms.ByRead}
+	k := &keeping{plan: m.plan, outputs: st.result.Outputs, at: r.NowMicros, catalog: r.read.catalog, by: transforms.ByRead}
 	for at, u := range st.todo {
 		switch {
 		case st.result.Faults[at].Reason != "" || skip(at):
 		case st.units[u].verdict.Newer:
 			k.newer++
 		default:
-			k.add(r.st.groups[m.group].query.Keys[u], st.prints[at], at, r.NowMicros, &st.units[u])
+			k.add(r.st.groups[m.group].query.Keys[u], st.prints[at], at, &st.units[u])
 		}
 	}
 	if len(k.keys)+k.newer == 0 {

@@ -40,19 +40,32 @@ type keeping struct {
 	rows    []int            // in outputs, parallel to keys
 	outputs []feature.Column // parallel to the model's
 	stamps  []int64          // parallel to keys: see add
+	at      int64            // when the inputs were read, micros
 	catalog int64
 	by      string
 	newer   int // that are not stored
 }
 
+// readLag is by how much the stamps of what reads have computed lag behind, and
+// by how much clocks of processes may differ.
+const readLag = time.Minute
+
 // add takes the prediction of a key, whose stored one is u, that is in a row of
 // outputs, and returns its stamp. That is when its inputs were read, but later
 // than the stamp of what was stored then: otherwise a process whose clock is
 // ahead would keep what it wrote in the place of what was made after it.
-func (k *keeping) add(key, printed string, row int, nowMicros int64, u *unit) int64 {
-	stamp := nowMicros
-	if u.verdict.State != transforms.PredictionMissing {
-		stamp = max(stamp, u.stored+1)
+//
+// What was refreshed after a change is stored over what reads compute at the
+// same time, whose inputs may be those before it: nobody is told of the change
+// again, and who stored the other may be dead, or have an older catalog and
+// find its own fresh. So stamps of the latter lag, and go up by less.
+func (k *keeping) add(key, printed string, row int, u *unit) int64 {
+	stamp, more := k.at, int64(2)
+	if k.by == transforms.ByRead {
+		stamp, more = k.at-readLag.Microseconds(), 1
+	}
+	if u.stamp != 0 {
+		stamp = max(stamp, u.stamp+more)
 	}
 	k.keys, k.prints = append(k.keys, strings.Clone(key)), append(k.prints, printed)
 	k.rows, k.stamps = append(k.rows, row), append(k.stamps, stamp)
@@ -75,7 +88,7 @@ func (s *Service) keep(ctx context.Context, k *keeping) (refused []int, err erro
 	}
 	for i := range k.keys {
 		k.plan.AppendRow(rows, columns, i, k.outputs, k.rows[i], &transforms.StoredPrediction{
-			AtMicros: k.stamps[i], Version: k.plan.Model.Version, Fingerprint: []byte(k.prints[i]), Catalog: k.catalog, By: k.by,
+			AtMicros: k.at, Stamp: k.stamps[i], Version: k.plan.Model.Version, Fingerprint: []byte(k.prints[i]), Catalog: k.catalog, By: k.by,
 		})
 	}
 	if err := s.predictions.WriteRows(ctx, rows); err != nil {

@@ -185,7 +185,7 @@ type unit struct {
 	origin   Origin
 	detail   string
 	at       int64 // when its inputs were read, micros
-	stored   int64 // the same of the stored one
+	stamp    int64 // of the stored one; 0 if there is none
 	inferred int32 // row in the result; -1 for the stored one
 	verdict  transforms.Judgement
 }

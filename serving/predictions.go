@@ -40,7 +40,7 @@ func (r *Response) judge(req *Request, i int, p purpose) {
 	for key := range g.query.Keys {
 		stored := m.plan.Prediction(g.stored[m.stored], key)
 		r.fingerprint(m, s, key)
-		u := unit{inferred: -1, at: stored.AtMicros, stored: stored.AtMicros}
+		u := unit{inferred: -1, at: stored.AtMicros, stamp: stored.Stamp}
 		u.verdict = m.plan.Judge(&stored, s.printed, r.read.catalog, r.NowMicros, maxAge)
 		u.decide(&stored, p)
 		switch {

@@ -26,6 +26,7 @@ func (e *Explanation) prediction(req *Request, resp *Response, o *Output, value 
 		x.Found, x.StoredVersion, x.By, x.Catalog = stored.Found, stored.Version, stored.By, stored.Catalog
 		x.Stale, x.Changed = u.verdict.Rule, u.verdict.View
 		v.Row = e.rowOf(m.plan.View, "", g, g.stored[m.stored], at)
+		e.Rows[v.Row].Origin.EventMicros = stored.AtMicros
 	}
 	resp.gatherInputs(req, m, st)
 	for n, in := range m.plan.Inputs {

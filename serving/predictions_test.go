@@ -495,7 +495,7 @@ func TestPredictionsOfClients(t *testing.T) {
 			keys[0].Reset(feature.Of(feature.KindInt64))
 			keys[0].Resize(1)
 			keys[0].SetInt(0, 1)
-			p.AppendRow(rows, keys, 0, out, 0, &transforms.StoredPrediction{AtMicros: w.now.UnixMicro(), Version: p.Model.Version, By: transforms.ByClient})
+			p.AppendRow(rows, keys, 0, out, 0, &transforms.StoredPrediction{AtMicros: w.now.UnixMicro(), Stamp: w.now.UnixMicro(), Version: p.Model.Version, By: transforms.ByClient})
 			if err := w.store.WriteRows(t.Context(), rows); err != nil {
 				t.Fatal(err)
 			}

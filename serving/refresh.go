@@ -179,7 +179,7 @@ func (f *refreshing) end(u *unit, i int) RefreshEnd {
 		if !wrote {
 			return RefreshFresh
 		}
-		if u.at != f.stamps[i] {
+		if u.stamp != f.stamps[i] {
 			f.service.tellKept(f.model.plan.Model.Name, KeptLost, 1)
 		}
 		return RefreshStored
@@ -202,7 +202,7 @@ func (f *refreshing) keep(ctx context.Context, resp *Response) error {
 			endOf[u] = RefreshRefused
 		}
 	}
-	k := &keeping{plan: f.model.plan, outputs: st.result.Outputs, catalog: f.read.catalog, by: f.by}
+	k := &keeping{plan: f.model.plan, outputs: st.result.Outputs, at: resp.NowMicros, catalog: f.read.catalog, by: f.by}
 	for at, u := range st.todo {
 		if fault := st.result.Faults[at]; fault.Reason != "" {
 			endOf[u] = RefreshFailed
@@ -211,7 +211,7 @@ func (f *refreshing) keep(ctx context.Context, resp *Response) error {
 			}
 			continue
 		}
-		stamps[u] = k.add(g.query.Keys[u], st.prints[at], at, resp.NowMicros, &st.units[u])
+		stamps[u] = k.add(g.query.Keys[u], st.prints[at], at, &st.units[u])
 	}
 	refused, err := f.service.keep(ctx, k)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 // outputs.
 type StoredPrediction struct {
 	Found       bool // a row is stored, and has every output
-	AtMicros    int64
+	AtMicros    int64 // when its inputs were read, or what a client says
+	Stamp       int64 // what it is stored with: of two of a key the greater stays
 	Version     string
 	Fingerprint []byte // empty when a client wrote it
 	Catalog     int64

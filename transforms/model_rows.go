@@ -32,10 +32,13 @@ func (p *ModelPlan) ResetRows(dst *feature.Rows) { dst.Reset(p.View, p.Stored, p
 // AppendRow adds a prediction to dst: outputs[:len(p.Model.Outputs)] in a row, for
 // the key that keys, parallel to the entity's join keys, have in a row. Strings
 // are not copied. Its Origin.Record is its place in dst, so that rejects tell
-// which it was. AtMicros is when the inputs were read, or what a client says.
+// which it was. Its event time is the stamp, and its sequence is when the inputs
+// were read: milliseconds as the record time, and microseconds of it in the
+// offset's place.
 func (p *ModelPlan) AppendRow(dst *feature.Rows, keys []feature.Column, key int, outputs []feature.Column, row int, s *StoredPrediction) {
 	at := dst.Len()
-	dst.Origins = append(dst.Origins, feature.Origin{EventMicros: s.AtMicros, RecordMillis: max(s.AtMicros/1000, 0), Record: int32(at)})
+	millis := max(s.AtMicros/1000, 0)
+	dst.Origins = append(dst.Origins, feature.Origin{EventMicros: s.Stamp, RecordMillis: millis, Offset: s.AtMicros - millis*1000, Record: int32(at)})
 	for i := range dst.Keys {
 		dst.Keys[i].Resize(at + 1)
 		dst.Keys[i].CopyRow(at, &keys[i], key)
@@ -57,7 +60,8 @@ func (p *ModelPlan) AppendRow(dst *feature.Rows, keys []feature.Column, key int,
 // a query of p.Stored.Columns, and the version and the fingerprint are l's memory.
 func (p *ModelPlan) Prediction(l *feature.Loaded, key int) StoredPrediction {
 	n := len(p.Model.Outputs)
-	s := StoredPrediction{Found: l.Found.Get(key), AtMicros: l.Origins[key].EventMicros}
+	o := &l.Origins[key]
+	s := StoredPrediction{Found: l.Found.Get(key), Stamp: o.EventMicros, AtMicros: o.Sequence.RecordMillis()*1000 + o.Sequence.Offset()}
 	if !s.Found {
 		return StoredPrediction{}
 	}

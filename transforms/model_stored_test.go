@@ -27,7 +27,7 @@ func predictionRow(p *transforms.ModelPlan, micros int64, version string, score 
 	rows := new(feature.Rows)
 	p.ResetRows(rows)
 	p.AppendRow(rows, keys, 0, outputs, 0, &transforms.StoredPrediction{
-		AtMicros: micros, Version: version, Fingerprint: []byte(version + "!"), Catalog: 3, By: transforms.ByWrite,
+		AtMicros: micros + 7, Stamp: micros, Version: version, Fingerprint: []byte(version + "!"), Catalog: 3, By: transforms.ByWrite,
 	})
 	return rows
 }
@@ -73,7 +73,7 @@ func TestPredictionsAreRows(t *testing.T) {
 			}
 		}
 		whole := plan == p // the other has an output that this one was stored without
-		want := transforms.StoredPrediction{Found: whole, AtMicros: 2000, Version: "8", Fingerprint: []byte("8!"), Catalog: 3, By: transforms.ByWrite}
+		want := transforms.StoredPrediction{Found: whole, AtMicros: 2007, Stamp: 2000, Version: "8", Fingerprint: []byte("8!"), Catalog: 3, By: transforms.ByWrite}
 		if got := plan.Prediction(l, 0); !reflect.DeepEqual(got, want) || l.Columns[0].Floats[0] != 0.5 {
 			t.Errorf("prediction %+v, want %+v", got, want)
 		}

@@ -179,6 +179,7 @@ func (w *predictionWrite) fill(keep func(row int) bool) {
 			continue
 		}
 		s.AtMicros = min(c.batch.Origins[row].EventMicros, w.now)
+		s.Stamp = s.AtMicros
 		p.AppendRow(&c.rows, c.batch.Columns[:n], row, c.batch.Columns[n:], row, &s)
 		c.rows.Origins[c.rows.Len()-1].Record = c.batch.Origins[row].Record
 	}

@@ -27,7 +27,7 @@ func (s *Store) WriteRows(ctx context.Context, rows *feature.Rows) error {
 		for i, c := range rows.Stored.Columns {
 			values[c.Name] = one(&rows.Columns[i], n)
 		}
-		s.rows[at] = row{origin: feature.StoredOrigin{EventMicros: micros}, values: values}
+		s.rows[at] = row{origin: feature.StoredOrigin{EventMicros: micros, Sequence: feature.NewSequence(1, rows.Origins[n])}, values: values}
 	}
 	return nil
 }
