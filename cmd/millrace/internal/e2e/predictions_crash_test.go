@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -55,6 +56,7 @@ func predictionsCrashRun(t *testing.T, seed uint64) {
 	calm()
 	s.waitPredicted(60 * time.Second)
 	s.checkPredicted(apis, events)
+	s.checkLabels()
 	origins, checked := make(map[string]int), 0
 	for _, r := range readers {
 		for o, n := range r.origins {
@@ -149,5 +151,31 @@ func (s *stack) checkPredicted(apis []string, events *sumEvents) {
 	s.t.Logf("at rest %v", by)
 	if wrong > 0 {
 		s.t.Errorf("at rest %d of %d predictions are wrong", wrong, len(events.want))
+	}
+}
+
+// checkLabels: what processes count predictions by is the documented words.
+func (s *stack) checkLabels() {
+	s.t.Helper()
+	words := regexp.MustCompile(`^millrace_prediction_reads_total\{detail="[a-z_]*",model="sum",origin="[a-z_]*"\}$`)
+	series := 0
+	for _, p := range s.procs {
+		if !p.running() {
+			continue
+		}
+		m, err := s.metrics(p)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for name := range m {
+			if strings.HasPrefix(name, "millrace_prediction_reads_total") {
+				if series++; !words.MatchString(name) {
+					s.t.Errorf("a metric %q", name)
+				}
+			}
+		}
+	}
+	if series == 0 {
+		s.t.Error("no process has counted predictions")
 	}
 }
