@@ -209,7 +209,7 @@ func (r *Read) newModelStates(st *state) {
 				continue
 			}
 			if w := st.groups[src.group].readers[src.view].Windows(); w != nil {
-				w.KeepFences(true)
+				w.KeepTiles(true)
 			}
 		}
 	}
