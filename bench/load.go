@@ -53,7 +53,7 @@ views:
       - {name: tier, expr: upper(status)}
 `
 
-// project is a fresh project on the servers with a built binary.
+// project is a fresh project on the servers.
 type project struct {
 	name, dir, binary string
 	env               []string
@@ -65,15 +65,15 @@ func newProject(s settings, name, definitions string) (*project, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
-	p := &project{name: fmt.Sprintf("%s_%d", name, time.Now().Unix()%1e7), dir: dir, binary: filepath.Join(dir, "millrace"), s: s}
-	host, port, err := net.SplitHostPort(s.cql)
-	if err != nil {
-		return nil, fmt.Errorf("read -cql: %w", err)
-	}
-	p.env = append(os.Environ(), "MILLRACE_PROJECT="+p.name, "MILLRACE_KAFKA_BROKERS="+s.kafka, "MILLRACE_STORE_TYPE=scylla",
-		"MILLRACE_STORE_HOSTS="+host, "MILLRACE_STORE_PORT="+port, "MILLRACE_STORE_TIMEOUT=20s", "MILLRACE_TELEMETRY_LOG_LEVEL=warn")
-	if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", p.binary, "millrace/cmd/millrace").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build millrace: %w: %s", err, out)
+	p := &project{name: fmt.Sprintf("%s_%d", name, time.Now().Unix()%1e7), dir: dir, binary: s.binary, s: s}
+	p.env = append(os.Environ(), "MILLRACE_PROJECT="+p.name, "MILLRACE_TELEMETRY_LOG_LEVEL=warn")
+	if !s.embedded() {
+		host, port, err := net.SplitHostPort(s.cql)
+		if err != nil {
+			return nil, fmt.Errorf("read -cql: %w", err)
+		}
+		p.env = append(p.env, "MILLRACE_KAFKA_BROKERS="+s.kafka, "MILLRACE_STORE_TYPE=scylla",
+			"MILLRACE_STORE_HOSTS="+host, "MILLRACE_STORE_PORT="+port, "MILLRACE_STORE_TIMEOUT=20s")
 	}
 	defs := filepath.Join(dir, "definitions")
 	if err := os.Mkdir(defs, 0o750); err != nil {

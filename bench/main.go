@@ -10,11 +10,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -35,11 +35,26 @@ type settings struct {
 	hot       int
 	rounds    int
 	reads     time.Duration
+	changes   time.Duration
+	binary    string // the built millrace
 }
+
+// embedded reports whether no servers are named: projects then run `millrace
+// dev`, where the scenario can.
+func (s *settings) embedded() bool { return s.kafka == "" && s.cql == "" }
 
 var scenarios = map[string]func(context.Context, settings, *report) error{
 	"ingest": ingest, "changelog": changelogIngest, "read": read, "read-windows": readWindows,
+	"predict-read": predictRead, "predict-change": predictChange, "predict-fault": predictFault,
 	"windows": windowsIngest, "windows-sketches": windowsSketches, "windows-event-id": windowsEventID,
+}
+
+// canRun reports whether a scenario has the servers it needs.
+func (s *settings) canRun(name string) bool {
+	if s.embedded() {
+		return strings.HasPrefix(name, "predict-")
+	}
+	return s.kafka != "" && s.cql != ""
 }
 
 func main() {
@@ -54,6 +69,7 @@ func main() {
 	flag.IntVar(&s.hot, "hot", entities, "entities of the windows scenarios")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds; medians are reported")
 	flag.DurationVar(&s.reads, "reads", 4*time.Second, "time per measurement of the read scenarios")
+	flag.DurationVar(&s.changes, "changes", 20*time.Second, "time of changes per variant of predict-change")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, s)
@@ -65,14 +81,23 @@ func main() {
 }
 
 func run(ctx context.Context, s settings) error {
-	if s.kafka == "" || s.cql == "" {
-		return errors.New("name the servers with -kafka and -cql, or run make bench, which starts them")
+	build, err := os.MkdirTemp("", "millrace-bench-")
+	if err != nil {
+		return fmt.Errorf("make a folder: %w", err)
+	}
+	defer os.RemoveAll(build) //nolint:errcheck // a temporary folder
+	s.binary = filepath.Join(build, "millrace")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", s.binary, "millrace/cmd/millrace").CombinedOutput(); err != nil {
+		return fmt.Errorf("build millrace: %w: %s", err, out)
 	}
 	r := newReport(s)
 	for name := range strings.SplitSeq(s.scenarios, ",") {
 		scenario, ok := scenarios[name]
 		if !ok {
 			return fmt.Errorf("no scenario %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(scenarios)), ", "))
+		}
+		if !s.canRun(name) {
+			return fmt.Errorf("scenario %s: name the servers with -kafka and -cql, or run make bench, which starts them", name)
 		}
 		if err := scenario(ctx, s, r); err != nil {
 			fmt.Print(r.markdown()) // what was measured before is not lost

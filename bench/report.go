@@ -15,6 +15,7 @@ import (
 type report struct {
 	settings settings
 	began    time.Time
+	load     string // of the machine, at the start
 	tables   []*table
 }
 
@@ -26,7 +27,7 @@ type table struct {
 	notes   []string
 }
 
-func newReport(s settings) *report { return &report{settings: s, began: time.Now()} }
+func newReport(s settings) *report { return &report{settings: s, began: time.Now(), load: load()} }
 
 func (r *report) table(title string, columns ...string) *table {
 	t := &table{title: title, columns: columns}
@@ -50,6 +51,10 @@ func (r *report) markdown() string {
 		fmt.Fprintf(&b, ", %s", d)
 	}
 	fmt.Fprintf(&b, "\n- seed %d, %d rounds, medians\n", r.settings.seed, r.settings.rounds)
+	fmt.Fprintf(&b, "- load of the machine: %s at the start, %s at the end (tasks that run or wait to, over a minute)\n", r.load, load())
+	if r.settings.embedded() {
+		b.WriteString("- embedded stack: `millrace dev`, broker and store inside\n")
+	}
 	for _, t := range r.tables {
 		fmt.Fprintf(&b, "\n## %s\n\n| %s |\n|%s\n", t.title, strings.Join(t.columns, " | "), strings.Repeat(" --- |", len(t.columns)))
 		for _, row := range t.rows {
@@ -94,6 +99,16 @@ func cpuModel() string {
 		}
 	}
 	return "unknown processor"
+}
+
+// load is the machine's load average of a minute.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
 }
 
 func median(v []float64) float64 {

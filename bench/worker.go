@@ -103,9 +103,12 @@ func (w *worker) take(ctx context.Context, n int, write func(i int, r *kgo.Recor
 
 const ticksPerSecond = 100 // of /proc on Linux
 
-// cpu is what the process has used so far; 0 where there is no /proc.
-func (w *worker) cpu() time.Duration {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(w.cmd.Process.Pid) + "/stat")
+// cpu is what the process has used so far.
+func (w *worker) cpu() time.Duration { return cpuOfProcess(w.cmd.Process.Pid) }
+
+// cpuOfProcess is what a process has used so far; 0 where there is no /proc.
+func cpuOfProcess(pid int) time.Duration {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0
 	}
@@ -122,9 +125,14 @@ func (w *worker) cpu() time.Duration {
 	return time.Duration(ticks) * time.Second / ticksPerSecond
 }
 
-// counters reads the process's metrics, sums over their labels.
 func (w *worker) counters(ctx context.Context) (map[string]float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.admin+"/metrics", nil)
+	return countersOf(ctx, w.admin)
+}
+
+// countersOf reads the metrics of the process with this admin address, sums over
+// their labels.
+func countersOf(ctx context.Context, admin string) (map[string]float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask for metrics: %w", err)
 	}
