@@ -35,7 +35,7 @@ func TestWhoAsksAfterTheCallMakesNone(t *testing.T) {
 		r := infer(t, c, rowsOf(2, 2)) // 2 again, and 3
 		wantScores(t, r, 2, 3)
 		wantShared(t, r, true, false)
-		d.want(t, "reused #", "call none", "rows none ##")
+		d.wantAnyOrder(t, "reused #", "call none", "rows none ##")
 		changed := rowsOf(1, 1)
 		changed.Keys[0].Fingerprint = "other inputs"
 		wantShared(t, infer(t, c, changed), false)
@@ -44,7 +44,7 @@ func TestWhoAsksAfterTheCallMakesNone(t *testing.T) {
 		r = infer(t, c, rowsOf(2, 2)) // 2 is forgotten, 3 is not
 		wantScores(t, r, 2, 3)
 		wantShared(t, r, false, true)
-		d.want(t, "reused #", "call none", "rows none ##")
+		d.wantAnyOrder(t, "reused #", "call none", "rows none ##")
 	})
 }
 
