@@ -120,6 +120,19 @@ func (s *Service) infer(ctx context.Context, req *Request, resp *Response, i int
 		}
 	}
 	st.result.Shared = st.result.Shared.Resize(n)
+	st.result.refuseGaps()
+}
+
+// refuseGaps makes faults of predictions that lack an output: a Predictor that
+// does not keep its word stores nothing.
+func (r *Inferred) refuseGaps() {
+	for at := range r.Faults {
+		for i := range r.Outputs {
+			if r.Faults[at].Reason == "" && r.Outputs[i].IsNull(at) {
+				r.Faults[at].Reason = "malformed"
+			}
+		}
+	}
 }
 
 // rowOf is a row of the request that a unit is of.
