@@ -16,12 +16,12 @@ func (s *Service) predict(ctx context.Context, req *Request, resp *Response) *Er
 	if len(resp.read.models) == 0 {
 		return nil
 	}
-	todo := 0
+	lacking := 0
 	for i := range resp.read.models {
 		resp.judge(req, i, forAnswer)
-		todo += len(resp.st.models[i].todo)
+		lacking += len(resp.st.models[i].lacking)
 	}
-	if todo > 0 {
+	if lacking > 0 {
 		s.compute(ctx, req, resp)
 	}
 	s.countPredictions(resp)
@@ -41,7 +41,7 @@ func (s *Service) compute(ctx context.Context, req *Request, resp *Response) {
 	defer cancel()
 	var wait sync.WaitGroup
 	for i := range resp.read.models {
-		if len(resp.st.models[i].todo) > 0 {
+		if len(resp.st.models[i].lacking) > 0 {
 			wait.Go(func() { s.inferAndKeep(ctx, req, resp, i) })
 		}
 	}
@@ -93,7 +93,7 @@ func (s *Service) infer(ctx context.Context, req *Request, resp *Response, i int
 		resp.gatherInputs(req, m, st)
 	}
 	resp.dropFailed(m, st)
-	n := len(st.todo)
+	n := len(st.lacking)
 	st.result = &Inferred{}
 	if n == 0 {
 		return
@@ -101,14 +101,14 @@ func (s *Service) infer(ctx context.Context, req *Request, resp *Response, i int
 	for c := range st.inputs {
 		st.inputs[c].Reset(m.plan.Inputs[c].Type)
 		st.inputs[c].Resize(n)
-		for at, u := range st.todo {
+		for at, u := range st.lacking {
 			st.inputs[c].CopyRow(at, st.columns[c], resp.rowOf(m, u))
 		}
 	}
 	q := &Inference{Inputs: st.asked, Rows: n}
 	if m.stored >= 0 {
 		q.Keys = make([]InferenceKey, n)
-		for at, u := range st.todo {
+		for at, u := range st.lacking {
 			q.Keys[at] = InferenceKey{Entity: resp.st.groups[m.group].query.Keys[u], Fingerprint: st.prints[at]}
 		}
 	}
@@ -120,6 +120,19 @@ func (s *Service) infer(ctx context.Context, req *Request, resp *Response, i int
 		}
 	}
 	st.result.Shared = st.result.Shared.Resize(n)
+	st.result.refuseGaps()
+}
+
+// refuseGaps makes faults of predictions that lack an output: a Predictor that
+// does not keep its word stores nothing.
+func (r *Inferred) refuseGaps() {
+	for at := range r.Faults {
+		for i := range r.Outputs {
+			if r.Faults[at].Reason == "" && r.Outputs[i].IsNull(at) {
+				r.Faults[at].Reason = "malformed"
+			}
+		}
+	}
 }
 
 // rowOf is a row of the request that a unit is of.
@@ -133,18 +146,18 @@ func (r *Response) rowOf(m *modelRead, u int32) int {
 // dropFailed takes units out of those to do whose inputs have failed.
 func (r *Response) dropFailed(m *modelRead, st *modelState) {
 	kept := 0
-	for at, u := range st.todo {
+	for at, u := range st.lacking {
 		if r.inputFailed(m, st, r.rowOf(m, u)) {
 			st.units[u].origin, st.units[u].detail = OriginFailed, reasonInput
 			continue
 		}
-		st.todo[kept] = u
+		st.lacking[kept] = u
 		if m.stored >= 0 {
 			st.prints[kept] = st.prints[at]
 		}
 		kept++
 	}
-	st.todo = st.todo[:kept]
+	st.lacking = st.lacking[:kept]
 	if m.stored >= 0 {
 		st.prints = st.prints[:kept]
 	}
@@ -153,7 +166,7 @@ func (r *Response) dropFailed(m *modelRead, st *modelState) {
 // serve makes what was inferred, or failed, part of the answer.
 func (r *Response) serve(req *Request, i int) {
 	m, st := &r.read.models[i], &r.st.models[i]
-	for at, u := range st.todo {
+	for at, u := range st.lacking {
 		x := &st.units[u]
 		if f := &st.result.Faults[at]; f.Reason != "" {
 			x.origin, x.detail = OriginFailed, f.Reason
@@ -184,7 +197,7 @@ func (r *Response) kept(i int, skip func(n int) bool) *keeping {
 		return nil
 	}
 	k := &keeping{plan: m.plan, outputs: st.result.Outputs, at: r.NowMicros, catalog: r.read.catalog, by: transforms.ByRead}
-	for at, u := range st.todo {
+	for at, u := range st.lacking {
 		switch {
 		case st.result.Faults[at].Reason != "" || skip(at):
 		case st.units[u].verdict.Newer:

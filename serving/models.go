@@ -167,15 +167,15 @@ func (c *readCompiler) print(m *modelRead) {
 type modelState struct {
 	printer *transforms.Printer
 	units   []unit            // per distinct key, or per row of the request without a cache
-	todo    []int32           // units to infer
+	lacking []int32           // units to infer
 	cells   [][]cell          // per input that is a feature of a view, its cells by distinct key
 	own     []feature.Column  // inputs, a row per row of the request
 	columns []*feature.Column // the same: own, or the reader's
 	inputs  []feature.Column  // of the units to infer
 	asked   []*feature.Column // the same, as the predictor wants them
 	printed []byte            // fingerprint of the unit at hand
-	prints  []string          // fingerprints, parallel to todo
-	result  *Inferred         // parallel to todo; nil if nothing was inferred
+	prints  []string          // fingerprints, parallel to lacking
+	result  *Inferred         // parallel to lacking; nil if nothing was inferred
 	later   []string          // keys to be refreshed behind the lookup
 }
 
@@ -209,7 +209,7 @@ func (r *Read) newModelStates(st *state) {
 				continue
 			}
 			if w := st.groups[src.group].readers[src.view].Windows(); w != nil {
-				w.KeepFences(true)
+				w.KeepTiles(true)
 			}
 		}
 	}

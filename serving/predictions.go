@@ -28,7 +28,7 @@ const (
 // inferred.
 func (r *Response) judge(req *Request, i int, p purpose) {
 	m, s := &r.read.models[i], &r.st.models[i]
-	s.units, s.todo, s.prints, s.later = s.units[:0], s.todo[:0], s.prints[:0], s.later[:0]
+	s.units, s.lacking, s.prints, s.later = s.units[:0], s.lacking[:0], s.prints[:0], s.later[:0]
 	if m.stored < 0 {
 		r.judgeRows(req, m, s)
 		return
@@ -45,7 +45,7 @@ func (r *Response) judge(req *Request, i int, p purpose) {
 		u.decide(&stored, p)
 		switch {
 		case u.wanted(m, p):
-			s.todo, s.prints = append(s.todo, int32(key)), append(s.prints, string(s.printed))
+			s.lacking, s.prints = append(s.lacking, int32(key)), append(s.prints, string(s.printed))
 		case u.origin == OriginStale && m.plan.Model.RefreshOnRead:
 			s.later = append(s.later, strings.Clone(g.query.Keys[key]))
 		case u.origin == OriginNone && stored.Found:
@@ -60,7 +60,7 @@ func (r *Response) judgeRows(req *Request, m *modelRead, s *modelState) {
 	for row := range r.Rows {
 		u := unit{inferred: -1, status: StatusNotFound}
 		if !req.isNull(r.read.groups[m.group].keys, row) {
-			s.todo = append(s.todo, int32(row))
+			s.lacking = append(s.lacking, int32(row))
 		}
 		s.units = append(s.units, u)
 	}

@@ -63,6 +63,7 @@ type predictor struct {
 	fault func(row int) serving.InferenceFault
 	wait  func(ctx context.Context)
 	add   float64
+	gap   bool // the second output is left out
 }
 
 func (p *predictor) Predict(ctx context.Context, q *serving.Inference, dst *serving.Inferred) error {
@@ -103,7 +104,9 @@ func (p *predictor) Predict(ctx context.Context, q *serving.Inference, dst *serv
 			}
 		}
 		dst.Outputs[0].SetFloat(row, sum)
-		dst.Outputs[1].SetString(row, fmt.Sprint("sum of ", len(q.Inputs)))
+		if !p.gap {
+			dst.Outputs[1].SetString(row, fmt.Sprint("sum of ", len(q.Inputs)))
+		}
 	}
 	return nil
 }
@@ -368,6 +371,18 @@ func TestWhatIsServedWhenModelsFail(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A predictor that leaves an output out says nothing that could be stored.
+func TestGapsAreFaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "")
+		w.put(1, 3)
+		w.model.gap = true
+		w.expect("null ERROR prediction_failed:malformed", "fraud:score")
+		w.model.gap = false
+		w.expect("21 PRESENT prediction_computed:missing", "fraud:score")
+	})
 }
 
 // A model that does not answer costs its own values, within the deadline.

@@ -103,8 +103,8 @@ func (f *refreshing) round(ctx context.Context) error {
 	}
 	resp.fill(req, st, now.UnixMicro(), nil)
 	defer resp.Release()
-	todo := f.judge(req, resp)
-	if len(todo) == 0 {
+	lacking := f.judge(req, resp)
+	if len(lacking) == 0 {
 		f.pending = f.pending[:0]
 		return nil
 	}
@@ -159,15 +159,15 @@ func (f *refreshing) judge(req *Request, resp *Response) []int32 {
 		}
 		f.ends[i] = f.end(&st.units[slots[row]], i)
 	}
-	todo := st.todo[:0]
-	for at, u := range st.todo {
+	lacking := st.lacking[:0]
+	for at, u := range st.lacking {
 		if f.ends[f.pending[resp.st.groups[f.model.group].firsts[u]]] == RefreshFailed {
-			st.prints[len(todo)] = st.prints[at]
-			todo = append(todo, u)
+			st.prints[len(lacking)] = st.prints[at]
+			lacking = append(lacking, u)
 		}
 	}
-	st.todo, st.prints = todo, st.prints[:len(todo)]
-	return todo
+	st.lacking, st.prints = lacking, st.prints[:len(lacking)]
+	return lacking
 }
 
 // end is the end of key i, whose prediction is u; RefreshFailed if it is yet to
@@ -203,7 +203,7 @@ func (f *refreshing) keep(ctx context.Context, resp *Response) error {
 		}
 	}
 	k := &keeping{plan: f.model.plan, outputs: st.result.Outputs, at: resp.NowMicros, catalog: f.read.catalog, by: f.by}
-	for at, u := range st.todo {
+	for at, u := range st.lacking {
 		if fault := st.result.Faults[at]; fault.Reason != "" {
 			endOf[u] = RefreshFailed
 			if fault.Lasting {

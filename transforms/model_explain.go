@@ -122,7 +122,7 @@ func servedFor(m *feature.Model) string {
 	}
 	text := "at any age"
 	if m.MaxAge > 0 {
-		text = "for " + m.MaxAge.String()
+		text = "for " + Duration(m.MaxAge)
 	}
 	if m.Endpoint != "" {
 		text += " while " + map[feature.FingerprintMode]string{
@@ -130,7 +130,7 @@ func servedFor(m *feature.Model) string {
 		}[m.Fingerprint] + " and the version are those that it was computed from"
 	}
 	if m.ServeStaleFor > 0 {
-		text += "; up to " + m.ServeStaleFor.String() + " longer while another is computed"
+		text += "; up to " + Duration(m.ServeStaleFor) + " longer while another is computed"
 	}
 	return text
 }

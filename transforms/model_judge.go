@@ -9,7 +9,7 @@ import (
 // StoredPrediction is what is known of a prediction that was read, beside its
 // outputs.
 type StoredPrediction struct {
-	Found       bool // a row is stored, and has every output
+	Found       bool  // a row is stored, and has every output
 	AtMicros    int64 // when its inputs were read, or what a client says
 	Stamp       int64 // what it is stored with: of two of a key the greater stays
 	Version     string

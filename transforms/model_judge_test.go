@@ -13,11 +13,11 @@ import (
 )
 
 // printed is the fingerprint of one view whose rows were read so.
-func printed(read uint64, hash byte, next int64) []byte {
+func printed(read uint64, hash byte, tiles ...uint64) []byte {
 	b := new(fingerprint.Builder)
 	b.Reset(1)
 	b.View("v", 1, read, fingerprint.Row{Kind: fingerprint.Present, Hash: [16]byte{hash}})
-	b.Fence("v", 60, 0, fingerprint.Fence{Topic: 1, Next: next})
+	b.Tiles("v", 60, tiles)
 	return b.Append(nil)
 }
 
@@ -63,7 +63,7 @@ func TestJudge(t *testing.T) {
 		{"too old for the time after", &base, of("7", same), 4200, stale("age", true)},
 		{"too old to be served", &base, of("7", same), 4201, stale("age", false)},
 		{"of any age", forever, of("7", same), 1 << 40, fresh},
-		{"a window that slid", &base, of("7", printed(1, 1, 99)), 1, fresh},
+		{"a window that slid", &base, of("7", printed(1, 1, 9, 10)), 1, fresh},
 		{"another row", &base, of("7", printed(1, 2, 10)), 1, input("row", true)},
 		{"another row, for long", &base, of("7", printed(1, 2, 10)), 601, input("row", false)},
 		{"new events", &base, of("7", printed(1, 1, 9)), 600, input("events", true)},
@@ -125,11 +125,11 @@ func TestNothingStaleIsServedForLonger(t *testing.T) {
 			m.ServeStaleFor = time.Duration(ages.Draw(t, "stale for")) * time.Second
 		}
 		stored := transforms.StoredPrediction{Found: true, AtMicros: times.Draw(t, "at"), Version: rapid.SampledFrom([]string{"6", "7"}).Draw(t, "version")}
-		stored.Fingerprint = printed(1, byte(rapid.IntRange(1, 2).Draw(t, "row")), rapid.Int64Range(9, 11).Draw(t, "next"))
+		stored.Fingerprint = printed(1, byte(rapid.IntRange(1, 2).Draw(t, "row")), rapid.Uint64Range(9, 11).Draw(t, "tile"))
 		now := times.Draw(t, "now")
 		age := new(big).sub(now, stored.AtMicros)
 		j := (&transforms.ModelPlan{Model: m}).Judge(&stored, current, 1, now, 0)
-		same := stored.Version == "7" && stored.Fingerprint[34] == 1 && stored.Fingerprint[len(stored.Fingerprint)-8] >= 10
+		same := stored.Version == "7" && stored.Fingerprint[34] == 1 && stored.Fingerprint[len(stored.Fingerprint)-8] == 10
 		young := m.MaxAge == 0 || age.within(m.MaxAge)
 		if (j.State == transforms.PredictionFresh) != (same && young) {
 			t.Fatalf("%+v is %+v", stored, j)

@@ -21,6 +21,8 @@ import (
 // apply's numbers are in them.
 type Printer struct {
 	sources []ModelSource
+	wanted  []wantedWindows // parallel to sources
+	tiles   []uint64
 	shape   uint64
 	builder fingerprint.Builder
 	scratch []byte
@@ -28,7 +30,8 @@ type Printer struct {
 
 // NewPrinter returns a Printer for predictions of p.
 func (p *ModelPlan) NewPrinter() *Printer {
-	return &Printer{sources: p.Sources(), shape: p.Shape()}
+	sources := p.Sources()
+	return &Printer{sources: sources, wanted: make([]wantedWindows, len(sources)), shape: p.Shape()}
 }
 
 // Sources lists what Add is to be called for, ordered by name. It is not to be
@@ -39,7 +42,7 @@ func (p *Printer) Sources() []ModelSource { return p.sources }
 func (p *Printer) Begin() { p.builder.Reset(p.shape) }
 
 // Add adds source i as it was read. l and w are those of a Reader of the
-// source's view, w after KeepFences, in which row is the key; l was asked for
+// source's view, w after KeepTiles, in which row is the key; l was asked for
 // hashes. What the source does not need (Row, Windows) may be nil, and what else
 // was read with it leaves no trace.
 func (p *Printer) Add(i int, l *feature.Loaded, w *WindowReader, row int) {
@@ -57,15 +60,26 @@ func (p *Printer) Add(i int, l *feature.Loaded, w *WindowReader, row int) {
 	if len(s.Windows) == 0 {
 		return
 	}
-	for k := range w.Features() {
-		f := w.Feature(k)
-		if !slices.Contains(s.Windows, f.Name) {
-			continue
-		}
-		for _, x := range w.Fences(k, row) {
-			p.builder.Fence(s.Name, int32(f.Window.Hop/time.Second), x.Partition, fingerprint.Fence(x.Fence))
+	for hop, r := range w.Ranges() {
+		p.tiles = w.AppendTiles(p.tiles[:0], hop, row, p.wanted[i].in(w, s.Windows))
+		p.builder.Tiles(s.Name, int32(r.Hop/time.Second), p.tiles)
+	}
+}
+
+// wantedWindows is which features of a reader a source has.
+type wantedWindows struct {
+	reader *WindowReader
+	of     []bool // parallel to its features
+}
+
+func (x *wantedWindows) in(w *WindowReader, names []string) []bool {
+	if x.reader != w {
+		x.reader, x.of = w, x.of[:0]
+		for k := range w.Features() {
+			x.of = append(x.of, slices.Contains(names, w.Feature(k).Name))
 		}
 	}
+	return x.of
 }
 
 // Append appends the fingerprint of what was added.

@@ -12,7 +12,19 @@ const (
 	ByWrite  = "on_write"
 	ByAll    = "refresh" // millrace refresh --all
 	ByClient = "client"
+	byOther  = "other" // a release that is newer than this one
 )
+
+// knownBy is the way that text names, which outlives text: it becomes a label of
+// metrics, and these are kept for ever.
+func knownBy(text string) string {
+	for _, by := range [...]string{ByRead, ByWrite, ByAll, ByClient} {
+		if text == by {
+			return by
+		}
+	}
+	return byOther
+}
 
 // ResetRows empties dst for predictions of p.
 func (p *ModelPlan) ResetRows(dst *feature.Rows) { dst.Reset(p.View, p.Stored, p.Entity.JoinKeys, 0) }
@@ -45,7 +57,7 @@ func (p *ModelPlan) AppendRow(dst *feature.Rows, keys []feature.Column, key int,
 }
 
 // Prediction reads what is stored beside the outputs of a prediction: l answers
-// a query of p.Stored.Columns, and its strings and bytes are l's.
+// a query of p.Stored.Columns, and the version and the fingerprint are l's memory.
 func (p *ModelPlan) Prediction(l *feature.Loaded, key int) StoredPrediction {
 	n := len(p.Model.Outputs)
 	o := &l.Origins[key]
@@ -58,6 +70,6 @@ func (p *ModelPlan) Prediction(l *feature.Loaded, key int) StoredPrediction {
 	}
 	printed := l.Columns[n+1].Strings[key]
 	s.Version, s.Fingerprint = l.Columns[n].Strings[key], unsafe.Slice(unsafe.StringData(printed), len(printed))
-	s.Catalog, s.By = l.Columns[n+2].Ints[key], l.Columns[n+3].Strings[key]
+	s.Catalog, s.By = l.Columns[n+2].Ints[key], knownBy(l.Columns[n+3].Strings[key])
 	return s
 }

@@ -3,6 +3,7 @@ package transforms_test
 import (
 	"reflect"
 	"testing"
+	"unsafe"
 
 	"millrace/feature"
 	"millrace/sinks"
@@ -78,6 +79,27 @@ func TestPredictionsAreRows(t *testing.T) {
 		}
 		if got := plan.Prediction(l, 1); got.Found || got.AtMicros != 0 {
 			t.Errorf("of a key without one: %+v", got)
+		}
+	}
+}
+
+// TestHowAPredictionCameOutlivesItsRow: it is a label of metrics, which keep it,
+// while the row's memory goes to the next read.
+func TestHowAPredictionCameOutlivesItsRow(t *testing.T) {
+	p := modelOf(t, "v:last_fare")
+	for text, want := range map[string]string{"on_read": transforms.ByRead, "refresh": transforms.ByAll, "client": transforms.ByClient, "by_the_moon": "other"} {
+		memory := []byte(text)
+		l := new(feature.Loaded)
+		l.Reset(&feature.ViewQuery{Columns: p.Stored.Columns}, 1)
+		l.Found.Set(0)
+		for i := range l.Columns {
+			l.Columns[i].Resize(1)
+		}
+		l.Columns[len(p.Stored.Columns)-1].SetString(0, unsafe.String(&memory[0], len(memory)))
+		got := p.Prediction(l, 0)
+		clear(memory)
+		if got.By != want {
+			t.Errorf("%q is read as %q, want %q", text, got.By, want)
 		}
 	}
 }

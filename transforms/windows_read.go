@@ -30,7 +30,7 @@ type WindowReader struct {
 	hops     []hopReader
 	ranges   []TileRange
 	results  []windowResult // parallel to features
-	fenced   bool           // Fences is asked
+	kept     bool           // AppendTiles is asked
 }
 
 // TileRange is the tiles that a read needs of one hop.
@@ -52,6 +52,7 @@ type hopReader struct {
 	at       int           // of the last tile
 	spare    *window.Spare
 	merged   *window.Tile
+	hashes   tileHashes
 	failed   string // why the windows of the row have no value
 }
 
@@ -59,7 +60,7 @@ type segment struct {
 	tile   *window.Tile
 	used   bool  // in this row
 	newest int64 // start of its last tile, if it is used
-	fences []TileFence
+	hashes []uint64
 }
 
 // windowResult is the values of one feature.
@@ -69,7 +70,6 @@ type windowResult struct {
 	lacks  feature.Bitmap // rows of which a tile lacks the state
 	found  feature.Bitmap // rows with a tile in the window
 	newest []int64        // start of the last of these tiles
-	fences fencesOf
 }
 
 // with returns w, or a new one when it is nil, with feature i of ws besides.
@@ -125,13 +125,11 @@ func (w *WindowReader) Reset(rows int, nowMicros int64) {
 		clear(r.failed)
 		r.lacks, r.found = r.lacks.Resize(0).Resize(rows), r.found.Resize(0).Resize(rows)
 		r.newest = append(r.newest[:0], make([]int64, rows)...)
-		if w.fenced {
-			r.fences.reset(rows)
-		}
 	}
 	for i := range w.hops {
 		h := &w.hops[i]
 		h.cuts, h.at = h.cuts[:0], 0
+		h.hashes.reset()
 		var all window.Span
 		for k, f := range h.features {
 			s := w.features[f].Window.At(nowMicros)
@@ -181,15 +179,15 @@ func (w *WindowReader) Add(hop int, start int64, partition int32, tile []byte) e
 	if !s.used {
 		s.tile.Reset(window.Fence{})
 		s.used, s.newest = true, start
-		s.fences = s.fences[:0]
+		s.hashes = s.hashes[:0]
 	}
 	s.newest = max(s.newest, start)
 	if err := s.tile.MergeBytes(tile, h.spare); err != nil {
 		h.failed = "a tile of it could not be read"
 		return err //nolint:wrapcheck // says already what is wrong; the caller knows of which row
 	}
-	if w.fenced {
-		s.fences = raise(s.fences, TileFence{partition, window.FenceOf(tile)})
+	if w.kept {
+		s.hashes = append(s.hashes, hashTile(start, partition, tile))
 	}
 	return nil
 }
@@ -227,6 +225,9 @@ func (w *WindowReader) EndRow(row int) {
 			h.merge(h.spans[k])
 			w.finish(h, k, f, row)
 		}
+		if w.kept {
+			h.endRow()
+		}
 		h.clear()
 	}
 }
@@ -238,7 +239,7 @@ func (h *hopReader) merge(s window.Span) {
 	}
 	h.merged.Reset(window.Fence{})
 	for i := range len(h.cuts) - 1 {
-		if h.segments[i].used && s.From <= h.cuts[i] && h.cuts[i] < s.To {
+		if h.segments[i].used && in(s, h.cuts[i]) {
 			h.merged.Merge(h.segments[i].tile)
 		}
 	}
@@ -247,7 +248,7 @@ func (h *hopReader) merge(s window.Span) {
 // newest is the start of the last tile in a window; false if it has none.
 func (h *hopReader) newest(s window.Span) (start int64, ok bool) {
 	for i := len(h.cuts) - 2; i >= 0; i-- {
-		if h.segments[i].used && s.From <= h.cuts[i] && h.cuts[i] < s.To {
+		if h.segments[i].used && in(s, h.cuts[i]) {
 			return h.segments[i].newest, true
 		}
 	}
@@ -259,9 +260,6 @@ func (w *WindowReader) finish(h *hopReader, k, f, row int) {
 	if start, ok := h.newest(h.spans[k]); ok {
 		r.found.Set(row)
 		r.newest[row] = start
-	}
-	if w.fenced {
-		r.fences.collect(h, h.spans[k], row)
 	}
 	if h.merged.Lacks(h.states[k]) {
 		r.lacks.Set(row)

@@ -88,7 +88,7 @@ stored of a prediction, in one cell of its entity
 computed
   after a change of an input, and at a read that finds none that is fresh
 served
-  for 1h0m0s while the stored state of the inputs and the version are those that it was computed from; up to 10m0s longer while another is computed
+  for 1h while the stored state of the inputs and the version are those that it was computed from; up to 10m longer while another is computed
 where none can be computed
   the last prediction that is stored
 

@@ -140,25 +140,26 @@ func (b *batch) gather() {
 	}
 }
 
-// finish publishes what became of b.
+// finish publishes what became of b. It is remembered and done at once: who finds
+// it remembered takes it, and does not wait.
 func (b *batch) finish(fault *Error) {
 	c := b.client
-	b.fault = fault
-	c.mu.Lock()
-	b.detach()
-	b.given = make([]atomic.Bool, b.rows.rows)
-	c.mu.pending -= b.rows.rows
-	b.remember(time.Now())
-	c.mu.Unlock()
-	b.cancel(nil)
-	if b.rows.size() <= 2*c.settings.MaxRequestBytes {
-		c.encoders.Put(b.rows)
-	}
-	b.rows = nil // b may be remembered for a while
 	if fault != nil && c.settings.Events.Failed != nil {
 		c.settings.Events.Failed(fault)
 	}
+	rows := b.rows
+	c.mu.Lock()
+	b.detach()
+	b.fault, b.given = fault, make([]atomic.Bool, rows.rows)
+	c.mu.pending -= rows.rows
+	b.rows = nil // b may be remembered for a while
+	b.remember(time.Now())
 	close(b.done)
+	c.mu.Unlock()
+	b.cancel(nil)
+	if rows.size() <= 2*c.settings.MaxRequestBytes {
+		c.encoders.Put(rows)
+	}
 }
 
 // remember notes what became of the rows that may be joined. Under Client.mu.

@@ -52,6 +52,15 @@ func (d *diary) want(t *testing.T, lines ...string) {
 	d.lines = nil
 }
 
+// wantAnyOrder is want where a call and a Predict tell of themselves at once.
+func (d *diary) wantAnyOrder(t *testing.T, lines ...string) {
+	t.Helper()
+	d.mu.Lock()
+	slices.Sort(d.lines)
+	d.mu.Unlock()
+	d.want(t, slices.Sorted(slices.Values(lines))...)
+}
+
 // TestOneRetry where it is safe and may help, and nowhere else.
 func TestOneRetry(t *testing.T) {
 	for name, c := range map[string]struct {

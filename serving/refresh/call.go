@@ -90,7 +90,7 @@ func (w *Worker) begin(ctx context.Context, es []*entry) {
 }
 
 // errFailed is said of keys that fail without an error of their call.
-var errFailed = errors.New("the model or the store failed for some keys; their metrics say why")
+var errFailed = errors.New("the model or the store failed for some keys; millrace_prediction_rows_total and millrace_prediction_writes_total count why")
 
 // settle gives the keys of a call their ends.
 func (w *Worker) settle(f *flight, ends []serving.RefreshEnd, err error) {

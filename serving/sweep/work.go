@@ -17,7 +17,7 @@ const (
 	minStrikes = 3
 )
 
-var errFailed = errors.New("the model or the store does not answer")
+var errFailed = errors.New("the model or the store fails")
 
 // work brings a batch to its end: it tries what fails again. An error ends the
 // sweep.

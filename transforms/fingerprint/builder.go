@@ -35,21 +35,6 @@ type Row struct {
 	Hash        [16]byte // of the bytes of its cell: feature.StoredOrigin.Hash
 }
 
-// Fence is how far a partition was counted: a topic's number, and the next
-// offset that was not.
-type Fence struct {
-	Topic uint32
-	Next  int64
-}
-
-// less reports whether f has counted less than g.
-func (f Fence) less(g Fence) bool {
-	if f.Topic != g.Topic {
-		return f.Topic < g.Topic
-	}
-	return f.Next < g.Next
-}
-
 // Builder makes fingerprints. The zero Builder is empty; it is reused by Reset
 // and belongs to one goroutine. Strings are kept until then.
 type Builder struct {
@@ -57,7 +42,7 @@ type Builder struct {
 	shape  uint64
 	values [16]byte
 	views  []view
-	fences []fence
+	groups []group
 }
 
 type view struct {
@@ -67,18 +52,18 @@ type view struct {
 	row        Row
 }
 
-type fence struct {
+// group is the tiles of a windowed view and hop.
+type group struct {
 	view       string
 	hopSeconds int32
-	partition  int32
-	fence      Fence
+	tiles      []uint64
 }
 
 // Reset begins the fingerprint of the state of inputs. shape is a hash of how
 // the model takes them: which, in which order, as what.
 func (b *Builder) Reset(shape uint64) {
 	b.mode, b.shape = State, shape
-	b.views, b.fences = b.views[:0], b.fences[:0]
+	b.views, b.groups = b.views[:0], b.groups[:0]
 }
 
 // ResetValues makes the fingerprint that of values: hash is that of all inputs'.
@@ -97,10 +82,19 @@ func (b *Builder) View(name string, generation uint32, read uint64, row Row) {
 	b.views = append(b.views, view{name, generation, read, row})
 }
 
-// Fence adds how far a partition was counted in the tiles of a windowed view
-// and hop, 0 seconds for windows without end. Of several the greatest counts.
-func (b *Builder) Fence(name string, hopSeconds, partition int32, f Fence) {
-	b.fences = append(b.fences, fence{name, hopSeconds, partition, f})
+// Tiles adds hashes of the tiles of a windowed view and hop, 0 seconds for
+// windows without end. They may be added in parts. tiles is copied.
+func (b *Builder) Tiles(name string, hopSeconds int32, tiles []uint64) {
+	if len(tiles) == 0 {
+		return
+	}
+	at := slices.IndexFunc(b.groups, func(g group) bool { return g.view == name && g.hopSeconds == hopSeconds })
+	if at < 0 {
+		at = len(b.groups)
+		b.groups = slices.Grow(b.groups, 1)[:at+1] // its tiles' memory is used again
+		b.groups[at] = group{name, hopSeconds, b.groups[at].tiles[:0]}
+	}
+	b.groups[at].tiles = append(b.groups[at].tiles, tiles...)
 }
 
 // Append appends the fingerprint's bytes.
@@ -115,15 +109,12 @@ func (b *Builder) Append(dst []byte) []byte {
 	for i := range b.views {
 		dst = b.views[i].append(dst)
 	}
-	b.sortFences()
-	dst = binary.AppendUvarint(dst, uint64(b.groups()))
-	for from := 0; from < len(b.fences); {
-		to := from + 1
-		for to < len(b.fences) && b.fences[from].sameGroup(&b.fences[to]) {
-			to++
-		}
-		dst = appendGroup(dst, b.fences[from:to])
-		from = to
+	slices.SortFunc(b.groups, func(x, y group) int {
+		return cmp.Or(cmp.Compare(x.view, y.view), cmp.Compare(x.hopSeconds, y.hopSeconds))
+	})
+	dst = binary.AppendUvarint(dst, uint64(len(b.groups)))
+	for i := range b.groups {
+		dst = b.groups[i].append(dst)
 	}
 	return dst
 }
@@ -144,46 +135,14 @@ func appendText(dst []byte, text string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
-func (f *fence) sameGroup(g *fence) bool { return f.view == g.view && f.hopSeconds == g.hopSeconds }
-
-func compareFences(x, y fence) int {
-	return cmp.Or(cmp.Compare(x.view, y.view), cmp.Compare(x.hopSeconds, y.hopSeconds), cmp.Compare(x.partition, y.partition))
-}
-
-// sortFences orders the fences, and keeps the greatest of each partition.
-func (b *Builder) sortFences() {
-	slices.SortFunc(b.fences, compareFences)
-	kept := b.fences[:0]
-	for _, f := range b.fences {
-		last := len(kept) - 1
-		switch {
-		case last < 0 || compareFences(kept[last], f) != 0:
-			kept = append(kept, f)
-		case kept[last].fence.less(f.fence):
-			kept[last].fence = f.fence
-		}
-	}
-	b.fences = kept
-}
-
-func (b *Builder) groups() int {
-	n := 0
-	for i := range b.fences {
-		if i == 0 || !b.fences[i-1].sameGroup(&b.fences[i]) {
-			n++
-		}
-	}
-	return n
-}
-
-func appendGroup(dst []byte, fences []fence) []byte {
-	dst = appendText(dst, fences[0].view)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(fences[0].hopSeconds))
-	dst = binary.AppendUvarint(dst, uint64(len(fences)))
-	for i := range fences {
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(fences[i].partition))
-		dst = binary.LittleEndian.AppendUint32(dst, fences[i].fence.Topic)
-		dst = binary.LittleEndian.AppendUint64(dst, uint64(fences[i].fence.Next))
+func (g *group) append(dst []byte) []byte {
+	slices.Sort(g.tiles)
+	g.tiles = slices.Compact(g.tiles)
+	dst = appendText(dst, g.view)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(g.hopSeconds))
+	dst = binary.AppendUvarint(dst, uint64(len(g.tiles)))
+	for _, t := range g.tiles {
+		dst = binary.LittleEndian.AppendUint64(dst, t)
 	}
 	return dst
 }

@@ -18,7 +18,7 @@ const (
 	ChangedGeneration
 	ChangedRead // defaults, expressions at read or on demand, ttl
 	ChangedRow
-	NewEvents // a partition was counted further
+	NewEvents // a tile is there that was not, or was another
 	ChangedValues
 )
 
@@ -46,8 +46,8 @@ func (v Verdict) Stale() bool { return v.Rule != Fresh }
 var ErrFormat = errors.New("fingerprint")
 
 // Compare says whether a prediction that was stored with one fingerprint is
-// that of inputs with another. Of fences only a greater one, or one of a
-// partition that had none, is a change. Both are wholly looked at before
+// that of inputs with another. Of tiles only one that was not there, or that was
+// another, is a change: those that are gone have slid out of the windows. Both are wholly looked at before
 // anything is said about them, and nothing is kept of either. It allocates
 // nothing but for errors and verdicts that name a view.
 func Compare(stored, current []byte) (Verdict, error) {
@@ -111,54 +111,50 @@ func (x *readView) differs(y *readView) Rule {
 	return Fresh
 }
 
-// compareGroups looks for a partition that was counted further. Both are
+// compareGroups looks for a tile that the prediction was not made of. Both are
 // ordered, so one pass is enough.
 func compareGroups(s, c *reader) Verdict {
 	left := s.uvarint()
-	var group readGroup
+	var before readGroup
 	have := false
 	for range c.uvarint() {
 		now := c.group()
 		for {
 			if !have && left > 0 {
-				group, have, left = s.group(), true, left-1
+				before, have, left = s.group(), true, left-1
 			}
-			if !have || group.compare(&now) >= 0 {
+			if !have || before.compare(&now) >= 0 {
 				break
 			}
 			have = false // a group that slid out as a whole
 		}
-		var before reader
-		if have && group.compare(&now) == 0 {
-			before = reader{b: group.fences}
+		var tiles []byte
+		if have && before.compare(&now) == 0 {
+			tiles = before.tiles
 		}
-		if counted(before, reader{b: now.fences}) {
+		if !within(now.tiles, tiles) {
 			return Verdict{NewEvents, string(now.view)}
 		}
 	}
 	return Verdict{}
 }
 
-// counted reports whether a partition in now is further than in before.
-func counted(before, now reader) bool {
-	var partition int32
-	var fence Fence
-	have := false
-	for now.left() > 0 {
-		p, f := now.fence()
-		for {
-			if !have && before.left() > 0 {
-				partition, fence = before.fence()
-				have = true
+// within reports whether all tiles are among others.
+func within(tiles, others []byte) bool {
+	t, o := reader{b: tiles}, reader{b: others}
+	for t.left() > 0 {
+		want := t.u64()
+		found := false
+		for !found && o.left() > 0 {
+			other := o.u64()
+			if other > want {
+				return false
 			}
-			if !have || partition >= p {
-				break
-			}
-			have = false
+			found = other == want
 		}
-		if !have || partition != p || fence.less(f) {
-			return true
+		if !found {
+			return false
 		}
 	}
-	return false
+	return true
 }

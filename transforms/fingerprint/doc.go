@@ -4,9 +4,13 @@
 //
 // A fingerprint has two parts. The state, compared for equality: how the model
 // takes its inputs, and per view of an input its generation, how its features
-// are read, and its row. The fences: per windowed view and hop how far each
-// partition of its source was counted, of which only a greater one is a change,
-// because a window that slides lets tiles go.
+// are read, and its row. The tiles: per windowed view and hop a hash of each
+// that its windows are merged of, of which only one that was not there is a
+// change, because a window that slides lets tiles go.
+//
+// Rejected: the greatest fence of each partition, which is smaller. Tiles are
+// stored at the same time, and one that is seen after another with a greater
+// fence would have changed nothing.
 //
 // Invariant: the bytes depend on what was added, not on the order in which it
 // was; equal bytes are equal states; and whatever bytes Compare is given, it

@@ -22,9 +22,7 @@ func TestDocument(t *testing.T) {
 	b.View("trips", 2, 0x1111111111111111, row)
 	b.View("quote", 0, 0x2222222222222222, fingerprint.Row{})
 	b.View("profile", 1, 0x3333333333333333, fingerprint.Row{Kind: fingerprint.Absent})
-	b.Fence("trips", 900, 3, fingerprint.Fence{Topic: 1, Next: 259})
-	b.Fence("trips", 900, 3, fingerprint.Fence{Topic: 1, Next: 7})
-	b.Fence("trips", 900, -1, fingerprint.Fence{Topic: 1, Next: 5})
+	b.Tiles("trips", 900, []uint64{0x0f00000000000103, 0x0500000000000001, 0x0f00000000000103})
 	want := b.Append(nil)
 	drawn := drawing(t)
 	if !slices.Equal(drawn, want) {

@@ -24,17 +24,17 @@ type input struct {
 	row        fingerprint.Row
 }
 
-type place struct {
-	view      string
-	hop       int32
-	partition int32
+type tile struct {
+	view string
+	hop  int32
+	hash uint64
 }
 
 // state is what a fingerprint is made of.
 type state struct {
 	shape  uint64
 	inputs []input
-	fences map[place]fingerprint.Fence
+	tiles  map[tile]bool
 }
 
 func (s *state) bytes(shuffle int64) []byte {
@@ -46,10 +46,10 @@ func (s *state) bytes(shuffle int64) []byte {
 	for _, in := range inputs {
 		b.View(in.name, in.generation, in.read, in.row)
 	}
-	for at, f := range s.fences { // a map's order is another each time
-		b.Fence(at.view, at.hop, at.partition, f)
-		if rng.IntN(2) == 0 { // of several the greatest counts
-			b.Fence(at.view, at.hop, at.partition, fingerprint.Fence{Topic: f.Topic, Next: f.Next - 1 - rng.Int64N(9)})
+	for x := range s.tiles { // a map's order is another each time
+		b.Tiles(x.view, x.hop, []uint64{x.hash})
+		if rng.IntN(2) == 0 { // one that is added twice is one
+			b.Tiles(x.view, x.hop, []uint64{x.hash})
 		}
 	}
 	return b.Append(nil)
@@ -68,31 +68,25 @@ func rows() *rapid.Generator[fingerprint.Row] {
 
 func states() *rapid.Generator[*state] {
 	return rapid.Custom(func(t *rapid.T) *state {
-		s := &state{shape: rapid.Uint64().Draw(t, "shape"), fences: make(map[place]fingerprint.Fence)}
+		s := &state{shape: rapid.Uint64().Draw(t, "shape"), tiles: make(map[tile]bool)}
 		for _, name := range rapid.SliceOfNDistinct(rapid.StringMatching(`[a-d]{1,3}`), 0, 5, rapid.ID[string]).Draw(t, "views") {
 			s.inputs = append(s.inputs, input{name, rapid.Uint32Range(0, 9).Draw(t, "generation"), rapid.Uint64().Draw(t, "read"), rows().Draw(t, "row")})
 		}
-		for range rapid.IntRange(0, 8).Draw(t, "fences") {
-			at := place{rapid.SampledFrom([]string{"a", "ab", "b"}).Draw(t, "view"), rapid.Int32Range(0, 2).Draw(t, "hop"), rapid.Int32Range(-2, 3).Draw(t, "partition")}
-			s.fences[at] = fingerprint.Fence{Topic: rapid.Uint32Range(1, 3).Draw(t, "topic"), Next: rapid.Int64Range(-3, 100).Draw(t, "next")}
+		for range rapid.IntRange(0, 8).Draw(t, "tiles") {
+			s.tiles[tile{rapid.SampledFrom([]string{"a", "ab", "b"}).Draw(t, "view"), rapid.Int32Range(0, 2).Draw(t, "hop"), rapid.Uint64Range(0, 9).Draw(t, "hash")}] = true
 		}
 		return s
 	})
 }
 
 func (s *state) clone() *state {
-	c := &state{shape: s.shape, inputs: slices.Clone(s.inputs), fences: make(map[place]fingerprint.Fence)}
-	maps.Copy(c.fences, s.fences)
+	c := &state{shape: s.shape, inputs: slices.Clone(s.inputs), tiles: make(map[tile]bool)}
+	maps.Copy(c.tiles, s.tiles)
 	return c
 }
 
-func (s *state) places() []place {
-	var all []place
-	for at := range s.fences {
-		all = append(all, at)
-	}
-	slices.SortFunc(all, func(a, b place) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
-	return all
+func (s *state) sorted() []tile {
+	return slices.SortedFunc(maps.Keys(s.tiles), func(a, b tile) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 }
 
 func compare(t interface{ Fatal(args ...any) }, stored, current []byte) fingerprint.Verdict {
@@ -122,12 +116,12 @@ func TestEveryChangeIsSeen(t *testing.T) {
 		before := states().Draw(t, "state")
 		after := before.clone()
 		want := fingerprint.Verdict{}
-		kinds := []string{"shape", "a new view", "a new partition"}
+		kinds := []string{"shape", "a new view", "a new tile"}
 		if len(before.inputs) > 0 {
 			kinds = append(kinds, "generation", "read", "row", "a view less")
 		}
-		if len(before.fences) > 0 {
-			kinds = append(kinds, "a greater offset", "a greater topic")
+		if len(before.tiles) > 0 {
+			kinds = append(kinds, "another tile")
 		}
 		i := rapid.IntRange(0, max(0, len(before.inputs)-1)).Draw(t, "which")
 		switch rapid.SampledFrom(kinds).Draw(t, "change") {
@@ -153,19 +147,14 @@ func TestEveryChangeIsSeen(t *testing.T) {
 				want.Rule = fingerprint.ChangedRead
 			}
 			after.inputs[i].row = r
-		case "a new partition":
-			after.fences[place{"ab", 1, 77}] = fingerprint.Fence{Topic: 1, Next: -1 << 62}
+		case "a new tile":
+			after.tiles[tile{"ab", 1, 77}] = true
 			want = fingerprint.Verdict{Rule: fingerprint.NewEvents, View: "ab"}
-		case "a greater offset":
-			at := rapid.SampledFrom(before.places()).Draw(t, "fence")
-			f := after.fences[at]
-			f.Next++
-			after.fences[at] = f
-			want = fingerprint.Verdict{Rule: fingerprint.NewEvents, View: at.view}
-		case "a greater topic":
-			at := rapid.SampledFrom(before.places()).Draw(t, "fence")
-			after.fences[at] = fingerprint.Fence{Topic: after.fences[at].Topic + 1, Next: -5}
-			want = fingerprint.Verdict{Rule: fingerprint.NewEvents, View: at.view}
+		case "another tile":
+			x := rapid.SampledFrom(before.sorted()).Draw(t, "tile")
+			delete(after.tiles, x)
+			after.tiles[tile{x.view, x.hop, x.hash + 100}] = true
+			want = fingerprint.Verdict{Rule: fingerprint.NewEvents, View: x.view}
 		}
 		if got := compare(t, before.bytes(1), after.bytes(2)); got != want {
 			t.Fatalf("%+v, want %+v", got, want)
@@ -173,21 +162,14 @@ func TestEveryChangeIsSeen(t *testing.T) {
 	})
 }
 
-// TestSlidingIsNotStale: any fences may be smaller or gone, whole groups too.
+// TestSlidingIsNotStale: any tiles may be gone, whole groups too.
 func TestSlidingIsNotStale(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		before := states().Draw(t, "state")
 		after := before.clone()
-		for _, at := range before.places() {
-			switch f := after.fences[at]; rapid.IntRange(0, 3).Draw(t, "what becomes of it") {
-			case 0:
-				delete(after.fences, at)
-			case 1:
-				f.Next -= rapid.Int64Range(1, 50).Draw(t, "less")
-				after.fences[at] = f
-			case 2:
-				f.Topic, f.Next = f.Topic-1, f.Next+1000
-				after.fences[at] = f
+		for _, x := range before.sorted() {
+			if rapid.Bool().Draw(t, "gone") {
+				delete(after.tiles, x)
 			}
 		}
 		if v := compare(t, before.bytes(1), after.bytes(2)); v.Stale() {
@@ -202,9 +184,8 @@ func TestCompareIsTheRule(t *testing.T) {
 		a, b := states().Draw(t, "stored"), states().Draw(t, "current")
 		b.shape, b.inputs = a.shape, a.inputs
 		stale := false
-		for at, f := range b.fences {
-			before, had := a.fences[at]
-			stale = stale || !had || f.Topic > before.Topic || f.Topic == before.Topic && f.Next > before.Next
+		for x := range b.tiles {
+			stale = stale || !a.tiles[x]
 		}
 		if v := compare(t, a.bytes(1), b.bytes(2)); v.Stale() != stale || stale && v.Rule != fingerprint.NewEvents {
 			t.Fatalf("%+v, want stale %t", v, stale)
@@ -324,21 +305,21 @@ func TestValuesAreToldApart(t *testing.T) {
 }
 
 func TestCompareAllocatesNothing(t *testing.T) {
-	s := &state{shape: 1, fences: map[place]fingerprint.Fence{{"a", 60, 1}: {1, 5}, {"a", 60, 2}: {1, 5}, {"b", 0, 1}: {1, 5}}}
+	s := &state{shape: 1, tiles: map[tile]bool{{"a", 60, 1}: true, {"a", 60, 2}: true, {"b", 0, 1}: true}}
 	s.inputs = []input{{name: "a", generation: 1}, {name: "b", generation: 1}}
 	stored := s.bytes(1)
-	s.fences[place{"a", 60, 2}] = fingerprint.Fence{Topic: 1, Next: 4}
+	delete(s.tiles, tile{"a", 60, 2})
 	current := s.bytes(1)
 	if n := testing.AllocsPerRun(100, func() { _, _ = fingerprint.Compare(stored, current) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
-	b, dst := new(fingerprint.Builder), make([]byte, 0, 512)
+	b, dst, tiles := new(fingerprint.Builder), make([]byte, 0, 512), []uint64{7, 3}
 	build := func() {
 		b.Reset(1)
 		b.View("b", 1, 2, fingerprint.Row{Kind: fingerprint.Present})
 		b.View("a", 1, 2, fingerprint.Row{Kind: fingerprint.Absent})
-		b.Fence("a", 60, 1, fingerprint.Fence{Topic: 1, Next: 2})
-		b.Fence("a", 60, 0, fingerprint.Fence{Topic: 1, Next: 2})
+		b.Tiles("a", 60, tiles)
+		b.Tiles("a", 0, tiles)
 		dst = b.Append(dst[:0])
 	}
 	build()
@@ -350,7 +331,7 @@ func TestCompareAllocatesNothing(t *testing.T) {
 // FuzzCheck: what is accepted is what a Builder writes, so comparing it with
 // itself is fresh and nothing panics.
 func FuzzCheck(f *testing.F) {
-	s := &state{shape: 1, fences: map[place]fingerprint.Fence{{"a", 60, 1}: {1, 5}, {"b", 0, -1}: {1, 5}}}
+	s := &state{shape: 1, tiles: map[tile]bool{{"a", 60, 1}: true, {"b", 0, 1 << 63}: true}}
 	s.inputs = []input{{name: "a", generation: 1, row: fingerprint.Row{Kind: fingerprint.Present}}, {name: "b", generation: 1}}
 	f.Add(s.bytes(1), s.bytes(2))
 	b := new(fingerprint.Builder)

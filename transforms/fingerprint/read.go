@@ -20,9 +20,9 @@ func Check(b []byte) error {
 }
 
 const (
-	headBytes  = 1 + 1 + 8
-	rowBytes   = 8 + 16
-	fenceBytes = 4 + 4 + 8
+	headBytes = 1 + 1 + 8
+	rowBytes  = 8 + 16
+	tileBytes = 8
 )
 
 // body reads what follows the head, and reports whether it is in order.
@@ -54,17 +54,17 @@ func (r *reader) groups() bool {
 	n := r.uvarint()
 	for i := uint64(0); i < n && !r.bad; i++ {
 		g := r.group()
-		if r.bad || i > 0 && last.compare(&g) >= 0 || len(g.fences) == 0 {
+		if r.bad || i > 0 && last.compare(&g) >= 0 || len(g.tiles) == 0 {
 			return false
 		}
 		last = g
-		inner, partition := reader{b: g.fences}, int32(0)
+		inner, before := reader{b: g.tiles}, uint64(0)
 		for k := 0; inner.left() > 0; k++ {
-			p, _ := inner.fence()
-			if k > 0 && p <= partition {
+			t := inner.u64()
+			if k > 0 && t <= before {
 				return false
 			}
-			partition = p
+			before = t
 		}
 	}
 	return !r.bad
@@ -87,9 +87,9 @@ type readView struct {
 }
 
 type readGroup struct {
-	view   []byte
-	hop    int32
-	fences []byte
+	view  []byte
+	hop   int32
+	tiles []byte
 }
 
 func (g *readGroup) compare(h *readGroup) int {
@@ -158,10 +158,5 @@ func (r *reader) view() readView {
 }
 
 func (r *reader) group() readGroup {
-	return readGroup{view: r.counted(1), hop: int32(r.u32()), fences: r.counted(fenceBytes)}
-}
-
-func (r *reader) fence() (partition int32, f Fence) {
-	partition = int32(r.u32())
-	return partition, Fence{Topic: r.u32(), Next: int64(r.u64())}
+	return readGroup{view: r.counted(1), hop: int32(r.u32()), tiles: r.counted(tileBytes)}
 }

@@ -28,14 +28,6 @@ func (f Fence) Less(g Fence) bool {
 	return f.Next < g.Next
 }
 
-// FenceOf is the fence of a tile's bytes, which Decode or MergeBytes has
-// accepted; of others it may be any.
-func FenceOf(b []byte) Fence {
-	r := reader{b: b}
-	r.take(fenceAt)
-	return r.fence()
-}
-
 // Aggregate is one aggregate of a view.
 type Aggregate struct {
 	Spec Spec

@@ -33,6 +33,7 @@ func Column[T float64 | int64 | string](name, datatype string, values []T) (Tens
 // TensorError says what is wrong with a tensor that was sent.
 type TensorError struct{ Message string }
 
+// Error says what is wrong.
 func (e *TensorError) Error() string { return e.Message }
 
 func tensorError(format string, args ...any) error {

@@ -50,7 +50,7 @@ func (s *stack) startIngest() *process {
 const ingesters = 1
 
 // inCI is the size of the crash test in make test.
-var inCI = struct{ seeds, idSeeds, events, rekeySeeds, rekeyEvents, pushSeeds int }{1, 1, 20_000, 1, 20_000, 1}
+var inCI = struct{ seeds, idSeeds, events, rekeySeeds, rekeyEvents, pushSeeds, predictionSeeds int }{1, 1, 20_000, 1, 20_000, 1, 1}
 
 // restartIngest starts another process in the place of one that ended; the
 // broker is inside it, so producers wait meanwhile.

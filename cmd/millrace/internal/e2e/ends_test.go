@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,6 +18,10 @@ func (s *stack) metrics(p *process) (map[string]float64, error) {
 		return nil, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // nothing is written to it
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(resp.Body)
+		return nil, fmt.Errorf("/metrics answered %d: %s", resp.StatusCode, text)
+	}
 	all := make(map[string]float64)
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {

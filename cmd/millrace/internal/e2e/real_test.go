@@ -62,7 +62,7 @@ func (s *stack) startIngest() *process {
 const ingesters = 3
 
 // inCI is the size of the crash test in make test-real.
-var inCI = struct{ seeds, idSeeds, events, rekeySeeds, rekeyEvents, pushSeeds int }{3, 2, 100_000, 2, 50_000, 2}
+var inCI = struct{ seeds, idSeeds, events, rekeySeeds, rekeyEvents, pushSeeds, predictionSeeds int }{3, 2, 100_000, 2, 50_000, 2, 2}
 
 // restartIngest starts another process and does not wait for it.
 func (s *stack) restartIngest() { s.start(freePort(s.t), "ingest") }

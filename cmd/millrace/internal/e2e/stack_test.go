@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -130,11 +131,17 @@ func tail(s string, n int) string {
 	return s
 }
 
-// start runs the binary with args; addr is its admin address.
+// start runs the binary with args; admin is its admin address.
 func (s *stack) start(admin string, args ...string) *process {
 	s.t.Helper()
+	return s.startWith(nil, admin, args...)
+}
+
+// startWith is start with an environment that overrides the stack's.
+func (s *stack) startWith(env []string, admin string, args ...string) *process {
+	s.t.Helper()
 	p := &process{cmd: exec.Command(binary, args...), log: new(logBuffer), done: make(chan struct{}), admin: admin}
-	p.cmd.Env = append(append(os.Environ(), s.env...), "MILLRACE_TELEMETRY_ADMIN="+admin)
+	p.cmd.Env = slices.Concat(os.Environ(), s.env, []string{"MILLRACE_TELEMETRY_ADMIN=" + admin}, env)
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = p.log, p.log, s.dir
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
