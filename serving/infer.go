@@ -55,7 +55,7 @@ func early(ctx context.Context) (context.Context, context.CancelFunc) {
 	if !ok {
 		return context.WithCancel(ctx)
 	}
-	margin := min(max(time.Until(end)/20, 2*time.Millisecond), 25*time.Millisecond)
+	margin := min(max(time.Until(end)/10, 2*time.Millisecond), 50*time.Millisecond)
 	return context.WithDeadline(ctx, end.Add(-margin))
 }
 
@@ -202,11 +202,13 @@ func (r *Response) kept(i int, skip func(n int) bool) *keeping {
 		case st.result.Faults[at].Reason != "" || skip(at):
 		case st.units[u].verdict.Newer:
 			k.newer++
+		case st.units[u].ahead:
+			k.lost++
 		default:
 			k.add(r.st.groups[m.group].query.Keys[u], st.prints[at], at, &st.units[u])
 		}
 	}
-	if len(k.keys)+k.newer == 0 {
+	if len(k.keys)+k.newer+k.lost == 0 {
 		return nil
 	}
 	return k

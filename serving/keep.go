@@ -18,7 +18,7 @@ type KeepEnd uint8
 const (
 	KeptWritten KeepEnd = iota // it is stored
 	KeptNewer                  // not stored: a process with a newer catalog has stored one
-	KeptLost                   // stored, and another one of inputs that were read later was found in its place
+	KeptLost                   // another one of inputs that were read later was found, before it was stored or in its place
 	KeptFailed                 // the store failed, or may not see it
 	KeptDropped                // too much was being stored already
 )
@@ -44,6 +44,7 @@ type keeping struct {
 	catalog int64
 	by      string
 	newer   int // that are not stored
+	lost    int // the same
 }
 
 // readLag is by how much the stamps of what reads have computed lag behind, and
@@ -58,7 +59,10 @@ const readLag = time.Minute
 // What was refreshed after a change is stored over what reads compute at the
 // same time, whose inputs may be those before it: nobody is told of the change
 // again, and who stored the other may be dead, or have an older catalog and
-// find its own fresh. So stamps of the latter lag, and go up by less.
+// find its own fresh. So stamps of the latter lag, and go up by less. Nor do reads
+// store over what was read after they began: rows and windows are not read in
+// one moment, so that a slow read may find old inputs beside the prediction of
+// new ones.
 func (k *keeping) add(key, printed string, row int, u *unit) int64 {
 	stamp, more := k.at, int64(2)
 	if k.by == transforms.ByRead {
@@ -77,6 +81,7 @@ func (k *keeping) add(key, printed string, row int, u *unit) int64 {
 func (s *Service) keep(ctx context.Context, k *keeping) (refused []int, err error) {
 	name := k.plan.Model.Name
 	s.tellKept(name, KeptNewer, k.newer)
+	s.tellKept(name, KeptLost, k.lost)
 	if len(k.keys) == 0 {
 		return nil, nil
 	}

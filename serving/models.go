@@ -186,6 +186,7 @@ type unit struct {
 	detail   string
 	at       int64 // when its inputs were read, micros
 	stamp    int64 // of the stored one; 0 if there is none
+	ahead    bool  // the inputs of the stored one were read after this read began
 	inferred int32 // row in the result; -1 for the stored one
 	verdict  transforms.Judgement
 }

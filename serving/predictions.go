@@ -41,6 +41,7 @@ func (r *Response) judge(req *Request, i int, p purpose) {
 		stored := m.plan.Prediction(g.stored[m.stored], key)
 		r.fingerprint(m, s, key)
 		u := unit{inferred: -1, at: stored.AtMicros, stamp: stored.Stamp}
+		u.ahead = stored.AtMicros > r.NowMicros
 		u.verdict = m.plan.Judge(&stored, s.printed, r.read.catalog, r.NowMicros, maxAge)
 		u.decide(&stored, p)
 		switch {
@@ -127,6 +128,8 @@ func (u *unit) wanted(m *modelRead, p purpose) bool {
 		return u.origin == OriginNone && m.plan.Model.RefreshOnRead
 	case u.verdict.State == transforms.PredictionClient:
 		return p == forAll
+	case p == forRefresh && u.ahead:
+		return false
 	default:
 		return u.verdict.State != transforms.PredictionFresh && !u.verdict.Newer
 	}

@@ -344,6 +344,28 @@ func TestTheNewerCatalogsPredictionStays(t *testing.T) {
 	})
 }
 
+// A read that began before the stored prediction's inputs were read, and whose
+// own may be older, answers what it computes and stores nothing.
+func TestReadsDoNotStoreOverLaterOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "", "    serve_stale_for: 10m\n", "")
+		w.put(1, 3)
+		w.ask("fraud:score")
+		synctest.Wait()
+		w.now = w.now.Add(-time.Second)
+		w.put(1, 4)
+		w.expect("28 PRESENT prediction_computed:row", "fraud:score")
+		synctest.Wait()
+		if w.ends["kept written"] != 1 || w.ends["kept lost"] != 1 {
+			t.Errorf("ends %v", w.ends)
+		}
+		w.now = w.now.Add(time.Second)
+		w.expect("28 PRESENT prediction_computed:row", "fraud:score")
+		synctest.Wait()
+		w.expect("28 PRESENT prediction_fresh:on_read", "fraud:score")
+	})
+}
+
 // What cannot be computed is answered as the model says.
 func TestWhatIsServedWhenModelsFail(t *testing.T) {
 	const stale = 2 * time.Hour

@@ -185,6 +185,8 @@ func (f *refreshing) end(u *unit, i int) RefreshEnd {
 		return RefreshStored
 	case u.verdict.Newer:
 		return RefreshNewer
+	case u.ahead && f.by == transforms.ByRead:
+		return RefreshMoving
 	case f.writes[i] >= maxWrites:
 		return RefreshMoving
 	}

@@ -57,6 +57,7 @@ func (p predictor) Predict(ctx context.Context, q *serving.Inference, dst *servi
 				p.w.model.answers++
 			}
 			dst.Outputs[0].SetString(row, text)
+			dst.Outputs[1].SetInt(row, 0)
 			if p.w.model.random {
 				dst.Outputs[1].SetInt(row, p.w.rng.Int64())
 			}

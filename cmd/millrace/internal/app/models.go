@@ -83,6 +83,7 @@ func (m *Models) Close() {
 type learner struct {
 	again chan struct{} // the server may be another one
 	last  atomic.Uint32 // predict.Reason of the last call that failed
+	away  atomic.Bool   // it was said that the model does not answer
 	log   *slog.Logger
 }
 
@@ -113,8 +114,11 @@ func (l *learner) events(p *telemetry.Prediction) predict.Events {
 func (l *learner) breaker(s predict.BreakerState) {
 	switch s {
 	case predict.BreakerOpen:
-		l.log.Warn("calls of the model failed, so none is made for a while", "reason", predict.Reason(l.last.Load()).String())
+		if !l.away.Swap(true) { // it opens again after each try
+			l.log.Warn("calls of the model failed, so none is made but now and then", "reason", predict.Reason(l.last.Load()).String())
+		}
 	case predict.BreakerClosed:
+		l.away.Store(false)
 		l.log.Info("the model answers again")
 		select {
 		case l.again <- struct{}{}:

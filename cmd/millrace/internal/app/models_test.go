@@ -263,7 +263,7 @@ func TestServersAreLearnedWhenTheyCome(t *testing.T) {
 		}
 		w.models.Close()
 		for _, want := range []string{
-			`level=WARN msg="calls of the model failed, so none is made for a while" model=sum reason=unreachable`,
+			`level=WARN msg="calls of the model failed, so none is made but now and then" model=sum reason=unreachable`,
 			"the model answers again", "does not tell of itself",
 		} {
 			if !strings.Contains(w.logged.String(), want) {
