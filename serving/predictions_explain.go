@@ -86,7 +86,7 @@ func staleText(j *transforms.Judgement, maxAge time.Duration) string {
 	case "events":
 		return "events were counted in the windows" + of
 	case "read":
-		return "features" + of + " are read otherwise"
+		return "features" + of + " are read otherwise, or a window could not be"
 	case "generation":
 		return "the stored data" + of + " was begun anew"
 	case "views":
