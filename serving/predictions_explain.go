@@ -16,7 +16,7 @@ func (e *Explanation) prediction(req *Request, resp *Response, o *Output, value 
 	v.Prediction = &ExplainedPrediction{Model: model.Name, Version: model.Version}
 	at := m.unitOf(resp, 0)
 	if at < 0 || req.isNull(resp.read.groups[m.group].keys, 0) {
-		v.Why = "a join key is null"
+		v.Why = req.whyNoKey(resp.read.groups[m.group].keys)
 		return v
 	}
 	u := &st.units[at]
