@@ -50,10 +50,35 @@ on_demand_views:
   - {name: double, entity: driver, sources: [trip], features: [{name: last4, expr: "trip.shown * 2", type: int64}, {name: same, expr: "trip.name", type: string}]}
   - {name: far, entity: driver, sources: [trip, asked], features: [{name: km2, expr: "km * 2.0", type: float64}, {name: named, expr: "trip.name", type: string}]}
 models:
-  - {name: state, version: "1", endpoint: "http://m", entity: driver, inputs: ["trip:last", "trip:count_1h", "double:last4", "trip:name", "trip:raw"], outputs: [{name: text, type: string, as: "trip:told"}, {name: list, type: list<string>, length: 2}], max_age: 1h, serve_stale_for: 10m}
-  - {name: vals, version: "1", endpoint: "http://m", entity: driver, fingerprint: values, on_error: last_value, inputs: ["trip:vec", "trip:fault", "double:same", "far:named"], outputs: [{name: text, type: string}, {name: list, type: list<string>, length: 2}]}
-  - {name: cost, version: "1", endpoint: "http://m", entity: driver, cache: none, inputs: ["far:km2", "trip:name", "trip:vec"], outputs: [{name: text, type: string}, {name: list, type: list<string>, length: 2}]}
-  - {name: pair, version: "1", endpoint: "http://m", entity: offer, inputs: ["offered:price", "trip:name", "double:last4"], outputs: [{name: text, type: string}, {name: list, type: list<string>, length: 2}]}
+  - name: state
+    version: "1"
+    endpoint: http://m
+    entity: driver
+    inputs: ["trip:last", "trip:count_1h", "double:last4", "trip:name", "trip:raw"]
+    outputs: [{name: text, type: string, as: "trip:told"}, {name: list, type: list<string>, length: 2}]
+    max_age: 1h
+    serve_stale_for: 10m
+  - name: vals
+    version: "1"
+    endpoint: http://m
+    entity: driver
+    fingerprint: values
+    on_error: last_value
+    inputs: ["trip:vec", "trip:fault", "double:same", "far:named"]
+    outputs: [{name: text, type: string}, {name: list, type: list<string>, length: 2}]
+  - name: cost
+    version: "1"
+    endpoint: http://m
+    entity: driver
+    cache: none
+    inputs: ["far:km2", "trip:name", "trip:vec"]
+    outputs: [{name: text, type: string}, {name: list, type: list<string>, length: 2}]
+  - name: pair
+    version: "1"
+    endpoint: http://m
+    entity: offer
+    inputs: ["offered:price", "trip:name", "double:last4"]
+    outputs: [{name: text, type: string}, {name: list, type: list<string>, length: 2}]
   - {name: given, version: "1", entity: driver, outputs: [{name: text, type: string}, {name: list, type: list<string>, length: 2}]}
 services:
   - name: two
@@ -178,6 +203,7 @@ func askMixed(t *testing.T, svc *serving.Service, read *serving.Read, rows []mix
 	req.Reset(read)
 	req.Rows = len(rows)
 	req.Timeout = time.Millisecond // what is stored is stored behind it
+
 	var memory [][]byte // of the request, which is gone with it
 	lent := func(text string) string {
 		b := []byte(text)
@@ -315,26 +341,29 @@ func textColumn(text string) (c feature.Column) {
 
 // checkKept compares what was stored of keys with their rows.
 func checkKept(rt *rapid.T, kept, base *servingtest.Store, view string, names []string) {
-	str := feature.Of(feature.KindString)
 	for _, id := range names {
 		key := string(feature.AppendKey(nil, []feature.Column{textColumn(id)}, 0))
-		dst, rows := make([]feature.Loaded, 1), make([]feature.Loaded, 1)
-		err := kept.Read(context.Background(), &feature.Query{Keys: []string{key}, Views: []feature.ViewQuery{{View: view, Columns: []feature.StoredColumn{{Name: "text", Type: str}}}}}, dst)
-		if err == nil {
-			err = base.Read(context.Background(), &feature.Query{Keys: []string{key}, Views: []feature.ViewQuery{{View: "trip@1", Columns: []feature.StoredColumn{{Name: "name", Type: str}}}}}, rows)
-		}
-		if err != nil {
-			rt.Fatal(err)
-		}
-		if !dst[0].Found.Get(0) {
+		got, found := storedText(rt, kept, view, "text", key)
+		if !found {
 			continue
 		}
-		name := "nobody"
-		if rows[0].Found.Get(0) {
-			name = rows[0].Columns[0].Strings[0]
+		name, found := storedText(rt, base, "trip@1", "name", key)
+		if !found {
+			name = "nobody"
 		}
-		if got := dst[0].Columns[0].Strings[0]; !strings.Contains(got, ","+name+",") {
+		if !strings.Contains(got, ","+name+",") {
 			rt.Fatalf("of %s there is kept %q, want one of %q", id, got, name)
 		}
 	}
+}
+
+// storedText is what a store has in a column of a row.
+func storedText(rt *rapid.T, s *servingtest.Store, view, column, key string) (text string, found bool) {
+	dst := make([]feature.Loaded, 1)
+	columns := []feature.StoredColumn{{Name: column, Type: feature.Of(feature.KindString)}}
+	err := s.Read(context.Background(), &feature.Query{Keys: []string{key}, Views: []feature.ViewQuery{{View: view, Columns: columns}}}, dst)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	return dst[0].Columns[0].Strings[0], dst[0].Found.Get(0)
 }

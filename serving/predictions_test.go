@@ -585,6 +585,8 @@ func TestPredictionsThatCannotBeStored(t *testing.T) {
 		if took := time.Since(begin); took > time.Second {
 			t.Errorf("a slow store held the answer back for %s", took)
 		}
+		w.mu.Lock() // the slow store has yet to answer
+		defer w.mu.Unlock()
 		if w.ends["kept failed"] != 2 {
 			t.Errorf("ends %v", w.ends)
 		}
