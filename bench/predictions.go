@@ -103,7 +103,7 @@ func startSystem(ctx context.Context, s settings, name, refresh, extra string, m
 			y.stop()
 		}
 	}()
-	y.env = append(y.env, "MILLRACE_SERVE_HTTP="+y.http, "MILLRACE_SERVE_CONCURRENCY=1024")
+	y.env = append(y.env, "MILLRACE_SERVE_HTTP="+y.http, "MILLRACE_SERVE_CONCURRENCY=1200")
 	if s.embedded() {
 		y.s.kafka = freeAddr()
 		err := y.start(ctx, "dev", "--kafka", y.s.kafka, "--data-dir", filepath.Join(y.dir, "data"), "--definitions", "definitions")

@@ -113,7 +113,7 @@ func (y *system) crowded(ctx context.Context, r *report) error {
 		}
 		t.add(strconv.Itoa(trial+1), strconv.FormatInt(y.model.calls.Load()-before, 10), millis(quantile(took, 0.5)), millis(quantile(took, 0.99)))
 	}
-	t.notef("Over HTTP, each on a connection of its own, all sent at once; serve.concurrency is 1,024 for that. Goal: one call.")
+	t.notef("Over HTTP, each on a connection of its own, all sent at once; serve.concurrency is 1,200 for that. Goal: one call.")
 	return nil
 }
 

@@ -124,10 +124,7 @@ func (e *Explanation) stored(req *Request, resp *Response, o *Output, value Valu
 	v := ExplainedValue{Value: value, Row: -1, Phase: f.At, Expr: exprOf(plan, o.Feature)}
 	key := int(g.slots[0])
 	if key < 0 {
-		v.Why = "a join key is null"
-		if !req.anyNull(resp.read.groups[o.group].keys) {
-			v.Why = fmt.Sprintf("the entity key exceeds %d bytes, so nothing can be stored for it", feature.MaxKeyBytes)
-		}
+		v.Why = req.whyNoKey(resp.read.groups[o.group].keys)
 		return v
 	}
 	v.Windows, v.Inputs = e.windows(resp, o, key), windowInputs(g, o, key)
@@ -203,7 +200,10 @@ func (e *Explanation) why(v *ExplainedValue, limit ageLimit) string {
 	return ""
 }
 
-// anyNull reports whether one of the key columns is null in the first row.
-func (r *Request) anyNull(keys []int) bool {
-	return slices.ContainsFunc(keys, func(k int) bool { return r.Columns[k].IsNull(0) })
+// whyNoKey says why the first row has no entity key of these columns.
+func (r *Request) whyNoKey(keys []int) string {
+	if r.isNull(keys, 0) {
+		return "a join key is null"
+	}
+	return fmt.Sprintf("the entity key exceeds %d bytes, so nothing can be stored for it", feature.MaxKeyBytes)
 }

@@ -22,7 +22,13 @@ func (s *Service) predict(ctx context.Context, req *Request, resp *Response) *Er
 		lacking += len(resp.st.models[i].lacking)
 	}
 	if lacking > 0 {
-		s.compute(ctx, req, resp)
+		select {
+		case s.waiting <- struct{}{}:
+			s.compute(ctx, req, resp)
+			<-s.waiting
+		default: // a model that is slow is not to keep lookups out that do not need it
+			resp.refuse(req)
+		}
 	}
 	s.countPredictions(resp)
 	for i := range resp.read.models {
@@ -33,6 +39,18 @@ func (s *Service) predict(ctx context.Context, req *Request, resp *Response) *Er
 		}
 	}
 	return nil
+}
+
+// refuse makes faults of the predictions that a lookup lacks.
+func (r *Response) refuse(req *Request) {
+	for i := range r.st.models {
+		st := &r.st.models[i]
+		st.result = &Inferred{Faults: make([]InferenceFault, len(st.lacking))}
+		for at := range st.result.Faults {
+			st.result.Faults[at].Reason = "overloaded"
+		}
+		r.serve(req, i)
+	}
 }
 
 // compute infers what the models of a lookup lack, of all at the same time.

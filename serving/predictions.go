@@ -86,7 +86,7 @@ func (r *Response) fingerprint(m *modelRead, s *modelState, key int) {
 	}
 	row := int(r.st.groups[m.group].firsts[key])
 	if m.plan.Model.Fingerprint == feature.FingerprintValues {
-		s.printed = s.printer.AppendValues(s.printed, s.columns, row)
+		s.printed = s.printer.AppendValues(s.printed, s.columns, row, r.inputFailed(m, s, row))
 		return
 	}
 	s.printer.Begin()

@@ -16,7 +16,7 @@ func (e *Explanation) prediction(req *Request, resp *Response, o *Output, value 
 	v.Prediction = &ExplainedPrediction{Model: model.Name, Version: model.Version}
 	at := m.unitOf(resp, 0)
 	if at < 0 || req.isNull(resp.read.groups[m.group].keys, 0) {
-		v.Why = "a join key is null"
+		v.Why = req.whyNoKey(resp.read.groups[m.group].keys)
 		return v
 	}
 	u := &st.units[at]
@@ -45,6 +45,9 @@ func (u *unit) why(m *modelRead) string {
 	}
 	switch u.origin {
 	case OriginStale:
+		if !model.RefreshOnRead {
+			return stale + "; another is computed after the change"
+		}
 		return stale + "; another is computed meanwhile"
 	case OriginPredicted:
 		if stale == "" {
@@ -86,7 +89,7 @@ func staleText(j *transforms.Judgement, maxAge time.Duration) string {
 	case "events":
 		return "events were counted in the windows" + of
 	case "read":
-		return "features" + of + " are read otherwise"
+		return "features" + of + " are read otherwise, or a window could not be"
 	case "generation":
 		return "the stored data" + of + " was begun anew"
 	case "views":

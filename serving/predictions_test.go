@@ -421,6 +421,27 @@ func TestSlowModelsAreAnsweredForInTime(t *testing.T) {
 	})
 }
 
+// Lookups that wait for a model leave an eighth of the slots to those that need
+// none: beyond that, what they lack is a fault at once.
+func TestSlowModelsKeepNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "")
+		w.put(1, 3)
+		free := make(chan struct{})
+		w.model.wait = func(context.Context) { <-free }
+		var waiting sync.WaitGroup
+		for range 448 { // of 512
+			waiting.Go(func() { w.ask("fraud:score") })
+		}
+		synctest.Wait()
+		w.expect("null ERROR prediction_failed:overloaded | 3 PRESENT stored", "fraud:score", "trip:last")
+		w.expect("3 PRESENT stored", "trip:last")
+		close(free)
+		waiting.Wait()
+		w.expect("21 PRESENT prediction_fresh:on_read", "fraud:score")
+	})
+}
+
 // An input that could not be computed is no input: nothing is inferred of it.
 func TestFailedInputsAreNotInferred(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -622,6 +643,8 @@ func TestPredictionsThatCannotBeStored(t *testing.T) {
 		if took := time.Since(begin); took > time.Second {
 			t.Errorf("a slow store held the answer back for %s", took)
 		}
+		w.mu.Lock() // the slow store has yet to answer
+		defer w.mu.Unlock()
 		if w.ends["kept failed"] != 2 {
 			t.Errorf("ends %v", w.ends)
 		}

@@ -19,7 +19,7 @@ type Limits struct {
 	MaxEntities  int           // rows per request; default 1,000
 	MaxFeatures  int           // features per request; default 5,000
 	MaxBodyBytes int64         // default 4 MiB
-	Concurrency  int           // lookups at a time, beyond which they are refused; default 512
+	Concurrency  int           // lookups at a time, beyond which they are refused; an eighth of it never waits for models; default 512
 	Timeout      time.Duration // of a lookup that does not set its own; default 1 s
 	MaxTimeout   time.Duration // of a lookup that sets its own; default 30 s
 }
@@ -116,6 +116,7 @@ type Service struct {
 	events      Events
 	unavailable func(error) bool
 	slots       chan struct{} // one per lookup under way
+	waiting     chan struct{} // one per lookup that waits for models
 	current     atomic.Pointer[snapshot]
 }
 
@@ -154,6 +155,7 @@ func New(s Settings) (*Service, error) {
 		limits: s.Limits.withDefaults(), clock: s.Clock, events: s.Events, unavailable: s.Unavailable,
 	}
 	svc.slots = make(chan struct{}, svc.limits.Concurrency)
+	svc.waiting = make(chan struct{}, svc.limits.Concurrency-svc.limits.Concurrency/8)
 	svc.behind = newBehind(svc)
 	if err := svc.Swap(Served{s.Catalog, s.Plans, s.OnDemand, s.Models, s.Predictors}); err != nil {
 		return nil, err

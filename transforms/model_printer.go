@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"millrace/feature"
 	"millrace/transforms/fingerprint"
 )
@@ -56,7 +58,7 @@ func (p *Printer) Add(i int, l *feature.Loaded, w *WindowReader, row int) {
 	default:
 		r.Kind = fingerprint.Absent
 	}
-	p.builder.View(s.Name, s.Generation, s.Read, r)
+	p.builder.View(s.Name, s.Generation, s.Read^p.failed(i, w, row), r)
 	if len(s.Windows) == 0 {
 		return
 	}
@@ -64,6 +66,21 @@ func (p *Printer) Add(i int, l *feature.Loaded, w *WindowReader, row int) {
 		p.tiles = w.AppendTiles(p.tiles[:0], hop, row, p.wanted[i].in(w, s.Windows))
 		p.builder.Tiles(s.Name, int32(r.Hop/time.Second), p.tiles)
 	}
+}
+
+// failed is another number for any other set of windows of source i that have
+// failed in a row; 0 if none has. Of tiles that were not looked at nobody knows
+// whether they are others, so that those that were read do not tell a change.
+func (p *Printer) failed(i int, w *WindowReader, row int) (mark uint64) {
+	if len(p.sources[i].Windows) == 0 || !w.AnyFailed(row) {
+		return 0
+	}
+	for k, wanted := range p.wanted[i].in(w, p.sources[i].Windows) {
+		if _, failed := w.Failure(k, row); failed && wanted {
+			mark ^= xxhash.Sum64String("failed " + w.Feature(k).Name)
+		}
+	}
+	return mark
 }
 
 // wantedWindows is which features of a reader a source has.
@@ -87,10 +104,13 @@ func (p *Printer) Append(dst []byte) []byte { return p.builder.Append(dst) }
 
 // AppendValues appends the fingerprint of the values of all inputs, in their
 // order, in a row of each: that of models whose Fingerprint is
-// feature.FingerprintValues. It needs no Begin.
-func (p *Printer) AppendValues(dst []byte, inputs []*feature.Column, row int) []byte {
-	var hash [16]byte
-	hash, p.scratch = fingerprint.HashValues(p.scratch, inputs, row)
+// feature.FingerprintValues. failed says that one of them has failed, which is
+// not the null that it stands as. It needs no Begin.
+func (p *Printer) AppendValues(dst []byte, inputs []*feature.Column, row int, failed bool) []byte {
+	var hash [16]byte // of what failed
+	if !failed {
+		hash, p.scratch = fingerprint.HashValues(p.scratch, inputs, row)
+	}
 	p.builder.ResetValues(p.shape, hash)
 	return p.builder.Append(dst)
 }

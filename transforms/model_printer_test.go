@@ -207,14 +207,15 @@ func TestPrintsOfValues(t *testing.T) {
 		return c
 	}
 	p, other := modelOf(t, "v:last_fare, w:fare").NewPrinter(), modelOf(t, "w:fare, v:last_fare").NewPrinter()
-	one := p.AppendValues(nil, []*feature.Column{number(1), number(2)}, 0)
+	one := p.AppendValues(nil, []*feature.Column{number(1), number(2)}, 0, false)
 	for _, c := range []struct {
 		print []byte
 		want  fingerprint.Rule
 	}{
-		{p.AppendValues(nil, []*feature.Column{number(1), number(2)}, 0), fingerprint.Fresh},
-		{p.AppendValues(nil, []*feature.Column{number(2), number(1)}, 0), fingerprint.ChangedValues},
-		{other.AppendValues(nil, []*feature.Column{number(1), number(2)}, 0), fingerprint.ChangedModel},
+		{p.AppendValues(nil, []*feature.Column{number(1), number(2)}, 0, false), fingerprint.Fresh},
+		{p.AppendValues(nil, []*feature.Column{number(2), number(1)}, 0, false), fingerprint.ChangedValues},
+		{p.AppendValues(nil, []*feature.Column{number(1), number(2)}, 0, true), fingerprint.ChangedValues},
+		{other.AppendValues(nil, []*feature.Column{number(1), number(2)}, 0, false), fingerprint.ChangedModel},
 	} {
 		if v, err := fingerprint.Compare(one, c.print); err != nil || v.Rule != c.want {
 			t.Errorf("%+v, %v; want %s", v, err, c.want)

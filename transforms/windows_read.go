@@ -292,6 +292,16 @@ func (w *WindowReader) Failure(i, row int) (message string, failed bool) {
 	return message, failed
 }
 
+// AnyFailed reports whether any feature failed on a row.
+func (w *WindowReader) AnyFailed(row int) bool {
+	for i := range w.results {
+		if _, failed := w.results[i].failed[row]; failed {
+			return true
+		}
+	}
+	return false
+}
+
 // Lacks reports whether a tile that the i-th feature covers in a row had no
 // state of it: the feature is newer than the tile, and the value not complete.
 func (w *WindowReader) Lacks(i, row int) bool { return w.results[i].lacks.Get(row) }

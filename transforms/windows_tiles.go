@@ -16,7 +16,7 @@ func (w *WindowReader) KeepTiles(on bool) { w.kept = on }
 // the window of a feature for which wanted, parallel to the features, is true:
 // of where it starts, its source partition and its bytes. Each stands there
 // once, in no order. It is asked after KeepTiles, and is good until the next
-// Reset. Where a feature failed for what a tile held it may lack some.
+// Reset. Of a range in which tiles could not be merged there are none.
 func (w *WindowReader) AppendTiles(dst []uint64, hop, row int, wanted []bool) []uint64 {
 	h := &w.hops[hop]
 	if !w.kept || (row+1)*len(h.cuts) > len(h.hashes.of) {
@@ -57,7 +57,7 @@ func (t *tileHashes) reset() { t.all, t.of = t.all[:0], t.of[:0] }
 func (h *hopReader) endRow() {
 	for i := range h.cuts {
 		from := len(h.hashes.all)
-		if s := &h.segments[i]; s.used {
+		if s := &h.segments[i]; s.used && h.failed == "" {
 			h.hashes.all = append(h.hashes.all, s.hashes...)
 		}
 		h.hashes.of = append(h.hashes.of, hashSpan{from, len(h.hashes.all)})

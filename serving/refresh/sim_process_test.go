@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"millrace/feature"
@@ -20,8 +21,8 @@ type process struct {
 
 	svc     *serving.Service
 	serves  bool
-	version int // 1 or 2
-	skew    time.Duration
+	version int          // 1 or 2
+	skew    atomic.Int64 // a time.Duration; refreshes behind lookups read it
 }
 
 // start starts a process.
@@ -30,7 +31,8 @@ func (w *world) start(version int, skew time.Duration) *process {
 }
 
 func (w *world) startOver(c conn, version int, skew time.Duration) *process {
-	p := &process{conn: c, version: version, skew: skew}
+	p := &process{conn: c, version: version}
+	p.skew.Store(int64(skew))
 	project := w.kind.versions[version-1]
 	cells := sinks.Cells(p.conn)
 	tiles := sinks.TileReader(p.conn)
@@ -62,7 +64,7 @@ func (w *world) newest() int {
 	return w.changes.version
 }
 
-func (p *process) now() time.Time { return time.Now().Add(p.skew) }
+func (p *process) now() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) }
 
 // crash ends the process where it is.
 func (p *process) crash() {
@@ -100,7 +102,9 @@ func (wr writer) WriteRows(ctx context.Context, rows *feature.Rows) error {
 	w.mu.Lock()
 	w.kept += rows.Len()
 	for i := range rows.Origins {
-		w.tracef(string(feature.AppendKey(nil, rows.Keys, i)), "%p v%d skew %v keeps %d %q", wr.p.life, wr.p.version, wr.p.skew, rows.Origins[i].EventMicros, rows.Columns[0].Strings[i])
+		key := string(feature.AppendKey(nil, rows.Keys, i))
+		skew := time.Duration(wr.p.skew.Load())
+		w.tracef(key, "%p v%d skew %v keeps %d %q", wr.p.life, wr.p.version, skew, rows.Origins[i].EventMicros, rows.Columns[0].Strings[i])
 	}
 	crash := !w.healed && w.rng.IntN(15) == 0 && (!wr.p.serves || !w.slow)
 	w.mu.Unlock()

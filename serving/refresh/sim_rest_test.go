@@ -85,7 +85,7 @@ func (s *simulation) audit() {
 func (s *simulation) auditKey(auditor *process, key int) {
 	s.mu.Lock()
 	stamp := s.cells[cell{s.kind.entity, s.kind.textOf(key), "m@1"}].Stamp
-	auditor.skew = time.Until(time.UnixMicro(stamp)) // no prediction is old
+	auditor.skew.Store(int64(time.Until(time.UnixMicro(stamp)))) // no prediction is old
 	s.mu.Unlock()
 	resp := new(serving.Response)
 	defer resp.Release()

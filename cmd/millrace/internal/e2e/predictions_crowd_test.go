@@ -32,7 +32,7 @@ func TestCrowdMakesOneCall(t *testing.T) {
 	const callers, keys = 1000, 64
 	model := predicttest.New(predicttest.Sum("fraud", "1", "score"))
 	s := newStack(t, "crowd")
-	s.env = append(s.env, "MILLRACE_SERVE_CONCURRENCY=1024")
+	s.env = append(s.env, "MILLRACE_SERVE_CONCURRENCY=1200")
 	s.write(strings.Replace(crowdDefinitions, "ENDPOINT", model.Listen(t), 1))
 	s.up(1)
 	for driver := range keys + 1 {

@@ -1,0 +1,58 @@
+package serving_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millrace/transforms"
+)
+
+// Windows that cannot be merged are a change of inputs: of the tiles that were
+// not looked at nobody knows.
+func TestPredictionsOfWindowsThatFailAreNotFresh(t *testing.T) {
+	for name, spoil := range map[string]func(w *world){
+		"a damaged tile": func(w *world) {
+			w.store.PutTile("trip@1", "1", 15*time.Minute, w.now.Truncate(15*time.Minute), 0, []byte("no tile"))
+		},
+		"too many tiles": func(w *world) {
+			var tile []byte
+			w.store.EachTile(func(_, _ string, _ int32, _ int64, _ int32, state []byte) { tile = state })
+			for i := range int32(transforms.MaxCells) {
+				w.store.PutTile("trip@1", "1", 15*time.Minute, w.now.Truncate(15*time.Minute), i+1, tile)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "")
+				p := load(t, strings.Replace(predicted, "MORE", "", 1)).Plans["trip"]
+				w.put(1, 3)
+				count(t, w.store, p, 0, 0, `{"driver_id": 1, "n": 3}`)
+				w.expect("22 PRESENT prediction_computed:missing", "fraud:score")
+				synctest.Wait()
+				w.expect("22 PRESENT prediction_fresh:on_read", "fraud:score")
+				w.now = w.now.Add(11 * time.Minute) // a stale one is not served any more
+				spoil(w)
+				w.expect("null ERROR prediction_failed:input", "fraud:score")
+				synctest.Wait()
+				if w.ends["kept written"] != 1 {
+					t.Errorf("ends %v", w.ends)
+				}
+			})
+		})
+	}
+}
+
+// What an input was before it failed may look like what it is: null.
+func TestPredictionsOfValuesThatFailAreNotFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "    fingerprint: values", `"trip:last", "trip:shown", "trip:count_1h", "double:last4"`, `"trip:fault"`)
+		w.expect("0 PRESENT prediction_computed:missing", "fraud:score")
+		synctest.Wait()
+		w.now = w.now.Add(11 * time.Minute)
+		w.put(1, 13)
+		w.expect("null ERROR prediction_failed:input", "fraud:score")
+	})
+}
