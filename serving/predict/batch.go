@@ -150,16 +150,35 @@ func (b *batch) finish(fault *Error) {
 	rows := b.rows
 	c.mu.Lock()
 	b.detach()
-	b.fault, b.given = fault, make([]atomic.Bool, rows.rows)
+	now := time.Now()
+	b.fault, b.given = c.blame(fault, rows.rows, now), make([]atomic.Bool, rows.rows)
 	c.mu.pending -= rows.rows
 	b.rows = nil // b may be remembered for a while
-	b.remember(time.Now())
+	b.remember(now)
 	close(b.done)
 	c.mu.Unlock()
 	b.cancel(nil)
 	if rows.size() <= 2*c.settings.MaxRequestBytes {
 		c.encoders.Put(rows)
 	}
+}
+
+// answersFor is for how long a model that has answered is taken for one that
+// answers.
+const answersFor = time.Minute
+
+// blame is the fault of a call of so many rows: the row's own if it was alone and
+// the model answers others. Under Client.mu.
+func (c *Client) blame(fault *Error, rows int, now time.Time) *Error {
+	switch {
+	case fault == nil:
+		c.mu.answered = now
+	case rows == 1 && fault.blamesContent() && now.Sub(c.mu.answered) < answersFor:
+		own := *fault
+		own.refused = true
+		return &own
+	}
+	return fault
 }
 
 // remember notes what became of the rows that may be joined. Under Client.mu.

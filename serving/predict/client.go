@@ -130,6 +130,7 @@ type Client struct {
 		recent   memory[place]  // predictions whose calls ended lately
 		company  memory[int]    // of rows that failed with others: with how many they are tried next
 		pending  int            // rows of all batches
+		answered time.Time      // when a call was last answered in full
 	}
 }
 

@@ -66,6 +66,7 @@ type Error struct {
 	Said string
 
 	brief   bool // the callers left too soon to blame the model
+	refused bool // of ReasonHTTP: the request was of this row alone, and the model answers others
 	passing bool // of ReasonInput: binary tensors could hold it, and the server may turn out to take them
 }
 
@@ -100,9 +101,16 @@ func (e *Error) again() bool {
 // for it. All others may go away while the inputs stay: the server comes back, or
 // somebody mends it. That goes for answers of another model, type or shape, too.
 // And a status of 4xx blames a request that has rows of others, or that the
-// server was set up to refuse.
+// server was set up to refuse; but one that blames the content of a request of
+// this row alone, while others are answered, is the row's.
 func (e *Error) Lasting() bool {
-	return e.Reason == ReasonInput && !e.passing || e.Reason == ReasonNonFinite
+	return e.Reason == ReasonInput && !e.passing || e.Reason == ReasonNonFinite || e.refused
+}
+
+// blamesContent reports whether the server says that it cannot make anything of
+// what was sent.
+func (e *Error) blamesContent() bool {
+	return e.Reason == ReasonHTTP && (e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity)
 }
 
 // remembered reports whether the fault says something about the row, or about
