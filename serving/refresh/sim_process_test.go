@@ -104,6 +104,7 @@ func (wr writer) WriteRows(ctx context.Context, rows *feature.Rows) error {
 	for i := range rows.Origins {
 		key := string(feature.AppendKey(nil, rows.Keys, i))
 		skew := time.Duration(wr.p.skew.Load())
+		w.wrote[written{key, rows.Origins[i].EventMicros}] = wrote{wr.p, rows.Columns[n+3].Strings[i]}
 		w.tracef(key, "%p v%d skew %v keeps %d %q", wr.p.life, wr.p.version, skew, rows.Origins[i].EventMicros, rows.Columns[0].Strings[i])
 	}
 	crash := !w.healed && w.rng.IntN(15) == 0 && (!wr.p.serves || !w.slow)

@@ -32,6 +32,7 @@ type world struct {
 	kept    int   // predictions that were stored
 	changes changelog
 	trace   map[string][]string // what happened to keys
+	wrote   map[written]wrote
 }
 
 type cell struct{ entity, key, view string }
@@ -41,7 +42,7 @@ func newWorld(seed uint64, broken string) *world {
 		rng: rand.New(rand.NewPCG(seed, 12)), broken: broken, begin: time.Now(),
 		cells: make(map[cell]sinks.Row), tiles: make(map[sinks.TileID]sinks.Tile),
 	}
-	w.trace = make(map[string][]string)
+	w.trace, w.wrote = make(map[string][]string), make(map[written]wrote)
 	w.model.computed = make(map[string]time.Time)
 	w.changes.flying = make(map[string][]*refreshes)
 	w.changes.began = make(map[string]began)
@@ -96,6 +97,18 @@ var (
 
 // life is a process as long as it lives.
 type life struct{ over chan struct{} }
+
+// written is a prediction that was stored.
+type written struct {
+	key   string
+	stamp int64
+}
+
+// wrote is who stored a prediction.
+type wrote struct {
+	by *process
+	as string // one of transforms.By…
+}
 
 func newLife() *life { return &life{over: make(chan struct{})} }
 
