@@ -45,12 +45,18 @@ func (s *Service) predict(ctx context.Context, req *Request, resp *Response) *Er
 func (r *Response) refuse(req *Request) {
 	for i := range r.st.models {
 		st := &r.st.models[i]
-		st.result = &Inferred{Faults: make([]InferenceFault, len(st.lacking))}
-		for at := range st.result.Faults {
-			st.result.Faults[at].Reason = "overloaded"
-		}
+		st.result = failedWith(reasonOverloaded, len(st.lacking))
 		r.serve(req, i)
 	}
+}
+
+// failedWith is what became of n rows that all failed for one reason.
+func failedWith(reason string, n int) *Inferred {
+	r := &Inferred{Faults: make([]InferenceFault, n)}
+	for at := range r.Faults {
+		r.Faults[at].Reason = reason
+	}
+	return r
 }
 
 // compute infers what the models of a lookup lack, of all at the same time.
@@ -95,10 +101,9 @@ func (r *Response) failed(m *modelRead, st *modelState) *Error {
 // inferAndKeep computes the predictions of a model that a lookup lacks. It
 // returns when they are stored, or ctx ends: then they are stored behind it.
 func (s *Service) inferAndKeep(ctx context.Context, req *Request, resp *Response, i int) {
-	st := &resp.st.models[i]
 	s.infer(ctx, req, resp, i)
 	resp.serve(req, i)
-	if k := resp.kept(i, func(n int) bool { return st.result.Shared.Get(n) }); k != nil {
+	if k := resp.kept(i); k != nil {
 		s.behind.keep(ctx, k)
 	}
 }
@@ -132,10 +137,7 @@ func (s *Service) infer(ctx context.Context, req *Request, resp *Response, i int
 	}
 	if err := m.predict.Predict(ctx, q, st.result); err != nil {
 		s.tellFailed(fmt.Errorf("infer %d rows: %w", n, err))
-		*st.result = Inferred{Faults: make([]InferenceFault, n)}
-		for at := range st.result.Faults {
-			st.result.Faults[at].Reason = "canceled"
-		}
+		st.result = failedWith(reasonCanceled, n)
 	}
 	st.result.Shared = st.result.Shared.Resize(n)
 	st.result.refuseGaps()
@@ -147,7 +149,7 @@ func (r *Inferred) refuseGaps() {
 	for at := range r.Faults {
 		for i := range r.Outputs {
 			if r.Faults[at].Reason == "" && r.Outputs[i].IsNull(at) {
-				r.Faults[at].Reason = "malformed"
+				r.Faults[at].Reason = reasonMalformed
 			}
 		}
 	}
@@ -200,16 +202,15 @@ func (r *Response) serve(req *Request, i int) {
 			continue
 		}
 		x.status = StatusError
-		if m.plan.Model.OnError == feature.ModelErrorLastValue && m.stored >= 0 &&
-			x.verdict.State == transforms.PredictionStale && (maxAge == 0 || !older(r.NowMicros, x.at, maxAge)) {
+		if m.stored >= 0 && x.verdict.State == transforms.PredictionStale && m.servesLast(x.at, r.NowMicros, maxAge) {
 			x.status, x.origin = StatusPresent, OriginLastValue
 		}
 	}
 }
 
-// kept is what of a model's result is to be stored; nil if nothing is. What skip
-// says others store.
-func (r *Response) kept(i int, skip func(n int) bool) *keeping {
+// kept is what of a model's result is to be stored; nil if nothing is. What is
+// shared others store.
+func (r *Response) kept(i int) *keeping {
 	m, st := &r.read.models[i], &r.st.models[i]
 	if m.stored < 0 {
 		return nil
@@ -217,7 +218,7 @@ func (r *Response) kept(i int, skip func(n int) bool) *keeping {
 	k := &keeping{plan: m.plan, outputs: st.result.Outputs, at: r.NowMicros, catalog: r.read.catalog, by: transforms.ByRead}
 	for at, u := range st.lacking {
 		switch {
-		case st.result.Faults[at].Reason != "" || skip(at):
+		case st.result.Faults[at].Reason != "" || st.result.Shared.Get(at):
 		case st.units[u].verdict.Newer:
 			k.newer++
 		case st.units[u].ahead:

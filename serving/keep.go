@@ -116,16 +116,22 @@ func (s *Service) tellKept(model string, end KeepEnd, n int) {
 
 // keyColumns reads entity keys back into columns, a row for each.
 func keyColumns(e *feature.Entity, keys []string) ([]feature.Column, error) {
-	columns := make([]feature.Column, len(e.JoinKeys))
-	for i, k := range e.JoinKeys {
-		columns[i].Reset(k.Type)
-	}
+	columns := emptyKeys(e)
 	for _, key := range keys {
 		if err := feature.ParseKey(key, columns); err != nil {
 			return nil, fmt.Errorf("read a key of entity %s: %w", e.Name, err)
 		}
 	}
 	return columns, nil
+}
+
+// emptyKeys is columns for keys of an entity.
+func emptyKeys(e *feature.Entity) []feature.Column {
+	columns := make([]feature.Column, len(e.JoinKeys))
+	for i, k := range e.JoinKeys {
+		columns[i].Reset(k.Type)
+	}
+	return columns
 }
 
 // Bounds of what goes on behind lookups.

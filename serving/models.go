@@ -8,12 +8,6 @@ import (
 	"millrace/transforms"
 )
 
-// modelOutput is an output of a model, as references find it.
-type modelOutput struct {
-	plan  *transforms.ModelPlan
-	index int
-}
-
 // modelRead is a model under one mapping of keys in a Read: where its inputs
 // and stored predictions are found.
 type modelRead struct {
@@ -37,22 +31,15 @@ type modelInput struct {
 // on-demand view, which has nothing stored.
 type modelSource struct{ group, view int }
 
-// addModels finds the models and what their outputs are called.
+// addModels checks that all models are there, and prepares what Refresh reads.
 func (s *snapshot) addModels() error {
-	s.outputs, s.refreshes = make(map[string]modelOutput), make(map[string]*Read)
+	s.refreshes = make(map[string]*Read)
 	for _, m := range s.Catalog.Models {
-		plan := s.Models[m.Name]
 		switch {
-		case plan == nil:
+		case s.Models[m.Name] == nil:
 			return fmt.Errorf("model %s has no plan", m.Name)
 		case m.Endpoint != "" && s.Predictors[m.Name] == nil:
 			return fmt.Errorf("model %s has no client", m.Name)
-		}
-		for i, out := range m.Outputs {
-			s.outputs[m.Name+":"+out.Name] = modelOutput{plan, i}
-			if out.As.View != "" {
-				s.outputs[out.As.View+":"+out.As.Feature] = modelOutput{plan, i}
-			}
 		}
 	}
 	for _, m := range s.Catalog.Models {
@@ -73,13 +60,13 @@ func (s *snapshot) addModels() error {
 }
 
 // addOutput asks for an output of a model.
-func (c *readCompiler) addOutput(ref feature.FeatureRef, out modelOutput) error {
-	e := c.snap.Catalog.Entity(out.plan.Model.Entity)
+func (c *readCompiler) addOutput(ref feature.FeatureRef, model *feature.Model, output int) error {
+	e := c.snap.Catalog.Entity(model.Entity)
 	if e == nil {
-		return fmt.Errorf("there is no entity %s", out.plan.Model.Entity)
+		return fmt.Errorf("there is no entity %s", model.Entity)
 	}
-	o := c.output(ref, out.plan.Model.Outputs[out.index].Type)
-	o.model, o.nth = c.wantModel(out.plan, e, ref.Keys), out.index
+	o := c.output(ref, model.Outputs[output].Type)
+	o.model, o.nth = c.wantModel(c.snap.Models[model.Name], e, ref.Keys), output
 	m := &c.read.models[o.model]
 	o.group = m.group
 	indexOrAppend(&m.aliases, o.alias)
@@ -232,6 +219,12 @@ func (m *modelRead) maxAge(maxAge []time.Duration) time.Duration {
 		}
 	}
 	return least
+}
+
+// servesLast reports whether the model's last prediction stands in for one that
+// could not be computed, if it is no older than the request wants.
+func (m *modelRead) servesLast(at, nowMicros int64, maxAge time.Duration) bool {
+	return m.plan.Model.OnError == feature.ModelErrorLastValue && (maxAge == 0 || !older(nowMicros, at, maxAge))
 }
 
 // unitOf is the unit of a row of the request; -1 if one of its keys is null.

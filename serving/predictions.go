@@ -12,7 +12,11 @@ import (
 const (
 	detailMissing  = "missing"  // nothing was stored
 	detailUncached = "uncached" // nothing is ever stored
-	reasonInput    = "input"    // an input could not be computed
+
+	reasonInput      = "input" // an input could not be computed
+	reasonOverloaded = "overloaded"
+	reasonCanceled   = "canceled"
+	reasonMalformed  = "malformed"
 )
 
 // purpose is what predictions are judged for.
@@ -139,7 +143,7 @@ func (u *unit) wanted(m *modelRead, p purpose) bool {
 // reads do not compute.
 func (u *unit) outdated(m *modelRead, nowMicros int64, maxAge time.Duration) {
 	u.status = StatusOutsideMaxAge
-	if m.plan.Model.OnError == feature.ModelErrorLastValue && (maxAge == 0 || !older(nowMicros, u.at, maxAge)) {
+	if m.servesLast(u.at, nowMicros, maxAge) {
 		u.status, u.origin, u.detail = StatusPresent, OriginLastValue, string(u.verdict.Rule)
 	}
 }

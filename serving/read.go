@@ -142,8 +142,8 @@ type readCompiler struct {
 }
 
 func (c *readCompiler) add(ref feature.FeatureRef) error {
-	if out, is := c.snap.outputs[ref.View+":"+ref.Feature]; is {
-		return c.addOutput(ref, out)
+	if model, output := c.snap.Catalog.Output(ref); model != nil {
+		return c.addOutput(ref, model, output)
 	}
 	v, ok := c.snap.served(ref.View)
 	if !ok {

@@ -116,10 +116,7 @@ func (f *refreshing) round(ctx context.Context) error {
 // reads as have their end.
 func (f *refreshing) request() (*Request, error) {
 	e := f.model.plan.Entity
-	columns := make([]feature.Column, len(e.JoinKeys))
-	for i, k := range e.JoinKeys {
-		columns[i].Reset(k.Type)
-	}
+	columns := emptyKeys(e)
 	pending := f.pending[:0]
 	for _, i := range f.pending {
 		if feature.ParseKey(f.keys[i], columns) != nil {

@@ -26,8 +26,8 @@ func (s *snapshot) resolve(names []string) ([]feature.FeatureRef, *Error) {
 		}
 		if one {
 			at := indexOf(v.features, feat)
-			if out, ok := s.outputs[name]; ok && at < 0 {
-				as := out.plan.Model.Outputs[out.index].As
+			if model, output := s.Catalog.Output(feature.FeatureRef{View: view, Feature: feat}); at < 0 && model != nil {
+				as := model.Outputs[output].As
 				refs = append(refs, feature.FeatureRef{View: as.View, Feature: as.Feature})
 				continue
 			}
@@ -83,17 +83,8 @@ func (e *Error) with(code Code, d Detail) *Error {
 func (s *snapshot) unknownView(i int, name string) Detail {
 	return Detail{
 		Field: fmt.Sprintf("features[%d]", i), Name: strings.Clone(name),
-		Message: "there is no view " + Shown(name), Suggestion: Nearest(name, s.names()),
+		Message: "there is no view " + Shown(name), Suggestion: Nearest(name, s.Catalog.AskedNames()),
 	}
-}
-
-// names lists all that features are asked of.
-func (s *snapshot) names() []string {
-	names := s.Catalog.ViewNames()
-	for _, m := range s.Catalog.Models {
-		names = append(names, m.Name)
-	}
-	return names
 }
 
 func (s *snapshot) unknownFeature(i int, v served, name string) Detail {
@@ -101,12 +92,7 @@ func (s *snapshot) unknownFeature(i int, v served, name string) Detail {
 	for k := range v.features {
 		known = append(known, v.features[k].Name)
 	}
-	for _, out := range s.outputs {
-		if as := out.plan.Model.Outputs[out.index].As; as.View == v.name {
-			known = append(known, as.Feature)
-		}
-	}
-	slices.Sort(known[len(v.features):])
+	known = append(known, s.Catalog.LentTo(v.name)...)
 	d := Detail{
 		Field: fmt.Sprintf("features[%d]", i), Name: strings.Clone(name),
 		Message: fmt.Sprintf("view %s has no feature %s", v.name, Shown(name)),

@@ -127,9 +127,8 @@ type snapshot struct {
 
 	services  map[string]*Read
 	adhoc     *otter.Cache[string, *Read]
-	request   map[string]bool        // names of fields of request sources
-	outputs   map[string]modelOutput // by "model:output", and by "view:as"
-	refreshes map[string]*Read       // all outputs, by model that is computed and stored
+	request   map[string]bool  // names of fields of request sources
+	refreshes map[string]*Read // all outputs, by model that is computed and stored
 }
 
 // maxCachedFeatures bounds the compiled reads of ad-hoc feature lists, by the

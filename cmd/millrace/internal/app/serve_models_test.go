@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"millrace/cmd/millrace/internal/config"
-	"millrace/feature/definition"
-	"millrace/feature/history"
 	"millrace/internal/telemetry"
 	"millrace/serving/predict/predicttest"
 	"millrace/sinks"
@@ -53,16 +51,7 @@ type api struct {
 
 func newAPI(t *testing.T, store *slowStore) *api {
 	t.Helper()
-	p, err := definition.Load([]definition.File{{Name: "p.yaml", Data: []byte(servedModel)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := history.Apply(t.Context(), store, sinks.NewSchemas(store), p, "test", time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	if p, err = LoadApplied(t.Context(), store); err != nil {
-		t.Fatal(err)
-	}
+	p := applyModels(t, store, servedModel)
 	c := config.Default()
 	c.Serve.Concurrency = 2000
 	a := &api{t: t, server: predicttest.New(predicttest.Sum("sum", "7", "score")), metrics: telemetry.NewMetrics("test")}
