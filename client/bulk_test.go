@@ -12,7 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
+
+	"millrace/internal/synctest"
 )
 
 // numbered yields rows {"n": 0} to {"n": n-1}.

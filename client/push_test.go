@@ -6,8 +6,9 @@ import (
 	"math"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"millrace/internal/synctest"
 )
 
 const pushedBody = `{"stored":2,"filtered":1,"rejected":1,"published":4,"views":{"a":{"stored":2,"filtered":0,"rejected":1},"b":{"stored":0,"filtered":4,"rejected":0}},` +

@@ -9,8 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"millrace/internal/synctest"
 )
 
 // calls are the kinds of calls that the rules of repeating tell apart.

@@ -3,9 +3,9 @@ package pipeline
 import (
 	"context"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"millrace/internal/synctest"
 	"millrace/sinks"
 	"millrace/sources"
 )

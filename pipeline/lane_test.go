@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"millrace/feature"
+	"millrace/internal/synctest"
 	"millrace/sinks"
 	"millrace/sources"
 )

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"millrace/internal/synctest"
 	"millrace/sinks"
 	"millrace/sinks/memory"
 	"millrace/sources"

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"millrace/feature"
+	"millrace/internal/synctest"
 	"millrace/sinks"
 	"millrace/sinks/memory"
 	"millrace/sources"

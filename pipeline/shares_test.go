@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 
 	"millrace/feature"
+	"millrace/internal/synctest"
 	"millrace/sources"
 )
 

@@ -5,11 +5,11 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"millrace/internal/synctest"
 	"millrace/sources"
 )
 

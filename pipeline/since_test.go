@@ -5,10 +5,10 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"millrace/feature"
+	"millrace/internal/synctest"
 	"millrace/sinks"
 	"millrace/sinks/memory"
 	"millrace/sources"

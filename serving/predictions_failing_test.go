@@ -3,9 +3,9 @@ package serving_test
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"millrace/internal/synctest"
 	"millrace/transforms"
 )
 

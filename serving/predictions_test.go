@@ -6,10 +6,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"millrace/feature"
+	"millrace/internal/synctest"
 	"millrace/serving"
 	"millrace/serving/servingtest"
 	"millrace/transforms"

@@ -17,8 +17,8 @@ import (
 
 // listed is what `go list -json` tells of a package.
 type listed struct {
-	ImportPath, Doc, Dir string
-	GoFiles, Imports     []string
+	ImportPath, Doc, Dir                        string
+	GoFiles, Imports, TestImports, XTestImports []string
 }
 
 func (p *listed) path() string { return strings.TrimPrefix(p.ImportPath, module+"/") }
@@ -67,6 +67,16 @@ func TestEveryPackageHasAComment(t *testing.T) {
 	for _, p := range house(t) {
 		if !p.onlyTests() && p.Doc == "" {
 			t.Errorf("package %s has no comment: state its job and one invariant in doc.go", p.path())
+		}
+	}
+}
+
+func TestBubblesAreOurs(t *testing.T) {
+	for _, p := range house(t) {
+		for _, imports := range [][]string{p.Imports, p.TestImports, p.XTestImports} {
+			if p.path() != "internal/synctest" && slices.Contains(imports, "testing/synctest") {
+				t.Errorf("package %s imports testing/synctest: import millrace/internal/synctest, which the race detector bears", p.path())
+			}
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
 
+	"millrace/internal/synctest"
 	"millrace/internal/telemetry"
 )
 

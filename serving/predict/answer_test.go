@@ -10,10 +10,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"millrace/feature"
+	"millrace/internal/synctest"
 	"millrace/serving/predict"
 	"millrace/serving/predict/predicttest"
 )

@@ -4,9 +4,9 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"millrace/internal/synctest"
 	"millrace/serving/predict"
 	"millrace/serving/predict/predicttest"
 )

@@ -5,9 +5,9 @@ import (
 	"math"
 	"net/http"
 	"testing"
-	"testing/synctest"
 
 	"millrace/feature"
+	"millrace/internal/synctest"
 	"millrace/serving/predict"
 	"millrace/serving/predict/predicttest"
 )

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"millrace/feature"
+	"millrace/internal/synctest"
 	"millrace/serving/predict"
 )
 

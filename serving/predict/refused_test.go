@@ -3,9 +3,9 @@ package predict_test
 import (
 	"net/http"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"millrace/internal/synctest"
 	"millrace/serving/predict"
 	"millrace/serving/predict/predicttest"
 )

@@ -6,10 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"millrace/feature"
+	"millrace/internal/synctest"
 	"millrace/serving/predict"
 	"millrace/serving/predict/predicttest"
 )

@@ -5,8 +5,9 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"millrace/internal/synctest"
 )
 
 // callers go in and out of a gate again and again until the time is over;

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"millrace/internal/synctest"
 	"millrace/serving"
 )
 

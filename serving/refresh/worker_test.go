@@ -8,11 +8,11 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"millrace/internal/synctest"
 	"millrace/serving"
 	"millrace/transforms"
 )

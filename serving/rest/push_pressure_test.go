@@ -11,9 +11,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"millrace/internal/synctest"
 	"millrace/sinks"
 )
 

@@ -8,11 +8,11 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"millrace/internal/synctest"
 	"millrace/serving"
 	"millrace/serving/sweep"
 	"millrace/sinks"

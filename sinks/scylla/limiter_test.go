@@ -6,10 +6,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"millrace/internal/synctest"
 )
 
 func TestLimiterNeverExceedsItsPlaces(t *testing.T) {

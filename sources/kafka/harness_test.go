@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -13,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"millrace/feature"
+	"millrace/internal/synctest"
 	"millrace/sources"
 	"millrace/sources/kafka"
 	"millrace/sources/sourcetest"

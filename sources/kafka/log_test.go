@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -16,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"millrace/feature"
+	"millrace/internal/synctest"
 	"millrace/sources"
 	"millrace/sources/kafka"
 	"millrace/sources/sourcetest"

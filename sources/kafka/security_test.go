@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -27,6 +26,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"millrace/feature"
+	"millrace/internal/synctest"
 	"millrace/sources/kafka"
 	"millrace/sources/sourcetest"
 )

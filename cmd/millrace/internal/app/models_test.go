@@ -8,11 +8,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"millrace/feature"
 	"millrace/feature/definition"
+	"millrace/internal/synctest"
 	"millrace/internal/telemetry"
 	"millrace/serving"
 	"millrace/serving/predict"

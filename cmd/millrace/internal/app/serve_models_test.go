@@ -8,10 +8,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"millrace/cmd/millrace/internal/config"
+	"millrace/internal/synctest"
 	"millrace/internal/telemetry"
 	"millrace/serving/predict/predicttest"
 	"millrace/sinks"

@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"millrace/cmd/millrace/internal/changefeed"
+	"millrace/internal/synctest"
 	"millrace/serving"
 	"millrace/serving/refresh"
 	"millrace/sinks"

@@ -36,7 +36,11 @@ func sumModel(t *testing.T) (url string, calm func()) {
 	}
 	server := predicttest.New(m)
 	bad := []predicttest.Behaviour{
-		{Status: 500}, {Cut: 30}, {Drop: true}, {Delay: 200 * time.Millisecond}, {Text: "{}"},
+		{Status: 500},
+		{Cut: 30},
+		{Drop: true},
+		{Delay: 200 * time.Millisecond},
+		{Text: "{}"},
 		{Change: func(a *predicttest.Answer) { a.ModelVersion = "6" }},
 		{Change: func(a *predicttest.Answer) { a.Outputs[0].Datatype = "INT64" }},
 		{Change: func(a *predicttest.Answer) { a.Outputs[1].Data = a.Outputs[1].Data[1:] }},
