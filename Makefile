@@ -35,7 +35,7 @@ run: build ## Everything in one process, with live demo events (ARGS='--demo-rat
 
 .PHONY: test
 test: $(TOOLS)/gotestsum ## All tests that need no server, with the race detector
-	$(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- -race -timeout 5m $(ARGS) ./...
+	$(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- -race -timeout 10m $(ARGS) ./...
 	$(TOOLS)/gotestsum --format pkgname-and-test-fails --hide-summary skipped -- -run 'Alloc|WithoutRace' -timeout 5m $(UNRACED)
 
 .PHONY: test-real
