@@ -89,3 +89,41 @@ func BenchmarkReadWindows(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReadCells reads cells of 100 entities of 50,000: of one view, and of
+// two of which one is further away than the other.
+func BenchmarkReadCells(b *testing.B) {
+	s := open(b, b.TempDir(), Settings{})
+	const entities = 50_000
+	views := []string{"driver_trips@1", "fraud#1"}
+	for from := 0; from < entities; from += 1000 {
+		var rows []sinks.Row
+		for i := range 1000 {
+			for _, view := range views {
+				rows = append(rows, sinks.Row{Entity: "driver", Key: fmt.Sprint(from + i), View: view, Value: make([]byte, 60)})
+			}
+		}
+		if err := s.Write(b.Context(), rows); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for n := range views {
+		b.Run(fmt.Sprintf("views=%d", n+1), func(b *testing.B) {
+			keys, from := make([]string, 100), 0
+			var set sinks.CellSet
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range keys {
+					from = (from + 7919) % entities
+					keys[i] = fmt.Sprint(from)
+				}
+				if err := s.ReadCells(b.Context(), "driver", keys, views[:n+1], &set); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if set.Values[0] == nil {
+				b.Fatal("nothing was read")
+			}
+		})
+	}
+}

@@ -1,11 +1,13 @@
 package pebble
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -70,50 +72,62 @@ func uvarintLen(n int) int {
 	return binary.PutUvarint(scratch[:], uint64(n))
 }
 
-// ReadCells implements sinks.Cells.
+// ReadCells implements sinks.Cells, and reads the rows of one moment.
 func (s *Store) ReadCells(ctx context.Context, entity string, keys, views []string, dst *sinks.CellSet) error {
 	if err := s.enter(ctx, "read cells"); err != nil {
 		return err
 	}
 	defer s.leave()
 	dst.Reset(len(keys), len(views))
-	r := cellReader{db: s.db, store: s}
-	for i, key := range keys {
-		for j, view := range views {
-			value, err := r.read(entity, key, view)
-			if err != nil {
-				return fmt.Errorf("read cells: %w: %w", sinks.ErrUnavailable, err)
-			}
-			dst.Values[i*len(views)+j] = value
-		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("read cells: %w", err)
-		}
+	at, err := s.points(ctx, tableCells)
+	if err != nil {
+		return fmt.Errorf("read cells: %w", err)
+	}
+	r := cellReader{at: at, dst: dst}
+	if err := errors.Join(r.readAll(ctx, entity, keys, views), at.close()); err != nil {
+		return fmt.Errorf("read cells: %w", err)
 	}
 	return nil
 }
 
-// cellReader reads cells one after another into memory that it takes in
-// pieces; what it returned stays as it is.
+// cellReader is one call of ReadCells. It reads cells one after another into
+// memory that it takes in pieces; what it returned stays as it is.
 type cellReader struct {
-	db    *pebble.DB
-	store *Store
+	at    *points
+	dst   *sinks.CellSet
 	key   []byte
 	arena []byte
 }
 
 const arenaBytes = 4 << 10
 
-func (r *cellReader) read(entity, key, view string) ([]byte, error) {
-	r.key = appendCellKey(r.key[:0], entity, key, view)
-	cell, closer, err := r.db.Get(r.key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
+func (r *cellReader) readAll(ctx context.Context, entity string, keys, views []string) error {
+	for _, i := range forward(keys) {
+		for j, view := range views {
+			r.key = appendCellKey(r.key[:0], entity, keys[i], view)
+			row, err := r.at.read(r.key)
+			if err != nil {
+				return err
+			}
+			r.dst.Values[i*len(views)+j] = r.keep(row)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return nil, err
+	return nil
+}
+
+// forward returns the places of keys in the order of their cells.
+func forward(keys []string) []int {
+	places := make([]int, len(keys))
+	for i := range places {
+		places[i] = i
 	}
-	return r.keep(liveRow(cell, r.store.set.Now())), closeRead(closer)
+	slices.SortFunc(places, func(i, j int) int {
+		return cmp.Or(cmp.Compare(len(keys[i]), len(keys[j])), strings.Compare(keys[i], keys[j]))
+	})
+	return places
 }
 
 func (r *cellReader) keep(row []byte) []byte {
@@ -126,11 +140,4 @@ func (r *cellReader) keep(row []byte) []byte {
 	from := len(r.arena)
 	r.arena = append(r.arena, row...)
 	return r.arena[from:len(r.arena):len(r.arena)]
-}
-
-func closeRead(c io.Closer) error {
-	if err := c.Close(); err != nil {
-		return fmt.Errorf("end read: %w", err)
-	}
-	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -86,4 +87,11 @@ func (s *Store) replace(key, value []byte) error {
 		return s.db.Delete(key, pebble.Sync)
 	}
 	return s.db.Set(key, value, pebble.Sync)
+}
+
+func closeRead(c io.Closer) error {
+	if err := c.Close(); err != nil {
+		return fmt.Errorf("end read: %w", err)
+	}
+	return nil
 }

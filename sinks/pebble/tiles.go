@@ -30,22 +30,29 @@ func (s *Store) ReadTiles(ctx context.Context, ids []sinks.TileID, dst *sinks.Ti
 	}
 	defer s.leave()
 	dst.Reset(len(ids))
+	at, err := s.points(ctx, tableTiles)
+	if err != nil {
+		return fmt.Errorf("read tiles: %w", err)
+	}
+	if err := errors.Join(readTiles(ctx, at, ids, dst), at.close()); err != nil {
+		return fmt.Errorf("read tiles: %w", err)
+	}
+	return nil
+}
+
+func readTiles(ctx context.Context, at *points, ids []sinks.TileID, dst *sinks.TileSet) error {
 	var key []byte
-	now := s.set.Now()
 	for i := range ids {
 		key = appendTileKey(key[:0], &ids[i])
-		cell, closer, err := s.db.Get(key)
-		if errors.Is(err, pebble.ErrNotFound) {
-			continue
-		}
+		state, err := at.read(key)
 		if err != nil {
-			return fmt.Errorf("read tiles: %w: %w", sinks.ErrUnavailable, err)
+			return err
 		}
-		if state := liveRow(cell, now); state != nil {
+		if state != nil {
 			dst.Put(i, state)
 		}
-		if err := errors.Join(closeRead(closer), ctx.Err()); err != nil {
-			return fmt.Errorf("read tiles: %w", err)
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,0 +1,56 @@
+package pebble
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"millrace/sinks"
+)
+
+// points reads single values of a table as they were at one moment, by one
+// iterator: it keeps the files and blocks that a Get opens anew each time, and
+// finds a key that follows the last one without a search from the top.
+type points struct {
+	it  *pebble.Iterator
+	now time.Time
+}
+
+func (s *Store) points(ctx context.Context, table byte) (*points, error) {
+	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: []byte{table}, UpperBound: []byte{table + 1}})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", sinks.ErrUnavailable, err)
+	}
+	return &points{it: it, now: s.set.Now()}, nil
+}
+
+// read returns the row or state at key, valid until the next call; nil when
+// there is none or it is expired.
+func (p *points) read(key []byte) ([]byte, error) {
+	// The whole key is its prefix: the filters of the files are asked for it,
+	// and nothing behind it is found.
+	if !p.it.SeekPrefixGE(key) {
+		return nil, p.fault(p.it.Error())
+	}
+	cell, err := p.it.ValueAndErr()
+	if err != nil {
+		return nil, p.fault(err)
+	}
+	return liveRow(cell, p.now), nil
+}
+
+func (p *points) fault(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", sinks.ErrUnavailable, err)
+}
+
+func (p *points) close() error {
+	if err := p.it.Close(); err != nil {
+		return fmt.Errorf("end read: %w", err)
+	}
+	return nil
+}
