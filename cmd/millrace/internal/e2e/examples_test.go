@@ -16,14 +16,7 @@ import (
 // TestExamples pastes the commands of the examples' READMEs against a running
 // demo, in Go and in Python, and looks at what is served afterwards.
 func TestExamples(t *testing.T) {
-	root, err := filepath.Abs(repository)
-	if err != nil {
-		t.Fatal(err)
-	}
-	packages := filepath.Join(root, ".tools", "python")
-	if out, err := exec.Command(filepath.Join(root, "tools/python.sh"), packages).CombinedOutput(); err != nil {
-		t.Fatalf("install what the Python examples need: %v\n%s", err, out)
-	}
+	root, packages := pythonPackages(t, "python")
 	s := newStack(t, "examples")
 	s.ready(s.start(s.admin, "dev", "--demo", "--kafka", s.brokers[0], "--http", s.http, "--admin", s.admin, "--data-dir", "data"))
 	s.eventually(10*time.Second, "a driver is served", func() error {

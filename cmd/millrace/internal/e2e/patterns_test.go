@@ -127,13 +127,7 @@ func (s *stack) paste(b block, driver int, now time.Time) string {
 // TestWritePatterns pastes the page's commands: what is true once they are
 // answered, when every process is killed, and when they are retried.
 func TestWritePatterns(t *testing.T) {
-	root, err := filepath.Abs(repository)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(filepath.Join(root, "tools/python.sh"), filepath.Join(root, ".tools/python")).CombinedOutput(); err != nil {
-		t.Fatalf("install what the Python examples need: %v\n%s", err, out)
-	}
+	pythonPackages(t, "python")
 	s := newPatterns(t, "patterns")
 	other := s.otherServer()
 	now := time.Now().Add(-time.Minute)

@@ -207,6 +207,22 @@ func (s *stack) write(definitions string) {
 	}
 }
 
+// pythonPackages installs the packages of a list, by default those of the
+// Python examples, on first use, and returns the repository and their folder.
+func pythonPackages(t *testing.T, name string, list ...string) (root, folder string) {
+	t.Helper()
+	root, err := filepath.Abs(repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder = filepath.Join(root, ".tools", name)
+	out, err := exec.Command(filepath.Join(root, "tools/python.sh"), append([]string{folder}, list...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("install Python packages: %v\n%s", err, out)
+	}
+	return root, folder
+}
+
 // kafka returns a producer and admin client.
 func (s *stack) kafka() (*kgo.Client, *kadm.Client) {
 	s.t.Helper()
