@@ -17,7 +17,7 @@ sources:
     push: {}
     fields: [{name: driver_id, type: int64}, {name: conv_rate, type: float64}, {name: trips, type: int64}, {name: event_timestamp, type: timestamp}]
     event_time: event_timestamp
-  - {name: users, push: {}, fields: [{name: driver_id, type: int64}, {name: age, type: int64}]}
+  - {name: users, kafka: {topic: TOPIC, start: earliest}, format: json, fields: [{name: driver_id, type: int64}, {name: age, type: int64}]}
   - {name: quote, request: {}, fields: [{name: fare, type: float64}]}
 views:
   - {name: driver_stats, entity: driver, source: trips, features: [{name: conv_rate}, {name: trips}]}

@@ -14,8 +14,12 @@ import (
 const versionDefinitions = `
 project: PROJECT
 entities: [{name: driver, join_keys: [{name: driver_id, type: int64}]}]
-sources: [{name: trips, push: {}, fields: [{name: driver_id, type: int64}, {name: fare, type: float64}]}]
-views: [{name: trip, entity: driver, source: trips, features: [{name: fare}]}]
+sources:
+  - {name: trips, push: {}, fields: [{name: driver_id, type: int64}, {name: fare, type: float64}]}
+  - {name: users, kafka: {topic: TOPIC, start: earliest}, format: json, fields: [{name: driver_id, type: int64}, {name: age, type: int64}]}
+views:
+  - {name: trip, entity: driver, source: trips, features: [{name: fare}]}
+  - {name: user, entity: driver, source: users, features: [{name: age}]} # for ingest to have something to do
 models:
   - name: fraud
     version: "VERSION"
