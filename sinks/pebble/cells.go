@@ -84,7 +84,7 @@ func (s *Store) ReadCells(ctx context.Context, entity string, keys, views []stri
 		return fmt.Errorf("read cells: %w", err)
 	}
 	r := cellReader{at: at, dst: dst}
-	if err := errors.Join(r.readAll(ctx, entity, keys, views), at.close()); err != nil {
+	if err := at.close(r.readAll(ctx, entity, keys, views)); err != nil {
 		return fmt.Errorf("read cells: %w", err)
 	}
 	return nil

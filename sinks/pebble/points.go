@@ -48,9 +48,11 @@ func (p *points) fault(err error) error {
 	return fmt.Errorf("%w: %w", sinks.ErrUnavailable, err)
 }
 
-func (p *points) close() error {
-	if err := p.it.Close(); err != nil {
-		return fmt.Errorf("end read: %w", err)
+// close ends a read that came to err, and returns that or its own error: an
+// iterator that failed says so again when it is closed.
+func (p *points) close(err error) error {
+	if cerr := p.it.Close(); err == nil && cerr != nil {
+		return fmt.Errorf("end read: %w", cerr)
 	}
-	return nil
+	return err
 }

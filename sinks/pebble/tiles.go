@@ -34,7 +34,7 @@ func (s *Store) ReadTiles(ctx context.Context, ids []sinks.TileID, dst *sinks.Ti
 	if err != nil {
 		return fmt.Errorf("read tiles: %w", err)
 	}
-	if err := errors.Join(readTiles(ctx, at, ids, dst), at.close()); err != nil {
+	if err := at.close(readTiles(ctx, at, ids, dst)); err != nil {
 		return fmt.Errorf("read tiles: %w", err)
 	}
 	return nil
