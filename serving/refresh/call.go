@@ -109,7 +109,10 @@ func (w *Worker) settle(f *flight, ends []serving.RefreshEnd, err error) {
 			continue
 		}
 		for _, t := range e.flying {
-			w.s.Events.Delayed(max(0, now.Sub(time.UnixMilli(t.millis))))
+			if !t.told {
+				t.told = true
+				w.s.Events.Delayed(max(0, now.Sub(time.UnixMilli(t.millis))))
+			}
 		}
 		w.mu.ended(e)
 	}

@@ -1,5 +1,7 @@
 package refresh
 
+import "time"
+
 // part is a partition of changes, as long as it is ours.
 //
 // Its tickets are a list in the order of their offsets, open ones alone. Rejected:
@@ -7,9 +9,10 @@ package refresh
 // that fails for hours beside hot ones would make it grow with every refresh.
 type part struct {
 	number  int32
-	next    int64 // offset behind what was taken
-	leaving bool  // nothing of it is begun any more
-	flying  int   // tickets of it in refreshes under way
+	next    int64     // offset behind what was taken
+	settled time.Time // when what former owners wrote is in the store
+	leaving bool      // nothing of it is begun any more
+	flying  int       // tickets of it in refreshes under way
 	idle    chan struct{}
 
 	first, last *ticket
@@ -23,6 +26,7 @@ type ticket struct {
 	offset     int64
 	millis     int64 // record time of the change
 	prev, next *ticket
+	told       bool // that it was refreshed
 	closed     bool
 }
 

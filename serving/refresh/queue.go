@@ -17,7 +17,9 @@ type entry struct {
 	due      time.Time // of what is pending: when it may begin
 	index    int       // in the queue's heap; -1 when it is not there
 	inFlight bool
-	attempts int // that failed, since the last that did not
+	began    time.Time // of the last refresh
+	attempts int       // that failed, since the last that did not
+	settling bool      // what is pending was refreshed, and waits for a partition to settle
 
 	pending, flying []*ticket // one per partition; a key has one, unless partitions were added
 }
@@ -30,6 +32,10 @@ type entry struct {
 // debounce, and does begin. A change during a refresh starts another debounce,
 // at whose end the key begins again if the refresh has ended. After a failure
 // the key begins again when its backoff ends, whatever has changed meanwhile.
+//
+// What a former owner of a partition wrote may reach the store after its end, and
+// with a clock ahead stay there. So a key that is refreshed before the partition
+// has settled is refreshed once more when it has, and holds the mark until then.
 type queue struct {
 	debounce time.Duration
 
@@ -44,9 +50,10 @@ func newQueue(debounce time.Duration) queue {
 	return queue{debounce: debounce, parts: make(map[int32]*part), keys: make(map[string]*entry)}
 }
 
-// begin makes a partition ours, of which everything below offset is done.
-func (q *queue) begin(number int32, offset int64) {
-	q.parts[number] = &part{number: number, next: offset, idle: make(chan struct{})}
+// begin makes a partition ours, of which everything below offset is done, and
+// which has settled at a time.
+func (q *queue) begin(number int32, offset int64, settled time.Time) {
+	q.parts[number] = &part{number: number, next: offset, settled: settled, idle: make(chan struct{})}
 }
 
 // take notes changes of a partition; next is the offset behind the last record,
@@ -71,12 +78,17 @@ func (q *queue) add(p *part, c *Change, now time.Time) {
 		q.keys[c.Key] = e
 		q.bytes += len(c.Key)
 	}
-	if ticketOf(e.pending, p) >= 0 {
+	i := ticketOf(e.pending, p)
+	switch {
+	case i < 0:
+		e.pending = append(e.pending, p.open(e, c.Offset, c.Millis))
+	case e.settling:
+		e.pending[i].told, e.pending[i].millis = false, c.Millis
+	default:
 		return
 	}
-	e.pending = append(e.pending, p.open(e, c.Offset, c.Millis))
-	if len(e.pending) == 1 {
-		e.due = now.Add(q.debounce)
+	if len(e.pending) == 1 || e.settling {
+		e.due, e.settling = now.Add(q.debounce), false
 		q.line(e)
 	}
 }
@@ -88,8 +100,12 @@ func ticketOf(ts []*ticket, p *part) int {
 
 // line lines a key up that is pending and not being refreshed.
 func (q *queue) line(e *entry) {
-	if !e.inFlight && e.index < 0 && len(e.pending) > 0 {
+	switch {
+	case e.inFlight || len(e.pending) == 0:
+	case e.index < 0:
 		heap.Push(&q.due, e)
+	default:
+		heap.Fix(&q.due, e.index)
 	}
 }
 
@@ -98,7 +114,7 @@ func (q *queue) pop(now time.Time, n int) []*entry {
 	var es []*entry
 	for len(es) < n && len(q.due) > 0 && !q.due[0].due.After(now) {
 		e := heap.Pop(&q.due).(*entry) //nolint:forcetypeassert // holds nothing else
-		e.inFlight = true
+		e.inFlight, e.settling, e.began = true, false, now
 		e.flying, e.pending = e.pending, e.flying[:0]
 		for _, t := range e.flying {
 			t.part.flying++
@@ -122,14 +138,40 @@ func (q *queue) ended(e *entry) {
 		q.failing--
 	}
 	e.attempts = 0
+	waits := len(e.pending) > 0
 	for _, t := range e.flying {
-		t.part.close(t)
+		switch {
+		case !e.began.Before(t.part.settled):
+			t.part.close(t)
+		case !t.part.leaving: // else it stays open: the next owner looks again
+			e.keep(t)
+			if again := latest(t.part.settled, e.began.Add(q.debounce)); !waits && again.After(e.due) {
+				e.due, e.settling = again, true
+			}
+		}
 	}
 	q.land(e)
 }
 
-// failed notes that a key's refresh failed, and is to begin again at a time. Of
-// two tickets of a partition the older one stands for both.
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// keep has a ticket of a refresh wait for another one. Of two of a partition the
+// older one stands for both.
+func (e *entry) keep(t *ticket) {
+	if i := ticketOf(e.pending, t.part); i >= 0 {
+		t.part.close(e.pending[i])
+		e.pending[i] = t
+		return
+	}
+	e.pending = append(e.pending, t)
+}
+
+// failed notes that a key's refresh failed, and is to begin again at a time.
 func (q *queue) failed(e *entry, again time.Time) {
 	if e.attempts == 0 {
 		q.failing++
@@ -137,15 +179,9 @@ func (q *queue) failed(e *entry, again time.Time) {
 	e.attempts++
 	e.due = again
 	for _, t := range e.flying {
-		if t.part.leaving {
-			continue // stays open: nobody may commit beyond it
+		if !t.part.leaving { // else it stays open: nobody may commit beyond it
+			e.keep(t)
 		}
-		if i := ticketOf(e.pending, t.part); i >= 0 {
-			t.part.close(e.pending[i])
-			e.pending[i] = t
-			continue
-		}
-		e.pending = append(e.pending, t)
 	}
 	q.land(e)
 }

@@ -18,6 +18,7 @@ type taken struct {
 	key    string
 	offset int64
 	at     time.Time
+	told   bool // it was refreshed, perhaps too early
 	done   bool
 }
 
@@ -25,6 +26,7 @@ type taken struct {
 type log struct {
 	next    int64
 	records []*taken
+	settled time.Time
 	leaving bool
 	flying  int // refreshes under way that have a record of it
 }
@@ -41,7 +43,18 @@ func (l *log) mark() int64 {
 // refreshing is a refresh under way in the model's memory.
 type refreshing struct {
 	entry *entry
+	began time.Time
 	of    map[*log][]*taken // what it is an end for
+}
+
+// ends notes that it succeeded: of partitions that had settled when it began.
+func (r *refreshing) ends() {
+	for l, records := range r.of {
+		l.flying--
+		for _, rec := range records {
+			rec.told, rec.done = true, !r.began.Before(l.settled)
+		}
+	}
 }
 
 // keyState is what the model remembers of a key.
@@ -89,8 +102,9 @@ func (m *machine) assign(t *rapid.T) {
 		t.Skip("it is ours")
 	}
 	at := rapid.Int64Range(0, 50).Draw(t, "offset")
-	m.q.begin(n, at)
-	m.logs[n] = &log{next: at}
+	settled := m.now.Add(time.Duration(rapid.SampledFrom([]int{0, 0, 50, 400}).Draw(t, "settles")) * time.Millisecond)
+	m.q.begin(n, at, settled)
+	m.logs[n] = &log{next: at, settled: settled}
 }
 
 func (m *machine) take(t *rapid.T) {
@@ -132,10 +146,12 @@ func (m *machine) begin(t *rapid.T) {
 // begun checks that a key may begin, and notes which records it is an end for.
 func (m *machine) begun(t *rapid.T, e *entry) {
 	k := m.key(e.key)
-	r := &refreshing{entry: e, of: make(map[*log][]*taken)}
+	r := &refreshing{entry: e, began: m.now, of: make(map[*log][]*taken)}
 	var first time.Time
+	early := true // all of it was refreshed, nothing of it has settled, and nothing is gone that was due before
 	for _, l := range slices.AppendSeq(slices.Clone(m.gone), maps.Values(m.logs)) {
 		ours := !l.leaving && !slices.Contains(m.gone, l)
+		early = early && ours
 		for _, rec := range l.records {
 			if rec.key != e.key || rec.done {
 				continue
@@ -146,6 +162,7 @@ func (m *machine) begun(t *rapid.T, e *entry) {
 			}
 			if ours {
 				r.of[l] = append(r.of[l], rec)
+				early = early && rec.told && m.now.Before(l.settled)
 			}
 		}
 	}
@@ -154,6 +171,8 @@ func (m *machine) begun(t *rapid.T, e *entry) {
 		t.Fatalf("key %s has two refreshes", e.key)
 	case len(r.of) == 0:
 		t.Fatalf("key %s is refreshed for nothing", e.key)
+	case early && !k.failed:
+		t.Fatalf("key %s is looked at again before anything has settled", e.key)
 	case k.failed && m.now.Before(k.again):
 		t.Fatalf("key %s is tried again too early", e.key)
 	case !k.failed && m.now.Before(first.Add(m.debounce)):
@@ -177,18 +196,14 @@ func (m *machine) end(t *rapid.T) {
 	m.flights = slices.Delete(m.flights, i, i+1)
 	k := m.key(r.entry.key)
 	k.running, k.failed = false, rapid.Bool().Draw(t, "fails")
-	for l := range r.of {
-		l.flying--
-	}
 	if k.failed {
+		for l := range r.of {
+			l.flying--
+		}
 		k.again = m.now.Add(time.Duration(rapid.IntRange(0, 500).Draw(t, "again")) * time.Millisecond)
 		m.q.failed(r.entry, k.again)
 	} else {
-		for _, records := range r.of {
-			for _, rec := range records {
-				rec.done = true
-			}
-		}
+		r.ends()
 		m.q.ended(r.entry)
 	}
 	k.failed = k.failed && m.waits(r.entry.key) // where nothing waits, nothing is tried again
@@ -285,12 +300,7 @@ func (m *machine) settle(t *rapid.T) {
 			r := m.flights[0]
 			m.flights = m.flights[1:]
 			m.key(r.entry.key).running, m.key(r.entry.key).failed = false, false
-			for l, records := range r.of {
-				l.flying--
-				for _, rec := range records {
-					rec.done = true
-				}
-			}
+			r.ends()
 			m.q.ended(r.entry)
 		}
 		m.check(t)
@@ -329,7 +339,7 @@ func TestMarksTellWhatHasHadItsEnd(t *testing.T) {
 // TestRewoundPartitionBeginsAnew although keys of the log before still wait.
 func TestRewoundPartitionBeginsAnew(t *testing.T) {
 	q, now := newQueue(0), time.Unix(1, 0)
-	q.begin(0, 100)
+	q.begin(0, 100, time.Time{})
 	q.take(0, []Change{{Offset: 100, Key: "a"}, {Offset: 101, Key: "b"}}, 102, now)
 	es := q.pop(now, 1)
 	q.parts[0].rewind(0)
@@ -346,10 +356,36 @@ func TestRewoundPartitionBeginsAnew(t *testing.T) {
 	}
 }
 
+// TestAKeyIsLookedAtAgainWhenItsPartitionHasSettled, and holds the mark until
+// then; a change that comes meanwhile is not held up.
+func TestAKeyIsLookedAtAgainWhenItsPartitionHasSettled(t *testing.T) {
+	q, now := newQueue(0), time.Unix(1, 0)
+	settled := now.Add(10 * time.Second)
+	q.begin(0, 0, settled)
+	q.take(0, []Change{{Offset: 0, Key: "a"}}, 1, now)
+	refresh := func(at time.Time) int {
+		es := q.pop(at, 9)
+		for _, e := range es {
+			q.ended(e)
+		}
+		return len(es)
+	}
+	if n := refresh(now) + refresh(settled.Add(-1)); n != 1 || q.parts[0].mark() != 0 {
+		t.Fatalf("%d refreshes before it has settled, the mark is %d", n, q.parts[0].mark())
+	}
+	q.take(0, []Change{{Offset: 1, Key: "a"}}, 2, now.Add(time.Second))
+	if n := refresh(now.Add(time.Second)); n != 1 || q.parts[0].mark() != 0 {
+		t.Fatalf("%d refreshes of a change meanwhile, the mark is %d", n, q.parts[0].mark())
+	}
+	if n := refresh(settled) + refresh(settled.Add(time.Hour)); n != 1 || q.parts[0].mark() != 2 || len(q.keys) > 0 {
+		t.Fatalf("%d refreshes when it has settled, the mark is %d, %d keys are left", n, q.parts[0].mark(), len(q.keys))
+	}
+}
+
 // TestFailingKeyCostsNoMemory beside one that changes all the time.
 func TestFailingKeyCostsNoMemory(t *testing.T) {
 	q, now := newQueue(0), time.Unix(1, 0)
-	q.begin(0, 0)
+	q.begin(0, 0, time.Time{})
 	q.take(0, []Change{{Offset: 0, Key: "bad"}}, 1, now)
 	q.failed(q.pop(now, 1)[0], now.Add(time.Hour))
 	for i := int64(1); i <= 1000; i++ {

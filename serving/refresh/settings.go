@@ -24,6 +24,9 @@ type Settings struct {
 	Model     string
 	Refresher Refresher
 	Debounce  time.Duration // of a key, from its first change to its refresh; 0 is none
+	// Settle is how long after its end a write of a partition's former owner may
+	// still reach the store: keys refreshed before are looked at again; 0 is none.
+	Settle time.Duration
 
 	MaxBatch int           // keys in one call; default 256
 	Calls    int           // at a time; default 4
@@ -99,7 +102,7 @@ func (s *Settings) validate() error {
 	wrong(s.Model == "", "model: name it")
 	wrong(s.Refresher == nil, "refresher: there is none")
 	wrong(s.Resume == nil || s.Clock == nil, "resume and clock: both are needed")
-	wrong(s.Debounce < 0, "debounce: %v is negative", s.Debounce)
+	wrong(s.Debounce < 0 || s.Settle < 0, "debounce %v or settle %v: is negative", s.Debounce, s.Settle)
 	wrong(s.MaxBatch < 0 || s.Calls < 0 || s.MaxKeys < 0 || s.MaxKeyBytes < 0, "a bound is negative")
 	wrong(s.Timeout < 0 || s.BackoffMin < 0 || s.BackoffMin > s.BackoffMax, "timeout and backoff: %v, %v to %v", s.Timeout, s.BackoffMin, s.BackoffMax)
 	return errors.Join(errs...)

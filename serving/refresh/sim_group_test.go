@@ -72,7 +72,7 @@ type refresher struct {
 func (w *world) startRefresher(version int, skew time.Duration) *refresher {
 	r := &refresher{process: w.start(version, skew), next: make(map[int32]int64)}
 	worker, err := refresh.New(refresh.Settings{
-		Model: "m", Refresher: r, Debounce: w.kind.debounce, MaxBatch: 1 + w.n(3), Calls: 1 + w.n(3), Timeout: 5 * time.Second,
+		Model: "m", Refresher: r, Debounce: w.kind.debounce, Settle: settleMost, MaxBatch: 1 + w.n(3), Calls: 1 + w.n(3), Timeout: 5 * time.Second,
 		BackoffMin: 50 * time.Millisecond, BackoffMax: time.Second, Resume: func(int32) {}, Clock: time.Now,
 	})
 	if err != nil {

@@ -138,6 +138,9 @@ func (l *life) sleep(ctx context.Context, d time.Duration) error {
 // storeOp bounds, most of the time, a third of what a call of the store takes.
 const storeOp = 8 * time.Millisecond
 
+// settleMost is longer than a write takes in the store whose writer has gone.
+const settleMost = 4 * 20 * storeOp
+
 // conn is a process's connection to the store. What it writes takes effect at
 // some time between the call and its end, cell by cell; after a call that its
 // caller did not wait for, or that failed, maybe later, maybe never. What it

@@ -54,12 +54,13 @@ func New(s Settings) (*Worker, error) {
 	return w, nil
 }
 
-// Begin makes a partition the worker's, from an offset on.
+// Begin makes a partition the worker's, from an offset on. Marks stay behind the
+// changes of the first Settings.Settle until that is over.
 func (w *Worker) Begin(partition int32, offset int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mu.forget(partition)
-	w.mu.begin(partition, offset)
+	w.mu.begin(partition, offset, w.s.Clock().Add(w.s.Settle))
 }
 
 // Take notes changes of a partition, in the order of their offsets; next is the

@@ -85,7 +85,7 @@ func newFeed(c *config.Config, k *feature.Catalog, model *feature.Model, since t
 		Topic: topic, Entity: model.Entity, Source: source, Clock: time.Now,
 		CommitInterval: c.Ingest.CommitInterval.Std(), DrainTimeout: c.Ingest.DrainTimeout.Std(),
 		Refresh: refresh.Settings{
-			Model: model.Name, Refresher: by, Debounce: model.Debounce, MaxBatch: model.MaxBatch,
+			Model: model.Name, Refresher: by, Debounce: model.Debounce, Settle: settle, MaxBatch: model.MaxBatch,
 			Timeout: refreshTimeout(model), Events: refreshEvents(counts, log),
 		},
 		Events: feedEvents(counts, log),
@@ -95,6 +95,9 @@ func newFeed(c *config.Config, k *feature.Catalog, model *feature.Model, since t
 	}
 	return feed{f, model.Name, ks.Group}, nil
 }
+
+// settle is longer than a store goes on with a write whose writer has gone.
+const settle = 10 * time.Second
 
 // pollChanges is how many records come at once: what waits is bounded by keys,
 // and one delivery may be over the bound.
