@@ -86,8 +86,7 @@ func (c *Config) RequireKafka() error {
 // RequireStore says what is missing to reach the store.
 func (c *Config) RequireStore() error {
 	if c.Store.Type == "scylla" && len(c.Store.Hosts) == 0 {
-		return Problems{{"store.hosts", "is empty: write hosts: [host] in " + FileName +
-			", or set MILLRACE_STORE_HOSTS; to reach the store of millrace dev, set MILLRACE_STORE_DATA_DIR to its --data-dir"}}
+		return Problems{{"store.hosts", "is empty: write hosts: [host] in " + FileName + ", set MILLRACE_STORE_HOSTS, or use store.type: embedded"}}
 	}
 	return nil
 }
