@@ -113,7 +113,7 @@ func computedWhen(m *feature.Model) string {
 	case m.RefreshOnRead:
 		return "at a read that finds none that is fresh"
 	}
-	return "when asked for"
+	return "by millrace refresh --all, and by clients that write them"
 }
 
 func servedFor(m *feature.Model) string {
@@ -160,8 +160,10 @@ func (e ModelExplanation) String() string {
 		lines = append(lines, fmt.Sprintf("%-33s %s", in.Name, in.Type)) // two names are long
 	}
 	section(&b, "inputs, in this order", lines)
-	section(&b, "tensors of a request for n keys", tensorLines(e.Asks))
-	section(&b, "tensors of its answer", tensorLines(e.Gives))
+	if e.Endpoint != "" {
+		section(&b, "tensors of a request for n keys", tensorLines(e.Asks))
+		section(&b, "tensors of its answer", tensorLines(e.Gives))
+	}
 	lines = lines[:0]
 	for _, o := range e.Outputs {
 		line := fmt.Sprintf("%-20s %-12s", o.Name, o.Type)
@@ -182,7 +184,10 @@ func (e ModelExplanation) String() string {
 		}
 	}
 	section(&b, "stored of a prediction, in one cell of its entity", lines)
-	fmt.Fprintf(&b, "\ncomputed\n  %s\nserved\n  %s\nwhere none can be computed\n  %s\n", e.Computed, e.Served, e.Failing)
+	fmt.Fprintf(&b, "\ncomputed\n  %s\nserved\n  %s\n", e.Computed, e.Served)
+	if e.Endpoint != "" { // nothing computes the others
+		fmt.Fprintf(&b, "where none can be computed\n  %s\n", e.Failing)
+	}
 	return b.String()
 }
 

@@ -95,7 +95,7 @@ func notReady(m *feature.Model, speaks bool, err error) (message, hint string) {
 		return fmt.Sprintf("the server has no version %s of model %s", m.Version, m.Name), "load it there, or correct name or version"
 	case speaks:
 		return fmt.Sprintf("the server is not ready for version %s of model %s: %s", m.Version, m.Name, why), "wait until it has loaded the model, or look into its log"
-	case fault.Reason == predict.ReasonUnreachable || fault.Reason == predict.ReasonTimeout:
+	case fault.Reason == predict.ReasonUnreachable || fault.Reason == predict.ReasonTimeout || fault.Status >= 500:
 		return fmt.Sprintf("the server of model %s does not answer: %s", m.Name, why), "start it, or correct the endpoint; " +
 			"ingestion and features do without, predictions fail meanwhile"
 	}

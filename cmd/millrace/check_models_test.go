@@ -78,6 +78,7 @@ func TestCheckOnlineAsksModelServers(t *testing.T) {
 		"no signature":    {model("7", nil, nil), 0, 1, []string{"p.yaml:8:15: warning: the server of model sum does not tell its inputs and outputs"}},
 		"half of it":      {model("7", fitting, nil), 0, 1, []string{"does not tell its outputs"}},
 		"another version": {model("8", fitting, scores), 1, 0, []string{"the server has no version 7 of model sum", "hint: load it there, or correct name or version"}},
+		"gateway alone":   {refusing(502), 1, 0, []string{"does not answer: status 502", "hint: start it, or correct the endpoint"}},
 		"no model server": {refusing(404), 1, 0, []string{"URL/v2 does not say that it is a model server", "status 404", "hint: correct the endpoint"}},
 		"loading": {notYet(model("7", fitting, scores)), 1, 0, []string{
 			"the server is not ready for version 7 of model sum", "status 503", "hint: wait until it has loaded the model",

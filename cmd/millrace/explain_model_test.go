@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -101,6 +102,50 @@ a stored prediction takes 69 bytes, and the values of variable width
 	var e modelExplanation
 	if err != nil || json.Unmarshal([]byte(out), &e) != nil || e.FixedBytes != 69 || len(e.Sources) != 3 || e.Sources[0].Row || e.Outputs[0].As != "driver_trips:fraud_score" {
 		t.Errorf("%v, explained as %+v", err, e)
+	}
+}
+
+// TestExplainOfAModelThatClientsWrite speaks of no server.
+func TestExplainOfAModelThatClientsWrite(t *testing.T) {
+	out, err := command(t, "explain", "churn", "--definitions", withModels(t))
+	const want = `model churn: predictions of driver
+
+outputs
+  risk                 float64
+
+stored of a prediction, in one cell of its entity
+  risk                 float64
+  version              string       (hidden)
+  fingerprint          bytes        (hidden)
+  catalog              int64        (hidden)
+  by                   string       (hidden)
+
+computed
+  by clients, which write them
+served
+  for 30d
+
+a stored prediction takes 65 bytes, and the values of variable width
+`
+	if err != nil || out != want {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestExplainOfAModelThatNothingAsks says what computes its predictions.
+func TestExplainOfAModelThatNothingAsks(t *testing.T) {
+	dir := withModels(t)
+	path := filepath.Join(dir, "models.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(text, []byte("[on_read, on_write]"), []byte("[]"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := command(t, "explain", "fraud", "--definitions", dir)
+	if err != nil || !strings.Contains(out, "computed\n  by millrace refresh --all, and by clients that write them\n") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

@@ -177,6 +177,9 @@ func openMeta(ctx context.Context, c *config.Config, project string, create bool
 	}
 	store, err := app.OpenStore(ctx, c, project, create, logger(c, io.Discard))
 	if err != nil {
+		if c.RequireStore() != nil {
+			return nil, nil, fmt.Errorf("%w; to reach the store of millrace dev, set MILLRACE_STORE_DATA_DIR to its --data-dir", err)
+		}
 		return nil, nil, err //nolint:wrapcheck // says already what and where
 	}
 	return store, func() { _ = store.Close() }, nil

@@ -141,6 +141,8 @@ func endSweep(w io.Writer, model string, r *sweep.Result, took time.Duration, er
 	switch {
 	case errors.Is(err, context.Canceled) && !errors.Is(err, sweep.ErrNotSaved):
 		return fmt.Errorf("refresh model %s: interrupted; run it again to go on", model)
+	case errors.Is(err, sweep.ErrGaveUp) && r.Left > 0:
+		return fmt.Errorf("%w; %d keys are left, and all others are done: see the model server's log, it may choke on these; run it again to try them", err, r.Left)
 	case errors.Is(err, sweep.ErrGaveUp):
 		return fmt.Errorf("%w; millrace check --online asks the model's server; run it again to go on, when it and the store answer", err)
 	case err == nil && failed > 0:

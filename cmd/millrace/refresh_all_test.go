@@ -257,6 +257,16 @@ func TestRefreshSaysWhatItCannotDo(t *testing.T) {
 	}
 }
 
+// TestNoStoreSaysHowToReachThatOfDev: dev --data-dir is found by its folder.
+func TestNoStoreSaysHowToReachThatOfDev(t *testing.T) {
+	dir := withModels(t)
+	t.Chdir(t.TempDir()) // nothing runs here
+	_, err := command(t, "refresh", "--all", "--model", "fraud", "--definitions", dir)
+	if err == nil || !strings.Contains(err.Error(), "set MILLRACE_STORE_DATA_DIR to its --data-dir") {
+		t.Errorf("beside a dev with a folder of its own: %v", err)
+	}
+}
+
 // A line says what a person who waits wants to know.
 func TestRefreshShowsHowFarItIs(t *testing.T) {
 	s := sweepShow{begun: now(), from: 0.5, model: "fraud"}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,13 +119,21 @@ func isOrAre(names []string) string {
 func (b *builder) endpoint(f loadedFile, text, at string) {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || !portOf(u):
 		f.at(at, 0, fmt.Sprintf("endpoint %q is not the URL of a model server", text), "write http://HOST:PORT or https://HOST")
 	case u.User != nil:
 		f.at(at, 0, "endpoint holds a name or password, which everybody who reads the definitions would see", "leave it out; credentials belong into the configuration")
 	case u.RawQuery != "" || u.Fragment != "":
 		f.at(at, 0, "endpoint has a query or fragment, and the protocol's paths are put behind it", "write scheme, host, port and, if there is one, the path before /v2")
+	case strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/v2"):
+		f.at(at, 0, "endpoint ends with /v2, which the protocol's paths, put behind it, begin with", "write what stands before /v2")
 	}
+}
+
+// portOf reports whether u names no port, or one that there is.
+func portOf(u *url.URL) bool {
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && n > 0
 }
 
 // pathElement reports whether text stands for itself in the path of a URL.

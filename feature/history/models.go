@@ -25,6 +25,7 @@ type ModelState struct {
 	Outputs  map[string]string `json:"outputs"`
 	Inputs   []string          `json:"inputs"` // in the order in which the model takes them
 	Read     map[string]string `json:"read"`   // how the inputs of each view are read
+	Shape    string            `json:"shape"`  // of its tensors, and what predictions remember; "" in older records
 	Free     string            `json:"free"`   // what no stored prediction depends on
 	Lent     map[string]string `json:"lent"`   // of every output: what is not stored of it
 }
@@ -121,7 +122,7 @@ func nextModel(old *ModelState, known bool, plan *transforms.ModelPlan) (ModelSt
 		changes = append(changes, Change{Kind: ChangeStale, Text: strings.Join(texts, ", ") + "; stored predictions are stale until they are computed again" + servedMeanwhile(m)})
 	}
 	if old.Free != now.Free || lentElsewhere(old.Lent, now.Lent) {
-		changes = append(changes, Change{Kind: ChangeFree, Text: "its endpoint, tensors, ages or what becomes of errors change; stored predictions stay as they are"})
+		changes = append(changes, Change{Kind: ChangeFree, Text: "its endpoint, ages or what becomes of errors change; stored predictions stay as they are"})
 	}
 	return now, changes, nil
 }
@@ -158,6 +159,9 @@ func staleTexts(old, now *ModelState) []string {
 			texts = append(texts, "its inputs of "+name+" are read in another way")
 		}
 	}
+	if len(texts) == 0 && old.Shape != "" && old.Shape != now.Shape && maps.Equal(old.Outputs, now.Outputs) {
+		texts = append(texts, "its tensors, or what is remembered of its inputs, change")
+	}
 	return texts
 }
 
@@ -185,8 +189,9 @@ func describeModel(p *transforms.ModelPlan) ModelState {
 		s.Outputs[out.Name] = fmt.Sprintf("%s of length %d", out.Type, out.Type.Length)
 		s.Lent[out.Name] = fmt.Sprintf("as %s:%s nan %t", out.As.View, out.As.Feature, out.AllowNaN)
 	}
-	s.Free = fmt.Sprintf("endpoint %s tensors %d %s cache %t max age %s stale %s debounce %s timeout %s batch %d error %d fingerprint %d read %t write %t previous %t",
-		m.Endpoint, m.Tensors, m.TensorName, m.Cache, m.MaxAge, m.ServeStaleFor, m.Debounce, m.Timeout, m.MaxBatch, m.OnError, m.Fingerprint,
+	s.Shape = fmt.Sprintf("%016x fingerprint %d", p.Shape(), m.Fingerprint)
+	s.Free = fmt.Sprintf("endpoint %s cache %t max age %s stale %s debounce %s timeout %s batch %d error %d read %t write %t previous %t",
+		m.Endpoint, m.Cache, m.MaxAge, m.ServeStaleFor, m.Debounce, m.Timeout, m.MaxBatch, m.OnError,
 		m.RefreshOnRead, m.RefreshOnWrite, m.ServePreviousVersion)
 	return s
 }

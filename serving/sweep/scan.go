@@ -52,6 +52,7 @@ func (j *job) scan(ctx context.Context, batches chan<- batch) error {
 func (j *job) hand(ctx context.Context, batches chan<- batch, next sinks.KeyCursor, progress float64) error {
 	keys := j.keys
 	j.keys = nil
+	j.handed += int64(len(keys))
 	n := (len(keys) + j.s.MaxBatch - 1) / j.s.MaxBatch
 	c := j.tracker.add(next, progress, n)
 	for i := range n {

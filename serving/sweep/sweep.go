@@ -97,6 +97,9 @@ type Result struct {
 	From    float64   // progress at the saved place
 	// Progress is how far it came, an estimate from 0 to 1.
 	Progress float64
+	// Left is how many keys have no end, of a sweep that gave up when it had
+	// read all keys: these may be at fault, and not the model. 0 otherwise.
+	Left int64
 }
 
 // ErrGaveUp is wrapped by the error of a sweep that only failed for too long.
@@ -147,6 +150,8 @@ type job struct {
 	place   place           // the saver's while there is one
 	savedAt sinks.KeyCursor // the saver's
 	keys    []string        // scanned and not handed out yet
+	handed  int64           // keys that were handed out
+	left    int64           // Result.Left
 	tracker tracker
 	trouble trouble
 }
@@ -175,6 +180,10 @@ func (j *job) run(ctx context.Context) error {
 	saved()
 	saver.Wait()
 	if cause := context.Cause(ctx); cause != nil {
+		if err == nil && errors.Is(cause, ErrGaveUp) {
+			status := j.tracker.status()
+			j.left = j.handed - status.Counts.Keys()
+		}
 		return cause //nolint:wrapcheck // a worker's error, or the caller's end
 	}
 	return err
@@ -184,7 +193,7 @@ func (j *job) result() *Result {
 	status := j.tracker.status()
 	return &Result{
 		Counts: status.Counts, Earlier: j.resumed.counts(), Resumed: j.resumed.Cursor != "",
-		Begun: j.resumed.Begun, From: j.resumed.Progress, Progress: status.Progress,
+		Begun: j.resumed.Begun, From: j.resumed.Progress, Progress: status.Progress, Left: j.left,
 	}
 }
 

@@ -355,7 +355,7 @@ func TestDeadModelEndsTheSweepWithItsPlace(t *testing.T) {
 		if took := time.Since(begun); !errors.Is(err, sweep.ErrGaveUp) || !errors.Is(err, dead) || took < 30*time.Second || took > 40*time.Second {
 			t.Fatalf("after %v: %v", took, err)
 		}
-		if place(t, s) == "" || !failing || r.Counts[serving.RefreshFailed] != 0 || r.Counts.Keys() == 0 {
+		if place(t, s) == "" || !failing || r.Counts[serving.RefreshFailed] != 0 || r.Counts.Keys() == 0 || r.Left != 0 {
 			t.Errorf("saved is %q, told of failures: %v, %+v", place(t, s), failing, r)
 		}
 		m.rule = nil
@@ -404,6 +404,30 @@ func TestKeysThatFailAloneArePassedOver(t *testing.T) {
 		if err != nil || r.Counts[serving.RefreshFailed] != 3 || r.Counts.Keys() != n || place(t, s) != "" {
 			t.Errorf("%+v, %v", r, err)
 		}
+	})
+}
+
+// TestLastKeysThatFailAreToldFromADeadModel: when all others are done, nothing
+// tells a key at fault from a model that went away, and a person is to look.
+func TestLastKeysThatFailAreToldFromADeadModel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 200
+		s, m := filled(t, n), &model{}
+		m.rule = func(_ int, key string) (serving.RefreshEnd, error) {
+			if key == "000007" {
+				return serving.RefreshFailed, nil
+			}
+			return serving.RefreshStored, nil
+		}
+		r, err := sweep.Run(t.Context(), settings(s, m))
+		if !errors.Is(err, sweep.ErrGaveUp) || r.Left != 1 || r.Counts[serving.RefreshStored] != n-1 || r.Counts.Keys() != n-1 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		m.rule = nil
+		if r, err = sweep.Run(t.Context(), settings(s, m)); err != nil || r.Left != 0 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		all(t, m, n)
 	})
 }
 

@@ -47,6 +47,16 @@ func (t *tracker) done(c *chunk, counts *Counts) {
 	t.advance()
 }
 
+// partly records the ends of some keys of a batch that is given up: the place
+// stays before them.
+func (t *tracker) partly(counts *Counts) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, n := range counts {
+		t.counts[i] += n
+	}
+}
+
 // advance takes the chunks that are at their end from the front. The caller
 // holds mu.
 func (t *tracker) advance() {

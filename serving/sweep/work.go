@@ -19,10 +19,20 @@ const (
 
 var errFailed = errors.New("the model or the store fails")
 
-// work brings a batch to its end: it tries what fails again. An error ends the
-// sweep.
+// work brings a batch to its end. An error ends the sweep.
 func (j *job) work(ctx context.Context, b batch) error {
 	var counts Counts
+	if err := j.try(ctx, b, &counts); err != nil {
+		j.tracker.partly(&counts)
+		return err
+	}
+	j.tracker.done(b.chunk, &counts)
+	j.tell()
+	return nil
+}
+
+// try counts the ends of a batch's keys, and tries what fails again.
+func (j *job) try(ctx context.Context, b batch, counts *Counts) error {
 	var wait backoff
 	left := b.keys
 	for strikes, goods := -1, int64(-1); ; {
@@ -31,10 +41,10 @@ func (j *job) work(ctx context.Context, b batch) error {
 			return err
 		}
 		before := len(left)
-		left = count(&counts, left, ends)
+		left = count(counts, left, ends)
 		j.trouble.good(int64(before - len(left)))
 		if len(left) == 0 {
-			break
+			return nil
 		}
 		if now := j.trouble.goods(); now > goods {
 			strikes, goods = strikes+1, now
@@ -42,7 +52,7 @@ func (j *job) work(ctx context.Context, b batch) error {
 		long := j.trouble.failed(cause, j.s.GiveUp)
 		if strikes >= maxStrikes || long && strikes >= minStrikes {
 			counts[serving.RefreshFailed] += int64(len(left))
-			break
+			return nil
 		}
 		if long {
 			return fmt.Errorf("%w for %v: %w", ErrGaveUp, j.s.GiveUp, cause)
@@ -52,9 +62,6 @@ func (j *job) work(ctx context.Context, b batch) error {
 			return err
 		}
 	}
-	j.tracker.done(b.chunk, &counts)
-	j.tell()
-	return nil
 }
 
 // refresh calls the Refresher once. cause is why keys have failed; err ends the

@@ -139,8 +139,8 @@ func servingEvents(m *telemetry.Metrics, log *slog.Logger) serving.Events {
 		Unencodable: m.Unencodable,
 		StoreRead:   m.StoreRead,
 		TileRead:    m.TileRead,
-		TileFailed:  func(err error) { log.Error("windows have failed", "err", err) },
-		Failed:      func(err error) { log.Error("a lookup failed", "err", err) },
+		TileFailed:  (&sparing{log: log}).error("windows have failed"),
+		Failed:      (&sparing{log: log}).error("a lookup failed"),
 	}
 }
 

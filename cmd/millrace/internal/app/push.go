@@ -37,7 +37,7 @@ func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic To
 			Published: m.PushPublished,
 			InFlight:  m.PushInFlight,
 			Limit:     m.PushLimit,
-			Failed:    func(err error) { log.Error("a push failed", "err", err) },
+			Failed:    (&sparing{log: log}).error("a push failed"),
 		},
 	}
 	if topic != nil {
