@@ -111,7 +111,7 @@ func nextModel(old *ModelState, known bool, plan *transforms.ModelPlan) (ModelSt
 			return now, nil, fmt.Errorf("model %s has had %d revisions, the most there can be: give it another name", m.Name, old.Revision)
 		}
 		now.Revision++
-		text := fmt.Sprintf("revision %d: %s; stored predictions that lack an output are computed again", now.Revision, strings.Join(texts, ", "))
+		text := fmt.Sprintf("revision %d: %s; stored predictions that lack an output are as if missing, others that were computed are stale", now.Revision, strings.Join(texts, ", "))
 		changes = append(changes, Change{Kind: ChangeRevision, Text: text})
 	}
 	now.Columns = columnsOf(plan.Stored, now.Revision, &before)
