@@ -61,7 +61,7 @@ type Call struct {
 
 // Server serves models. It is an http.Handler, safe for concurrent use.
 type Server struct {
-	Binary bool // it speaks the binary tensor extension, and says so
+	Binary bool // it speaks the binary tensor extension, and says so; others refuse it with 400
 
 	models map[string]Model
 
@@ -182,6 +182,9 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, m Model) {
 	}
 	b := s.next()
 	call, err := readCall(r.Header, body)
+	if err == nil && call.Binary && !s.Binary {
+		err = errors.New("this is no JSON")
+	}
 	if err != nil {
 		document(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return

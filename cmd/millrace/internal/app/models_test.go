@@ -274,6 +274,38 @@ func TestServersAreLearnedWhenTheyCome(t *testing.T) {
 	})
 }
 
+// TestAServerIsExchangedForOneThatSpeaksNoBinary while calls fail, or between two
+// of them: that it refuses what the other one took does not last.
+func TestAServerIsExchangedForOneThatSpeaksNoBinary(t *testing.T) {
+	for name, away := range map[string]bool{"it was away": true, "nobody noticed": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(s *predicttest.Server) { s.Binary = true })
+				synctest.Wait()
+				if w.ask("sum", [2][]any{{1.0}, {1}}); w.sent() != "binary true, flat true" {
+					t.Fatalf("at first: %s", w.sent())
+				}
+				if away {
+					w.server.Kill()
+					for i := range 5 {
+						w.ask("sum", [2][]any{{3.0}, {i}})
+					}
+				}
+				synctest.Wait()
+				w.server.Binary = false
+				w.server.Revive()
+				for range 3 {
+					time.Sleep(learnWaitMax)
+					w.ask("sum", [2][]any{{4.0}, {1}})
+				}
+				if got := w.ask("sum", [2][]any{{5.0}, {1}}); got.Faults[0].Reason != "" {
+					t.Errorf("after three minutes it fails: %+v", got.Faults)
+				}
+			})
+		})
+	}
+}
+
 // TestAModelThatDoesNotFitIsLogged when its server tells.
 func TestAModelThatDoesNotFitIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
