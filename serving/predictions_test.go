@@ -148,6 +148,7 @@ func (w *world) service(model string, version int64, swaps ...string) *serving.S
 			Refreshed: func(model, by string, end serving.RefreshEnd, n int) { w.count("refreshed "+end.String(), n) },
 			Failed:    func(err error) { w.count("failed", 1) },
 		},
+		Damaged: func(err error) bool { return strings.Contains(err.Error(), "a stored value") },
 	}
 	svc, err := serving.New(s)
 	if err != nil {
