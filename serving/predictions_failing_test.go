@@ -83,3 +83,28 @@ func TestRefreshOfARowThatCannotBeRead(t *testing.T) {
 		}
 	})
 }
+
+// A prediction that lacks an output which the newer definitions no longer have is
+// none for a process with older ones, and stays all the same.
+func TestOlderDefinitionsStoreNothingOverOtherOutputs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "")
+		newer := w.service("", 2, "{name: why, type: string}", "{name: because, type: string}")
+		defer newer.Close()
+		w.put(1, 3)
+		if got := w.askOf(newer, "fraud:score"); got != "21 PRESENT prediction_computed:missing" {
+			t.Error(got)
+		}
+		synctest.Wait()
+		w.expect("21 PRESENT prediction_computed:missing", "fraud:score")
+		for _, by := range []string{transforms.ByWrite, transforms.ByAll} {
+			if ends, err := w.svc.Refresh(t.Context(), "fraud", []string{"1"}, by, nil); err != nil || shownEnds(ends) != "[newer]" {
+				t.Errorf("refreshed %s: %v, %v", by, ends, err)
+			}
+		}
+		synctest.Wait()
+		if got := w.askOf(newer, "fraud:score"); got != "21 PRESENT prediction_fresh:on_read" {
+			t.Error(got)
+		}
+	})
+}
