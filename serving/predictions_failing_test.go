@@ -108,3 +108,24 @@ func TestOlderDefinitionsStoreNothingOverOtherOutputs(t *testing.T) {
 		}
 	})
 }
+
+// A model may take as long as its definition says behind a lookup, too.
+func TestSlowModelsRefreshBehindLookups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "    timeout: 1m")
+		w.put(1, 3)
+		w.expect("21 PRESENT prediction_computed:missing", "fraud:score")
+		synctest.Wait()
+		w.put(1, 4)
+		w.model.wait = func(ctx context.Context) {
+			select {
+			case <-time.After(50 * time.Second):
+			case <-ctx.Done():
+			}
+		}
+		w.expect("21 PRESENT prediction_stale:row", "fraud:score")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.expect("28 PRESENT prediction_fresh:on_read", "fraud:score")
+	})
+}
