@@ -59,12 +59,36 @@ const keepCompany = 2 * time.Minute
 
 // limit is how many rows a batch may have that the row of key is in. One row may
 // be why all of a call fail, every time: with half as many at each try it is
-// alone in the end, and the others are without it. Under Client.mu.
+// alone in the end, and the others are without it. Nor may it have so many that
+// nobody could read the answer. Under Client.mu.
 func (c *Client) limit(key Key, now time.Time) int {
-	if n, ok := c.mu.company.recall(key, now); ok {
-		return n
+	n, ok := c.mu.company.recall(key, now)
+	if !ok {
+		n = c.model.MaxBatch
 	}
-	return c.model.MaxBatch
+	return min(n, c.model.fitting(c.settings.MaxAnswerBytes, c.wire.Load().binary))
+}
+
+// Bytes of an answer beside its values, and of a number in JSON at most: all its
+// digits, sign, exponent, comma and space.
+const (
+	answerHead = 1 << 10
+	jsonNumber = 26
+)
+
+// fitting is of how many rows, at least one, an answer has at most so many bytes.
+// How long text is nobody knows before.
+func (m *Model) fitting(bytes int64, isBinary bool) int {
+	row := 1
+	for i := range m.Outputs {
+		p := &m.Outputs[i]
+		size := jsonNumber
+		if isBinary {
+			size = widths[datatypes[p.Type.Kind]]
+		}
+		row += size * p.width()
+	}
+	return int(max(1, (bytes-answerHead)/int64(row)))
 }
 
 // openBatch returns the batch that takes rows, a new one if there is none or it
