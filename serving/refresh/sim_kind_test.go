@@ -113,6 +113,9 @@ func drawKind(rng *rand.Rand) (*kind, error) {
 		}
 	}
 	add("on_error: %s", []string{"last_value", "null", "error"}[rng.IntN(3)])
+	if rng.IntN(3) == 0 {
+		add("fingerprint: values")
+	}
 	if k.previousOK = rng.IntN(4) == 0; k.previousOK {
 		add("serve_previous_version: true")
 	}
