@@ -31,6 +31,7 @@ type batch struct {
 	waiting int   // callers that have not left
 	late    bool  // one of them left because of its deadline
 	sealed  bool  // takes no more rows
+	bane    bool  // see isBane; of run
 
 	// Written before done is closed.
 	outputs []feature.Column
@@ -67,6 +68,18 @@ func (c *Client) limit(key Key, now time.Time) int {
 		n = c.model.MaxBatch
 	}
 	return min(n, c.model.fitting(c.settings.MaxAnswerBytes, c.wire.Load().binary))
+}
+
+// isBane reports whether a call is of one row alone that has failed alone before,
+// or with one or two others. When it fails again that says nothing new of the
+// model: others, however seldom they are asked for, must not be shut out for it.
+// Under Client.mu.
+func (c *Client) isBane(keys []Key, now time.Time) bool {
+	if len(keys) != 1 || keys[0] == (Key{}) {
+		return false
+	}
+	n, ok := c.mu.company.recall(keys[0], now)
+	return ok && n == 1
 }
 
 // Bytes of an answer beside its values, and of a number in JSON at most: all its
@@ -140,6 +153,7 @@ func (b *batch) run() {
 	case c.slots <- struct{}{}:
 		c.mu.Lock()
 		b.seal()
+		b.bane = c.isBane(b.keys, time.Now())
 		c.mu.Unlock()
 		fault = c.call(b)
 		<-c.slots
