@@ -120,7 +120,10 @@ func drawKind(rng *rand.Rand) (*kind, error) {
 		add("serve_previous_version: true")
 	}
 	change := [...][2]string{
-		{`version: "1"`, `version: "2"`}, {"default: 7", "default: 8"}, {"n * 2", "n * 3"}, {"a.shown + b.latest", "a.shown - b.latest"},
+		{`version: "1"`, `version: "2"`},
+		{"default: 7", "default: 8"},
+		{"n * 2", "n * 3"},
+		{"a.shown + b.latest", "a.shown - b.latest"},
 		{"{name: noise, type: int64}", "{name: loud, type: int64}"},
 	}[rng.IntN(5)]
 	var err error
