@@ -263,11 +263,11 @@ func (b *behind) later(model string, keys []string, stamps []int64) {
 // drain refreshes what q has until it has nothing.
 func (b *behind) drain(model string, q *laterQueue) {
 	for {
-		keys, stamps := b.take(model, q)
+		keys, stamps, within := b.take(model, q)
 		if len(keys) == 0 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(b.ctx, keepFor)
+		ctx, cancel := context.WithTimeout(b.ctx, within)
 		_, err := b.service.refresh(ctx, model, keys, stamps, transforms.ByRead, nil)
 		cancel()
 		if err != nil && b.ctx.Err() == nil {
@@ -277,12 +277,13 @@ func (b *behind) drain(model string, q *laterQueue) {
 }
 
 // take takes the keys of one refresh out of q, which rests when there are none.
-func (b *behind) take(model string, q *laterQueue) (keys []string, stamps []int64) {
+// It may take as long as the model may for its calls, and the store.
+func (b *behind) take(model string, q *laterQueue) (keys []string, stamps []int64, within time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	most := 0
 	if m := b.service.current.Load().Models[model]; m != nil && b.ctx.Err() == nil {
-		most = m.Model.MaxBatch
+		most, within = m.Model.MaxBatch, keepFor+maxWrites*m.Model.Timeout
 	} else {
 		clear(q.stamps)
 	}
@@ -294,5 +295,5 @@ func (b *behind) take(model string, q *laterQueue) (keys []string, stamps []int6
 		delete(q.stamps, key)
 	}
 	q.running = len(keys) > 0
-	return keys, stamps
+	return keys, stamps, within
 }

@@ -213,11 +213,16 @@ func (r *Response) inputFailed(m *modelRead, s *modelState, row int) bool {
 
 // prediction is the value of an output for a row of the request.
 func (r *Response) prediction(o *Output, row int) Value {
-	m, s := &r.read.models[o.model], &r.st.models[o.model]
-	at := m.unitOf(r, row)
+	at := r.read.models[o.model].unitOf(r, row)
 	if at < 0 {
 		return Value{Status: StatusNotFound}
 	}
+	return r.unitValue(o, at)
+}
+
+// unitValue is the value of an output for a unit.
+func (r *Response) unitValue(o *Output, at int) Value {
+	m, s := &r.read.models[o.model], &r.st.models[o.model]
 	u := &s.units[at]
 	v := Value{Status: u.status, Origin: u.origin, Detail: u.detail, Row: at}
 	switch {
@@ -242,8 +247,8 @@ func (s *Service) countPredictions(r *Response) {
 		if o.model < 0 {
 			continue
 		}
-		for _, u := range r.st.models[o.model].units {
-			r.counts[u.status]++
+		for at := range r.st.models[o.model].units {
+			r.counts[r.unitValue(o, at).Status]++
 		}
 	}
 	for i := range r.read.models {

@@ -1,6 +1,8 @@
 package serving_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -54,5 +56,76 @@ func TestPredictionsOfValuesThatFailAreNotFresh(t *testing.T) {
 		w.now = w.now.Add(11 * time.Minute)
 		w.put(1, 13)
 		w.expect("null ERROR prediction_failed:input", "fraud:score")
+	})
+}
+
+// A row that cannot be read fails the refresh of its own key, and of none beside it.
+func TestRefreshOfARowThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "")
+		keys := []string{"1", "2", "3", "4", "5"}
+		for _, bad := range []string{"2", "5"} {
+			if err := w.store.Put("trip@1", bad, w.now, `{"last": "x", "n": "x"}`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ends, err := w.svc.Refresh(t.Context(), "fraud", keys, transforms.ByWrite, nil)
+		if got := shownEnds(ends); err != nil || got != "[stored failed stored stored failed]" {
+			t.Errorf("ends %s, %v", got, err)
+		}
+		if w.ends["refreshed stored"] != 3 || w.ends["refreshed failed"] != 2 || w.ends["kept written"] != 3 || w.ends["failed"] != 2 {
+			t.Errorf("told %v", w.ends)
+		}
+		w.store.Fail(func(context.Context) error { return errors.New("the store is away") })
+		w.store.Reads()
+		if ends, err = w.svc.Refresh(t.Context(), "fraud", keys, transforms.ByWrite, nil); err == nil || len(w.store.Reads()) != 1 {
+			t.Errorf("of a store that is away: %s, %v", shownEnds(ends), err)
+		}
+	})
+}
+
+// A prediction that lacks an output which the newer definitions no longer have is
+// none for a process with older ones, and stays all the same.
+func TestOlderDefinitionsStoreNothingOverOtherOutputs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "")
+		newer := w.service("", 2, "{name: why, type: string}", "{name: because, type: string}")
+		defer newer.Close()
+		w.put(1, 3)
+		if got := w.askOf(newer, "fraud:score"); got != "21 PRESENT prediction_computed:missing" {
+			t.Error(got)
+		}
+		synctest.Wait()
+		w.expect("21 PRESENT prediction_computed:missing", "fraud:score")
+		for _, by := range []string{transforms.ByWrite, transforms.ByAll} {
+			if ends, err := w.svc.Refresh(t.Context(), "fraud", []string{"1"}, by, nil); err != nil || shownEnds(ends) != "[newer]" {
+				t.Errorf("refreshed %s: %v, %v", by, ends, err)
+			}
+		}
+		synctest.Wait()
+		if got := w.askOf(newer, "fraud:score"); got != "21 PRESENT prediction_fresh:on_read" {
+			t.Error(got)
+		}
+	})
+}
+
+// A model may take as long as its definition says behind a lookup, too.
+func TestSlowModelsRefreshBehindLookups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "    timeout: 1m")
+		w.put(1, 3)
+		w.expect("21 PRESENT prediction_computed:missing", "fraud:score")
+		synctest.Wait()
+		w.put(1, 4)
+		w.model.wait = func(ctx context.Context) {
+			select {
+			case <-time.After(50 * time.Second):
+			case <-ctx.Done():
+			}
+		}
+		w.expect("21 PRESENT prediction_stale:row", "fraud:score")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.expect("28 PRESENT prediction_fresh:on_read", "fraud:score")
 	})
 }

@@ -144,10 +144,12 @@ func (w *world) service(model string, version int64, swaps ...string) *serving.S
 		Predictors: map[string]serving.Predictor{"fraud": w.model, "cost": w.model, "pair": w.model},
 		Store:      w.store, Tiles: w.store, Predictions: w.store, Clock: func() time.Time { return w.now },
 		Events: serving.Events{
+			Values:    func(status serving.Status, n int) { w.count("values "+status.String(), n) },
 			Kept:      func(model string, end serving.KeepEnd, n int) { w.count("kept "+end.String(), n) },
 			Refreshed: func(model, by string, end serving.RefreshEnd, n int) { w.count("refreshed "+end.String(), n) },
 			Failed:    func(err error) { w.count("failed", 1) },
 		},
+		Damaged: func(err error) bool { return strings.Contains(err.Error(), "a stored value") },
 	}
 	svc, err := serving.New(s)
 	if err != nil {
@@ -561,7 +563,11 @@ func TestPredictionsOfClients(t *testing.T) {
 		w.expect("null NOT_FOUND", "given:p")
 		write("given")
 		write("fraud")
+		clear(w.ends)
 		w.expect("0.25 PRESENT client | 0.25 PRESENT client | null NULL_VALUE client", "given:p", "fraud:score", "fraud:why")
+		if w.ends["values PRESENT"] != 2 || w.ends["values NULL_VALUE"] != 1 {
+			t.Errorf("counted %v", w.ends)
+		}
 		w.put(1, 3)
 		w.now = w.now.Add(time.Minute)
 		w.expect("0.25 PRESENT client", "fraud:score")

@@ -40,10 +40,52 @@ type refreshing struct {
 
 // refresh is Refresh; stamps, if any, are those of predictions that the caller
 // has just stored.
+//
+// A row that cannot be read fails the read of all keys. They are refreshed in
+// halves then, and again, until its key is alone: those beside it are not to fail
+// with it at every try.
 func (s *Service) refresh(ctx context.Context, model string, keys []string, stamps []int64, by string, dst []RefreshEnd) ([]RefreshEnd, error) {
+	f, err := s.newRefreshing(model, keys, stamps, by, dst)
+	if err != nil {
+		return dst[:0], err
+	}
+	for len(f.pending) > 0 && err == nil {
+		err = f.round(ctx)
+	}
+	if err != nil && s.damaged(err) && len(keys) > 1 {
+		return f.ends, f.halves(ctx)
+	}
+	f.tell()
+	if err != nil {
+		return f.ends, fmt.Errorf("refresh predictions of model %s: %w", model, err)
+	}
+	return f.ends, nil
+}
+
+// halves begins anew with half of the keys and then with the others. What fails
+// of a single key is its end.
+func (f *refreshing) halves(ctx context.Context) error {
+	name, half := f.model.plan.Model.Name, len(f.keys)/2
+	for _, of := range [...][2]int{{0, half}, {half, len(f.keys)}} {
+		keys, stamps := f.keys[of[0]:of[1]], f.stamps[of[0]:of[1]]
+		ends, err := f.service.refresh(ctx, name, keys, stamps, f.by, nil)
+		switch {
+		case err == nil:
+			copy(f.ends[of[0]:of[1]], ends)
+		case len(keys) == 1 && f.service.damaged(err):
+			f.service.tellFailed(err)
+			f.ends[of[0]] = RefreshFailed
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) newRefreshing(model string, keys []string, stamps []int64, by string, dst []RefreshEnd) (*refreshing, error) {
 	read := s.current.Load().refreshes[model]
 	if read == nil {
-		return dst[:0], fmt.Errorf("refresh predictions of model %s: none of its predictions are computed and stored", model)
+		return nil, fmt.Errorf("refresh predictions of model %s: none of its predictions are computed and stored", model)
 	}
 	f := &refreshing{
 		service: s, read: read, model: &read.models[0], by: by, keys: keys,
@@ -56,15 +98,7 @@ func (s *Service) refresh(ctx context.Context, model string, keys []string, stam
 			f.stamps[i], f.writes[i] = stamps[i], 1
 		}
 	}
-	var err error
-	for len(f.pending) > 0 && err == nil {
-		err = f.round(ctx)
-	}
-	f.tell()
-	if err != nil {
-		return f.ends, fmt.Errorf("refresh predictions of model %s: %w", model, err)
-	}
-	return f.ends, nil
+	return f, nil
 }
 
 func (f *refreshing) tell() {

@@ -102,6 +102,9 @@ type Settings struct {
 	// Unavailable tells a store that cannot answer now, which is worth a retry,
 	// from a fault inside; nil takes every error of the store for the former.
 	Unavailable func(error) bool
+	// Damaged tells a row that cannot be read, whatever the store does, from other
+	// errors of it; nil takes none for that.
+	Damaged func(error) bool
 }
 
 // Service answers lookups. It is safe for concurrent use.
@@ -115,6 +118,7 @@ type Service struct {
 	clock       func() time.Time
 	events      Events
 	unavailable func(error) bool
+	damaged     func(error) bool
 	slots       chan struct{} // one per lookup under way
 	waiting     chan struct{} // one per lookup that waits for models
 	current     atomic.Pointer[snapshot]
@@ -149,9 +153,12 @@ func New(s Settings) (*Service, error) {
 	if s.Unavailable == nil {
 		s.Unavailable = func(error) bool { return true }
 	}
+	if s.Damaged == nil {
+		s.Damaged = func(error) bool { return false }
+	}
 	svc := &Service{
 		store: s.Store, tiles: s.Tiles, predictions: s.Predictions,
-		limits: s.Limits.withDefaults(), clock: s.Clock, events: s.Events, unavailable: s.Unavailable,
+		limits: s.Limits.withDefaults(), clock: s.Clock, events: s.Events, unavailable: s.Unavailable, damaged: s.Damaged,
 	}
 	svc.slots = make(chan struct{}, svc.limits.Concurrency)
 	svc.waiting = make(chan struct{}, svc.limits.Concurrency-svc.limits.Concurrency/8)

@@ -60,8 +60,8 @@ type Judgement struct {
 // inputs were read, so that it is served only while it is itself no older than
 // that: nothing is served that may have been stale for longer.
 func (p *ModelPlan) Judge(stored *StoredPrediction, current []byte, catalog, nowMicros int64, maxAge time.Duration) Judgement {
-	if !stored.Found {
-		return Judgement{}
+	if !stored.Found { // it may lack an output that newer definitions have no more
+		return Judgement{Newer: stored.Catalog > catalog}
 	}
 	age := ageOf(stored.AtMicros, nowMicros)
 	j := p.judge(stored, current, age)

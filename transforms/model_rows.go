@@ -70,6 +70,9 @@ func (p *ModelPlan) Prediction(l *feature.Loaded, key int) StoredPrediction {
 	}
 	printed := l.Columns[n+1].Strings[key]
 	s.Version, s.Fingerprint = l.Columns[n].Strings[key], unsafe.Slice(unsafe.StringData(printed), len(printed))
-	s.Catalog, s.By = l.Columns[n+2].Ints[key], knownBy(l.Columns[n+3].Strings[key])
+	s.By = knownBy(l.Columns[n+3].Strings[key])
+	if !l.Missing[n+2].Get(key) { // it counts beside outputs that are missing, too
+		s.Catalog = l.Columns[n+2].Ints[key]
+	}
 	return s
 }

@@ -103,3 +103,32 @@ func TestHowAPredictionCameOutlivesItsRow(t *testing.T) {
 		}
 	}
 }
+
+// TestAModelThatComesBackReadsNoCatalog of what was stored before it went: none of
+// it is read, and the memory that it is read into is used again.
+func TestAModelThatComesBackReadsNoCatalog(t *testing.T) {
+	p := modelOf(t, "v:last_fare")
+	l := new(feature.Loaded)
+	q := &feature.ViewQuery{Columns: p.Stored.Columns}
+	for _, missing := range []bool{false, true} {
+		l.Reset(q, 1)
+		l.Found.Set(0)
+		for i := range l.Columns {
+			l.Columns[i].Resize(1)
+			if missing {
+				l.Missing[i].Set(0)
+			}
+		}
+		want := int64(0)
+		if !missing {
+			want = 9
+			l.Columns[len(p.Model.Outputs)+2].SetInt(0, want)
+		}
+		if got := p.Prediction(l, 0); got.Catalog != want || got.Found == missing {
+			t.Errorf("missing %t: %+v", missing, got)
+		}
+		if j := p.Judge(&transforms.StoredPrediction{Catalog: want}, nil, 3, 0, 0); j.Newer == missing || j.Serve {
+			t.Errorf("missing %t: %+v", missing, j)
+		}
+	}
+}

@@ -71,7 +71,7 @@ func refreshAll(cmd *cobra.Command, g *globals, f refreshAllFlags) error {
 		show := newSweepShow(cmd.ErrOrStderr(), f.model)
 		s := sweep.Settings{
 			Store: store, Refresher: refresher, Model: f.model, Entity: plan.Model.Entity, By: transforms.ByAll, Work: app.RefreshWork(plan),
-			MaxBatch: plan.Model.MaxBatch, Rate: f.rate, Restart: f.restart, Begin: show.begin, Progress: show.progress,
+			MaxBatch: plan.Model.MaxBatch, CallTime: app.RefreshTimeout(plan.Model), Rate: f.rate, Restart: f.restart, Begin: show.begin, Progress: show.progress,
 		}
 		begun := now()
 		result, err := sweep.Run(ctx, s)

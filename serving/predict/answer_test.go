@@ -249,3 +249,33 @@ func TestAnswersAreReadToABound(t *testing.T) {
 		t.Errorf("%d bytes were read", e.read)
 	}
 }
+
+// TestAnswersAreAskedForThatFit: rows of long lists are fewer in a call than the
+// definition allows, where the answer to all of them would be refused.
+func TestAnswersAreAskedForThatFit(t *testing.T) {
+	for isBinary, calls := range map[bool]int{false: 2, true: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			const n, long = 256, 1000
+			model := predicttest.Sum("sum", "7", "score")
+			model.Infer = func(_ map[string]predicttest.Tensor, rows int) ([]predicttest.Tensor, error) {
+				out := predicttest.Tensor{Name: "near", Datatype: "FP32", Shape: []int{rows, long}}
+				for i := range rows * long {
+					out.Data = append(out.Data, 1/float64(i+3))
+				}
+				return []predicttest.Tensor{out}, nil
+			}
+			server := predicttest.New(model)
+			server.Binary = isBinary
+			m := sum()
+			m.Outputs = []predict.Port{listOf("near", feature.KindFloat32, long)}
+			c := serve(t, server, m, predict.Settings{})
+			if _, _, err := c.Learn(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wantReasons(t, infer(t, c, rowsOf(1, n)), make([]predict.Reason, n)...)
+			if got := len(server.Calls()); got != calls {
+				t.Errorf("binary %t: %d calls, want %d", isBinary, got, calls)
+			}
+		})
+	}
+}

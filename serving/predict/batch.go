@@ -31,6 +31,7 @@ type batch struct {
 	waiting int   // callers that have not left
 	late    bool  // one of them left because of its deadline
 	sealed  bool  // takes no more rows
+	bane    bool  // see isBane; of run
 
 	// Written before done is closed.
 	outputs []feature.Column
@@ -59,12 +60,48 @@ const keepCompany = 2 * time.Minute
 
 // limit is how many rows a batch may have that the row of key is in. One row may
 // be why all of a call fail, every time: with half as many at each try it is
-// alone in the end, and the others are without it. Under Client.mu.
+// alone in the end, and the others are without it. Nor may it have so many that
+// nobody could read the answer. Under Client.mu.
 func (c *Client) limit(key Key, now time.Time) int {
-	if n, ok := c.mu.company.recall(key, now); ok {
-		return n
+	n, ok := c.mu.company.recall(key, now)
+	if !ok {
+		n = c.model.MaxBatch
 	}
-	return c.model.MaxBatch
+	return min(n, c.model.fitting(c.settings.MaxAnswerBytes, c.wire.Load().binary))
+}
+
+// isBane reports whether a call is of one row alone that has failed alone before,
+// or with one or two others. When it fails again that says nothing new of the
+// model: others, however seldom they are asked for, must not be shut out for it.
+// Under Client.mu.
+func (c *Client) isBane(keys []Key, now time.Time) bool {
+	if len(keys) != 1 || keys[0] == (Key{}) {
+		return false
+	}
+	n, ok := c.mu.company.recall(keys[0], now)
+	return ok && n == 1
+}
+
+// Bytes of an answer beside its values, and of a number in JSON at most: all its
+// digits, sign, exponent, comma and space.
+const (
+	answerHead = 1 << 10
+	jsonNumber = 26
+)
+
+// fitting is of how many rows, at least one, an answer has at most so many bytes.
+// How long text is nobody knows before.
+func (m *Model) fitting(bytes int64, isBinary bool) int {
+	row := 1
+	for i := range m.Outputs {
+		p := &m.Outputs[i]
+		size := jsonNumber
+		if isBinary {
+			size = widths[datatypes[p.Type.Kind]]
+		}
+		row += size * p.width()
+	}
+	return int(max(1, (bytes-answerHead)/int64(row)))
 }
 
 // openBatch returns the batch that takes rows, a new one if there is none or it
@@ -116,6 +153,7 @@ func (b *batch) run() {
 	case c.slots <- struct{}{}:
 		c.mu.Lock()
 		b.seal()
+		b.bane = c.isBane(b.keys, time.Now())
 		c.mu.Unlock()
 		fault = c.call(b)
 		<-c.slots

@@ -73,6 +73,7 @@ func (c *Client) call(b *batch) *Error {
 		began := time.Now()
 		if fault := c.attempts(b); fault != nil {
 			fault.brief = errors.Is(fault.Err, errLate) && time.Since(began) < c.model.Timeout/brief
+			fault.known = b.bane && fault.splits()
 			return struct{}{}, fault
 		}
 		return struct{}{}, nil

@@ -65,6 +65,7 @@ type Error struct {
 	// at info or above.
 	Said string
 
+	known   bool // the request was of a row alone that has failed before
 	brief   bool // the callers left too soon to blame the model
 	refused bool // of ReasonHTTP: the request was of this row alone, and the model answers others
 	passing bool // of ReasonInput: binary tensors could hold it, and the server may turn out to take them
@@ -143,15 +144,15 @@ func (e *Error) splits() bool {
 }
 
 // charged reports whether the breaker counts the fault against the model. A
-// status that blames the request does not: one bad row must not shut out the
-// others.
+// status that blames the request does not, nor a row that is known to fail: one
+// bad row must not shut out the others.
 func (e *Error) charged() bool {
 	switch e.Reason {
 	case ReasonNone, ReasonInput, ReasonCanceled, ReasonBreakerOpen, ReasonOverloaded, ReasonNonFinite:
 		return false
 	case ReasonHTTP:
-		return e.Status >= 500
+		return e.Status >= 500 && !e.known
 	default:
-		return !e.brief
+		return !e.brief && !e.known
 	}
 }

@@ -3,6 +3,7 @@ package predict
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -80,15 +81,15 @@ func (c *Client) document(ctx context.Context, path string, to any) error {
 // Learn asks the server how it wants requests: in binary where it offers that,
 // and which inputs are of shape [n] instead of [n, 1]. Until it has succeeded,
 // and where a server says nothing, requests are JSON and of shape [n, 1], which
-// every server reads. Batches that are being filled go out as they began. Call
-// it at start, and when the server may be another one.
+// every server reads: what another one has said before is forgotten when this one
+// is there and does not tell. Batches that are being filled go out as they began.
+// Call it at start, and when the server may be another one.
 func (c *Client) Learn(ctx context.Context) (*Server, *Signature, error) {
-	server, err := c.Server(ctx)
+	server, signature, err := c.about(ctx)
 	if err != nil {
-		return nil, nil, err
-	}
-	signature, err := c.Signature(ctx)
-	if err != nil {
+		if fault, ok := errors.AsType[*Error](err); ok && (fault.Reason == ReasonHTTP || fault.Reason == ReasonMalformed) {
+			c.wire.Store(&wire{})
+		}
 		return nil, nil, err
 	}
 	w := &wire{known: true, binary: server.speaksBinary(), flat: make([]bool, len(c.model.Inputs))}
@@ -99,6 +100,15 @@ func (c *Client) Learn(ctx context.Context) (*Server, *Signature, error) {
 	}
 	c.wire.Store(w)
 	return server, signature, nil
+}
+
+func (c *Client) about(ctx context.Context) (*Server, *Signature, error) {
+	server, err := c.Server(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	signature, err := c.Signature(ctx)
+	return server, signature, err
 }
 
 // Fit compares what the server offers with what the client sends and wants: see

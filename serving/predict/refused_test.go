@@ -45,3 +45,34 @@ func TestARowThatIsRefusedAlone(t *testing.T) {
 		}
 	})
 }
+
+// A row that the model fails on does not shut out others, however seldom they are
+// asked for: it is known, and says nothing of the model.
+func TestOneBadRowDoesNotOpenTheBreaker(t *testing.T) {
+	for name, b := range map[string]behaviour{"it breaks": {Status: 500}, "it hangs": {Delay: time.Minute}, "its answer is nonsense": {Text: "x"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := scoring(t)
+				c := serve(t, server, sum(), predict.Settings{})
+				bad := func() {
+					server.Behave(b)
+					infer(t, c, rowsOf(0, 1))
+					server.Behave(behaviour{})
+				}
+				bad()
+				for i := range 20 {
+					for range 12 {
+						time.Sleep(time.Second)
+						bad()
+					}
+					wantScores(t, infer(t, c, rowsOf(i+1, 1)), float64(i+1))
+				}
+				server.Behave(b)
+				for i := range 6 { // others, of which it knows nothing
+					infer(t, c, rowsOf(100+i, 1))
+				}
+				wantReasons(t, infer(t, c, rowsOf(200, 1)), predict.ReasonBreakerOpen)
+			})
+		})
+	}
+}

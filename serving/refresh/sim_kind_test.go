@@ -113,10 +113,19 @@ func drawKind(rng *rand.Rand) (*kind, error) {
 		}
 	}
 	add("on_error: %s", []string{"last_value", "null", "error"}[rng.IntN(3)])
+	if rng.IntN(3) == 0 {
+		add("fingerprint: values")
+	}
 	if k.previousOK = rng.IntN(4) == 0; k.previousOK {
 		add("serve_previous_version: true")
 	}
-	change := [][2]string{{`version: "1"`, `version: "2"`}, {"default: 7", "default: 8"}, {"n * 2", "n * 3"}, {"a.shown + b.latest", "a.shown - b.latest"}}[rng.IntN(4)]
+	change := [...][2]string{
+		{`version: "1"`, `version: "2"`},
+		{"default: 7", "default: 8"},
+		{"n * 2", "n * 3"},
+		{"a.shown + b.latest", "a.shown - b.latest"},
+		{"{name: noise, type: int64}", "{name: loud, type: int64}"},
+	}[rng.IntN(5)]
 	var err error
 	for i, text := range []string{text, strings.Replace(text, change[0], change[1], 1)} {
 		if k.versions[i], err = loadProject(text, int64(i+1)); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -490,5 +491,72 @@ func TestTwoSweepsAtOnceAreHarmless(t *testing.T) {
 		}
 		both.Wait()
 		all(t, m, n)
+	})
+}
+
+// choking is a model that fails a call with a bad key in it for all its keys, which
+// its client sends in halves the next time, but not within two seconds.
+type choking struct {
+	bad   string
+	mu    sync.Mutex
+	limit map[string]int
+	until map[string]time.Time
+	fails map[int]map[string]bool // by call
+}
+
+func (c *choking) enter(_ context.Context, call int, keys []string) error {
+	time.Sleep(10 * time.Millisecond)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fails, now := make(map[string]bool), time.Now()
+	var one []string
+	send := func() {
+		for _, k := range one {
+			if slices.Contains(one, c.bad) {
+				fails[k], c.limit[k], c.until[k] = true, max(1, len(one)/2), now.Add(2*time.Second)
+			}
+		}
+		one = nil
+	}
+	for _, k := range keys {
+		limit := c.limit[k]
+		if now.Before(c.until[k]) {
+			fails[k] = true
+			continue
+		}
+		if one = append(one, k); limit > 0 && len(one) >= limit {
+			send()
+		}
+	}
+	send()
+	c.fails[call] = fails
+	return nil
+}
+
+func (c *choking) rule(call int, key string) (serving.RefreshEnd, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fails[call][key] {
+		return serving.RefreshFailed, nil
+	}
+	return serving.RefreshStored, nil
+}
+
+// A key that the model chokes on is passed over, and none of those beside it.
+func TestOneBadKeyIsPassedOverAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 400_000
+		s := filled(t, n)
+		c := &choking{bad: "000100", limit: make(map[string]int), until: make(map[string]time.Time), fails: make(map[int]map[string]bool)}
+		m := &model{enter: c.enter, rule: c.rule}
+		set := settings(s, m)
+		set.MaxBatch = 256
+		r, err := sweep.Run(t.Context(), set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if failed := r.Counts[serving.RefreshFailed]; failed != 1 || m.ends[c.bad] != 0 {
+			t.Errorf("%d keys are passed over", failed)
+		}
 	})
 }

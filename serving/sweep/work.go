@@ -9,11 +9,13 @@ import (
 )
 
 // Strikes are failures of keys between which others did not fail: by that, a key
-// that fails is told from a model that is away, whose keys all wait for it.
+// that fails is told from a model that is away, whose keys all wait for it. They
+// are counted anew when some of the batch do not fail any more: those that failed
+// together are tried in halves, and fewer are left beside the one that fails.
 const (
 	maxStrikes = 8 // then keys are passed over
-	// minStrikes are enough when nothing else is left to do, or the model goes
-	// away as well.
+	// minStrikes, of all that were counted, are enough when nothing else is left to
+	// do, or the model goes away as well.
 	minStrikes = 3
 )
 
@@ -35,7 +37,7 @@ func (j *job) work(ctx context.Context, b batch) error {
 func (j *job) try(ctx context.Context, b batch, counts *Counts) error {
 	var wait backoff
 	left := b.keys
-	for strikes, goods := -1, int64(-1); ; {
+	for strikes, all, goods := -1, -1, int64(-1); ; {
 		ends, cause, err := j.refresh(ctx, left)
 		if err != nil {
 			return err
@@ -47,10 +49,13 @@ func (j *job) try(ctx context.Context, b batch, counts *Counts) error {
 			return nil
 		}
 		if now := j.trouble.goods(); now > goods {
-			strikes, goods = strikes+1, now
+			strikes, all, goods = strikes+1, all+1, now
+		}
+		if len(left) < before { // those that failed together are tried in halves
+			strikes = 0
 		}
 		long := j.trouble.failed(cause, j.s.GiveUp)
-		if strikes >= maxStrikes || long && strikes >= minStrikes {
+		if strikes >= maxStrikes || long && all >= minStrikes {
 			counts[serving.RefreshFailed] += int64(len(left))
 			return nil
 		}

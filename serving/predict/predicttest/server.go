@@ -61,7 +61,8 @@ type Call struct {
 
 // Server serves models. It is an http.Handler, safe for concurrent use.
 type Server struct {
-	Binary bool // it speaks the binary tensor extension, and says so
+	Binary bool // it speaks the binary tensor extension, and says so; others refuse it with 400
+	Silent bool // it says nothing of itself and its models
 
 	models map[string]Model
 
@@ -130,7 +131,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	path := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	switch {
-	case len(path) == 0 || path[0] != "v2":
+	case s.Silent && r.Method == http.MethodGet, len(path) == 0 || path[0] != "v2":
 		say(w, http.StatusNotFound, "Not Found")
 	case len(path) == 1:
 		s.metadata(w)
@@ -182,6 +183,9 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, m Model) {
 	}
 	b := s.next()
 	call, err := readCall(r.Header, body)
+	if err == nil && call.Binary && !s.Binary {
+		err = errors.New("this is no JSON")
+	}
 	if err != nil {
 		document(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return

@@ -121,9 +121,11 @@ func HandleRefresh(mux *http.ServeMux, refresher Refresher) {
 	})
 }
 
-// Refresh has the running process refresh predictions.
+// Refresh has the running process refresh predictions. It waits until ctx ends:
+// how long a model may take is in its definition.
 func (c *Client) Refresh(ctx context.Context, model string, keys []string, by string, dst []serving.RefreshEnd) ([]serving.RefreshEnd, error) {
-	resp, err := c.post(ctx, "/v1/predictions/refresh", refreshRequest{Model: model, Keys: keys, By: by})
+	patient := &Client{base: c.base, http: new(http.Client)}
+	resp, err := patient.post(ctx, "/v1/predictions/refresh", refreshRequest{Model: model, Keys: keys, By: by})
 	if err != nil {
 		return nil, err
 	}

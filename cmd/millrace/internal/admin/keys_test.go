@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"millrace/serving"
 	"millrace/sinks"
@@ -51,9 +52,17 @@ func TestKeysAreTheStores(t *testing.T) {
 }
 
 // refresher ends each key as its text says.
-type refresher struct{ err error }
+type refresher struct {
+	err   error
+	takes time.Duration
+}
 
-func (r refresher) Refresh(_ context.Context, model string, keys []string, by string, dst []serving.RefreshEnd) ([]serving.RefreshEnd, error) {
+func (r refresher) Refresh(ctx context.Context, model string, keys []string, by string, dst []serving.RefreshEnd) ([]serving.RefreshEnd, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(r.takes):
+	}
 	for _, k := range keys {
 		for end := range serving.RefreshEnd(serving.Refreshes) {
 			if model == "fraud" && by == "refresh" && end.String() == k {
@@ -75,6 +84,10 @@ func TestRefreshIsTheProcesss(t *testing.T) {
 	want := []serving.RefreshEnd{serving.RefreshRefused, serving.RefreshFresh, serving.RefreshFailed, serving.RefreshStored}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v, want %v", got, err, want)
+	}
+	c.http.Timeout, r.takes = 20*time.Millisecond, 100*time.Millisecond // a model may take longer than other requests
+	if got, err = c.Refresh(t.Context(), "fraud", []string{"stored"}, "refresh", nil); err != nil || !slices.Equal(got, want[3:]) {
+		t.Errorf("a slow model: %v, %v", got, err)
 	}
 	r.err = errors.New("no such model")
 	if _, err := c.Refresh(t.Context(), "fraud", nil, "refresh", nil); err == nil || !strings.Contains(err.Error(), "no such model") {

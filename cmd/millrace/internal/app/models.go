@@ -22,6 +22,8 @@ import (
 const (
 	learnWaitMin = time.Second
 	learnWaitMax = time.Minute
+	// doubtPause is from one failure that makes a server be asked anew to the next.
+	doubtPause = 30 * time.Second
 )
 
 // Models is the clients of all models that have a server. It is safe for
@@ -84,6 +86,8 @@ type learner struct {
 	again chan struct{} // the server may be another one
 	last  atomic.Uint32 // predict.Reason of the last call that failed
 	away  atomic.Bool   // it was said that the model does not answer
+	doubt atomic.Int64  // when a failure last made it be asked anew, Unix nanoseconds
+	said  string        // what the server last said of itself; run's
 	log   *slog.Logger
 }
 
@@ -106,7 +110,32 @@ func (l *learner) events(p *telemetry.Prediction) predict.Events {
 			p.Breaker(int(s))
 			l.breaker(s)
 		},
-		Failed: func(err *predict.Error) { l.log.Debug("a call of the model failed", "err", err, "said", err.Said) },
+		Failed: func(err *predict.Error) {
+			l.log.Debug("a call of the model failed", "err", err, "said", err.Said)
+			l.doubts(err.Reason)
+		},
+	}
+}
+
+// doubts has the server asked anew, now and then, when it cannot make anything of
+// a request, or its answer makes no sense: it may be another one, that takes no
+// binary tensors. Such calls do not close the breaker, nor open it all the time.
+func (l *learner) doubts(r predict.Reason) {
+	switch r {
+	case predict.ReasonHTTP, predict.ReasonMalformed, predict.ReasonType, predict.ReasonShape, predict.ReasonRows:
+	default:
+		return
+	}
+	last, now := l.doubt.Load(), time.Now().UnixNano()
+	if now-last >= int64(doubtPause) && l.doubt.CompareAndSwap(last, now) {
+		l.relearn()
+	}
+}
+
+func (l *learner) relearn() {
+	select {
+	case l.again <- struct{}{}:
+	default: // it is about to
 	}
 }
 
@@ -120,11 +149,9 @@ func (l *learner) breaker(s predict.BreakerState) {
 	case predict.BreakerClosed:
 		l.away.Store(false)
 		l.log.Info("the model answers again")
-		select {
-		case l.again <- struct{}{}:
-		default: // it is about to
-		}
-	case predict.BreakerHalfOpen:
+		l.relearn()
+	case predict.BreakerHalfOpen: // another one that cannot read the call would keep it from closing
+		l.relearn()
 	}
 }
 
@@ -151,8 +178,7 @@ func (l *learner) learn(ctx context.Context, c *predict.Client) bool {
 		case ctx.Err() != nil:
 			return false
 		case err == nil:
-			l.log.Info("the model's server is there", "server", server.Name, "server_version", server.Version)
-			l.fits(c, signature)
+			l.tell(c, server, signature)
 			return true
 		case try == 1:
 			l.log.Warn("the model's server does not tell of itself; predictions are asked for in JSON, and this is tried again until it does", "err", err)
@@ -163,6 +189,17 @@ func (l *learner) learn(ctx context.Context, c *predict.Client) bool {
 			return false
 		}
 	}
+}
+
+// tell logs what a server says of itself, unless it said the same before.
+func (l *learner) tell(c *predict.Client, server *predict.Server, signature *predict.Signature) {
+	said := fmt.Sprint(*server, *signature)
+	if said == l.said {
+		return
+	}
+	l.said = said
+	l.log.Info("the model's server is there", "server", server.Name, "server_version", server.Version)
+	l.fits(c, signature)
 }
 
 // fits tells of a model that will not give what its definition says.

@@ -274,6 +274,40 @@ func TestServersAreLearnedWhenTheyCome(t *testing.T) {
 	})
 }
 
+// TestAServerIsExchangedForOneThatSpeaksNoBinary while calls fail, or between two
+// of them: that it refuses what the other one took does not last.
+func TestAServerIsExchangedForOneThatSpeaksNoBinary(t *testing.T) {
+	for name, c := range map[string]struct{ away, silent bool }{
+		"it was away": {away: true}, "nobody noticed": {}, "it was away, the next one is silent": {true, true}, "the next one is silent": {silent: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(s *predicttest.Server) { s.Binary = true })
+				synctest.Wait()
+				if w.ask("sum", [2][]any{{1.0}, {1}}); w.sent() != "binary true, flat true" {
+					t.Fatalf("at first: %s", w.sent())
+				}
+				if c.away {
+					w.server.Kill()
+					for i := range 5 {
+						w.ask("sum", [2][]any{{3.0}, {i}})
+					}
+				}
+				synctest.Wait()
+				w.server.Binary, w.server.Silent = false, c.silent
+				w.server.Revive()
+				for range 3 {
+					time.Sleep(learnWaitMax)
+					w.ask("sum", [2][]any{{4.0}, {1}})
+				}
+				if got := w.ask("sum", [2][]any{{5.0}, {1}}); got.Faults[0].Reason != "" {
+					t.Errorf("after three minutes it fails: %+v", got.Faults)
+				}
+			})
+		})
+	}
+}
+
 // TestAModelThatDoesNotFitIsLogged when its server tells.
 func TestAModelThatDoesNotFitIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

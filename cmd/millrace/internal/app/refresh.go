@@ -86,7 +86,7 @@ func newFeed(c *config.Config, k *feature.Catalog, model *feature.Model, since t
 		CommitInterval: c.Ingest.CommitInterval.Std(), DrainTimeout: c.Ingest.DrainTimeout.Std(),
 		Refresh: refresh.Settings{
 			Model: model.Name, Refresher: by, Debounce: model.Debounce, Settle: settle, MaxBatch: model.MaxBatch,
-			Timeout: refreshTimeout(model), Events: refreshEvents(counts, log),
+			Timeout: RefreshTimeout(model), Events: refreshEvents(counts, log),
 		},
 		Events: feedEvents(counts, log),
 	})
@@ -103,9 +103,9 @@ const settle = 10 * time.Second
 // and one delivery may be over the bound.
 const pollChanges = 2000
 
-// refreshTimeout leaves time for three calls of the model, and what is read and
-// written around them.
-func refreshTimeout(m *feature.Model) time.Duration { return 3*m.Timeout + 20*time.Second }
+// RefreshTimeout is how long a refresh of one batch may take: it leaves time for
+// three calls of the model, and what is read and written around them.
+func RefreshTimeout(m *feature.Model) time.Duration { return 3*m.Timeout + 20*time.Second }
 
 // refreshEvents logs that refreshes fail, not each failure. What becomes of keys
 // is counted where they are refreshed.

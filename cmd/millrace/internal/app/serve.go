@@ -42,17 +42,24 @@ func newService(c *config.Config, p *definition.Project, store Store, models *Mo
 	svc, err := serving.New(serving.Settings{
 		Catalog: p.Catalog, Plans: p.Plans, OnDemand: p.OnDemand, Models: p.Models,
 		Predictors: models.Predictors(), Predictions: rowcodec.NewWriter(store),
-		Store:  rowcodec.NewReader(store, sinks.NewSchemas(store)),
-		Tiles:  sinks.NewWindows(store, store),
-		Limits: serving.Limits{MaxEntities: c.Serve.MaxEntities, MaxBodyBytes: int64(c.Serve.MaxBody), Concurrency: c.Serve.Concurrency, Timeout: c.Serve.Timeout.Std()},
-		Clock:  time.Now,
-		Events: servingEvents(m, log),
+		Store:   rowcodec.NewReader(store, sinks.NewSchemas(store)),
+		Tiles:   sinks.NewWindows(store, store),
+		Limits:  serving.Limits{MaxEntities: c.Serve.MaxEntities, MaxBodyBytes: int64(c.Serve.MaxBody), Concurrency: c.Serve.Concurrency, Timeout: c.Serve.Timeout.Std()},
+		Clock:   time.Now,
+		Events:  servingEvents(m, log),
+		Damaged: damagedRow,
 	})
 	if err != nil {
 		models.Close()
 		return nil, fmt.Errorf("make the read API: %w", err)
 	}
 	return &Service{svc, models}, nil
+}
+
+// damagedRow tells a row that nobody wrote, or only a later version can read, or
+// whose schema is lost, from a store that cannot be read.
+func damagedRow(err error) bool {
+	return errors.Is(err, rowcodec.ErrCorrupt) || errors.Is(err, rowcodec.ErrFormat) || errors.Is(err, sinks.ErrNoEntry)
 }
 
 // Close ends what lookups have left to be done, and all calls of models. Close

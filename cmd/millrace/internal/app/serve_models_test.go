@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,9 +14,11 @@ import (
 	"millrace/cmd/millrace/internal/config"
 	"millrace/internal/synctest"
 	"millrace/internal/telemetry"
+	"millrace/serving"
 	"millrace/serving/predict/predicttest"
 	"millrace/sinks"
 	"millrace/sinks/memory"
+	"millrace/transforms"
 )
 
 const servedModel = `project: rides
@@ -167,5 +170,28 @@ func TestADeadModelStopsNoServer(t *testing.T) {
 		a.server.Revive()
 		time.Sleep(3 * time.Second)
 		a.wants(`"values":[5.5],"origin":["prediction_computed:missing"]`)
+	})
+}
+
+// TestARowThatCannotBeReadIsRefreshedAlone: what the codec says of it is known
+// from a store that is away.
+func TestARowThatCannotBeReadIsRefreshedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(slowStore)
+		a := newAPI(t, store)
+		a.push(`{"driver_id": 1, "fare": 2.5, "seats": 3}`)
+		for _, bad := range []sinks.Row{
+			{Entity: "driver", Key: "2", View: "trip@1", Stamp: 1, Value: []byte("no row")},
+			{Entity: "driver", Key: "3", View: "trip@1", Stamp: 1, Value: make([]byte, 100)}, // of another format
+		} {
+			if err := store.Write(t.Context(), []sinks.Row{bad}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ends, err := a.handler.Service.Refresh(t.Context(), "sum", []string{"2", "1", "3"}, transforms.ByWrite, nil)
+		want := []serving.RefreshEnd{serving.RefreshFailed, serving.RefreshStored, serving.RefreshFailed}
+		if err != nil || !slices.Equal(ends, want) {
+			t.Errorf("ends %v, %v", ends, err)
+		}
 	})
 }
