@@ -24,8 +24,9 @@ type Settings struct {
 	Model     string
 	Refresher Refresher
 	Debounce  time.Duration // of a key, from its first change to its refresh; 0 is none
-	// Settle is how long after its end a write of a partition's former owner may
-	// still reach the store: keys refreshed before are looked at again; 0 is none.
+	// Settle is how long a former owner of a partition may go on without knowing
+	// that it is one, and its writes reach the store: keys that are refreshed
+	// before are looked at again; 0 is none.
 	Settle time.Duration
 
 	MaxBatch int           // keys in one call; default 256

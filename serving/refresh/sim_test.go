@@ -252,7 +252,7 @@ func (s *simulation) steal(p int32, to *refresher) {
 	}
 	to.assign(p)
 	s.behind.Go(func() {
-		time.Sleep(s.span(200 * time.Millisecond))
+		time.Sleep(s.span(unawareOp))
 		if s.ownerOf(p) != old {
 			old.lose(p)
 		}

@@ -138,8 +138,13 @@ func (l *life) sleep(ctx context.Context, d time.Duration) error {
 // storeOp bounds, most of the time, a third of what a call of the store takes.
 const storeOp = 8 * time.Millisecond
 
-// settleMost is longer than a write takes in the store whose writer has gone.
-const settleMost = 4 * 20 * storeOp
+// settleMost is longer than a former owner works on without knowing that it is
+// one, and the store then goes on with what it wrote.
+const settleMost = 20*unawareOp + 4*20*storeOp
+
+// unawareOp bounds, most of the time, how long an owner whose partition was
+// stolen does not know.
+const unawareOp = 200 * time.Millisecond
 
 // conn is a process's connection to the store. What it writes takes effect at
 // some time between the call and its end, cell by cell; after a call that its

@@ -96,7 +96,8 @@ func newFeed(c *config.Config, k *feature.Catalog, model *feature.Model, since t
 	return feed{f, model.Name, ks.Group}, nil
 }
 
-// settle is longer than a store goes on with a write whose writer has gone.
+// settle is longer than a process takes to hear that a partition is no longer
+// its own, a few heartbeats, and the store then goes on with what it wrote.
 const settle = 10 * time.Second
 
 // pollChanges is how many records come at once: what waits is bounded by keys,
