@@ -1,6 +1,7 @@
 package refresh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -89,8 +90,11 @@ func (w *Worker) begin(ctx context.Context, es []*entry) {
 	})
 }
 
-// errFailed is said of keys that fail without an error of their call.
-var errFailed = errors.New("the model or the store failed for some keys; millrace_prediction_rows_total and millrace_prediction_writes_total count why")
+// What is said of keys that fail without an error of their call.
+var (
+	errFailed = errors.New("the model or the store failed for some keys; millrace_prediction_rows_total and millrace_prediction_writes_total count why")
+	errNewer  = errors.New("some keys have predictions of a process with newer definitions, and wait for one; restart this one with them")
+)
 
 // settle gives the keys of a call their ends.
 func (w *Worker) settle(f *flight, ends []serving.RefreshEnd, err error) {
@@ -98,14 +102,16 @@ func (w *Worker) settle(f *flight, ends []serving.RefreshEnd, err error) {
 	defer w.mu.Unlock()
 	delete(w.mu.flights, f)
 	now, before, jitter := w.s.Clock(), w.mu.failing, (1+rand.Float64())/2
+	why := err
 	for i, e := range f.entries {
 		end := serving.RefreshFailed
 		if err == nil && i < len(ends) {
 			end = min(ends[i], serving.RefreshFailed) // an end that none has is no success
 		}
-		if end == serving.RefreshFailed {
+		if wait, because := w.s.again(end, e.attempts); because != nil {
 			// One draw for all: keys that failed together come again as a batch.
-			w.mu.failed(e, now.Add(time.Duration(float64(w.s.backoff(e.attempts))*jitter)))
+			w.mu.failed(e, now.Add(time.Duration(float64(wait)*jitter)))
+			why = cmp.Or(why, because)
 			continue
 		}
 		for _, t := range e.flying {
@@ -116,7 +122,7 @@ func (w *Worker) settle(f *flight, ends []serving.RefreshEnd, err error) {
 		}
 		w.mu.ended(e)
 	}
-	w.tell(before, err)
+	w.tell(before, why)
 	w.relieve()
 	w.note()
 }
@@ -125,12 +131,23 @@ func (w *Worker) settle(f *flight, ends []serving.RefreshEnd, err error) {
 func (w *Worker) tell(before int, err error) {
 	switch after := w.mu.failing; {
 	case before == 0 && after > 0:
-		if err == nil {
-			err = errFailed
-		}
 		w.s.Events.Failing(err)
 	case before > 0 && after == 0:
 		w.s.Events.Recovered()
+	}
+}
+
+// again is how long a key waits at most whose change has not had its end by a
+// refresh that came to end, and why it has not. What a process with newer
+// definitions has stored, one of these has to refresh.
+func (s *Settings) again(end serving.RefreshEnd, attempts int) (time.Duration, error) {
+	switch end {
+	case serving.RefreshFailed:
+		return s.backoff(attempts), errFailed
+	case serving.RefreshNewer:
+		return s.BackoffMax, errNewer
+	default:
+		return 0, nil
 	}
 }
 

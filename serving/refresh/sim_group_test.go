@@ -69,10 +69,19 @@ type refresher struct {
 	next   map[int32]int64
 }
 
+// settle is what refreshers are told; none where something is broken, which
+// looking again would mend.
+func (w *world) settle() time.Duration {
+	if w.broken != "" {
+		return 0
+	}
+	return settleMost
+}
+
 func (w *world) startRefresher(version int, skew time.Duration) *refresher {
 	r := &refresher{process: w.start(version, skew), next: make(map[int32]int64)}
 	worker, err := refresh.New(refresh.Settings{
-		Model: "m", Refresher: r, Debounce: w.kind.debounce, Settle: settleMost, MaxBatch: 1 + w.n(3), Calls: 1 + w.n(3), Timeout: 5 * time.Second,
+		Model: "m", Refresher: r, Debounce: w.kind.debounce, Settle: w.settle(), MaxBatch: 1 + w.n(3), Calls: 1 + w.n(3), Timeout: 5 * time.Second,
 		BackoffMin: 50 * time.Millisecond, BackoffMax: time.Second, Resume: func(int32) {}, Clock: time.Now,
 	})
 	if err != nil {
