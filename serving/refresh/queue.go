@@ -145,19 +145,22 @@ func (q *queue) ended(e *entry) {
 			t.part.close(t)
 		case !t.part.leaving: // else it stays open: the next owner looks again
 			e.keep(t)
-			if again := latest(t.part.settled, e.began.Add(q.debounce)); !waits && again.After(e.due) {
-				e.due, e.settling = again, true
-			}
 		}
+	}
+	if !waits && len(e.pending) > 0 {
+		q.settle(e)
 	}
 	q.land(e)
 }
 
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+// settle has a key wait until the partitions of what is pending have settled.
+func (q *queue) settle(e *entry) {
+	e.due, e.settling = e.began.Add(q.debounce), true
+	for _, t := range e.pending {
+		if t.part.settled.After(e.due) {
+			e.due = t.part.settled
+		}
 	}
-	return b
 }
 
 // keep has a ticket of a refresh wait for another one. Of two of a partition the

@@ -103,7 +103,7 @@ func (s *Settings) validate() error {
 	wrong(s.Model == "", "model: name it")
 	wrong(s.Refresher == nil, "refresher: there is none")
 	wrong(s.Resume == nil || s.Clock == nil, "resume and clock: both are needed")
-	wrong(s.Debounce < 0 || s.Settle < 0, "debounce %v or settle %v: is negative", s.Debounce, s.Settle)
+	wrong(s.Debounce < 0 || s.Settle < 0, "debounce and settle: %v and %v, one is negative", s.Debounce, s.Settle)
 	wrong(s.MaxBatch < 0 || s.Calls < 0 || s.MaxKeys < 0 || s.MaxKeyBytes < 0, "a bound is negative")
 	wrong(s.Timeout < 0 || s.BackoffMin < 0 || s.BackoffMin > s.BackoffMax, "timeout and backoff: %v, %v to %v", s.Timeout, s.BackoffMin, s.BackoffMax)
 	return errors.Join(errs...)

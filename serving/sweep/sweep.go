@@ -71,6 +71,13 @@ func orDefault[T comparable](v *T, d T) {
 // Counts is how many keys had which end, by serving.RefreshEnd.
 type Counts [serving.Refreshes]int64
 
+// add adds the keys of others.
+func (c *Counts) add(others *Counts) {
+	for i, n := range others {
+		c[i] += n
+	}
+}
+
 // Keys returns how many keys had an end.
 func (c *Counts) Keys() int64 {
 	n := int64(0)

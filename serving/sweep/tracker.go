@@ -39,10 +39,8 @@ func (t *tracker) add(next sinks.KeyCursor, progress float64, n int) *chunk {
 func (t *tracker) done(c *chunk, counts *Counts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i, n := range counts {
-		c.counts[i] += n
-		t.counts[i] += n
-	}
+	c.counts.add(counts)
+	t.counts.add(counts)
 	c.left--
 	t.advance()
 }
@@ -52,9 +50,7 @@ func (t *tracker) done(c *chunk, counts *Counts) {
 func (t *tracker) partly(counts *Counts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i, n := range counts {
-		t.counts[i] += n
-	}
+	t.counts.add(counts)
 }
 
 // advance takes the chunks that are at their end from the front. The caller
@@ -64,9 +60,7 @@ func (t *tracker) advance() {
 		c := t.chunks[0]
 		t.chunks = t.chunks[1:]
 		t.at.next, t.at.progress = c.next, max(t.at.progress, c.progress)
-		for i, n := range c.counts {
-			t.at.counts[i] += n
-		}
+		t.at.counts.add(&c.counts)
 	}
 }
 

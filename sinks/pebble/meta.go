@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -37,7 +36,11 @@ func (s *Store) entry(t sinks.MetaTable, id string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("get %s %s: %w", t, id, err)
 	}
-	return append([]byte{}, value...), closeRead(closer)
+	found := append([]byte{}, value...)
+	if err := closer.Close(); err != nil {
+		return nil, fmt.Errorf("end read: %w", err)
+	}
+	return found, nil
 }
 
 // List implements sinks.Meta.
@@ -87,11 +90,4 @@ func (s *Store) replace(key, value []byte) error {
 		return s.db.Delete(key, pebble.Sync)
 	}
 	return s.db.Set(key, value, pebble.Sync)
-}
-
-func closeRead(c io.Closer) error {
-	if err := c.Close(); err != nil {
-		return fmt.Errorf("end read: %w", err)
-	}
-	return nil
 }

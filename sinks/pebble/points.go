@@ -19,11 +19,20 @@ type points struct {
 }
 
 func (s *Store) points(ctx context.Context, table byte) (*points, error) {
+	it, err := s.over(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	return &points{it: it, now: s.set.Now()}, nil
+}
+
+// over returns an iterator over a table as it is now.
+func (s *Store) over(ctx context.Context, table byte) (*pebble.Iterator, error) {
 	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: []byte{table}, UpperBound: []byte{table + 1}})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", sinks.ErrUnavailable, err)
 	}
-	return &points{it: it, now: s.set.Now()}, nil
+	return it, nil
 }
 
 // read returns the row or state at key, valid until the next call; nil when

@@ -66,9 +66,9 @@ func (s *Store) ReadWindows(ctx context.Context, entity string, keys []string, r
 	}
 	defer s.leave()
 	dst.Reset(len(keys), len(ranges))
-	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: []byte{tableTiles}, UpperBound: []byte{tableTiles + 1}})
+	it, err := s.over(ctx, tableTiles)
 	if err != nil {
-		return fmt.Errorf("read windows: %w: %w", sinks.ErrUnavailable, err)
+		return fmt.Errorf("read windows: %w", err)
 	}
 	r := windowReader{it: it, now: s.set.Now(), dst: dst}
 	if err := errors.Join(r.readAll(ctx, entity, keys, ranges), it.Close()); err != nil {

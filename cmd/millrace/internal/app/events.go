@@ -139,8 +139,8 @@ func servingEvents(m *telemetry.Metrics, log *slog.Logger) serving.Events {
 		Unencodable: m.Unencodable,
 		StoreRead:   m.StoreRead,
 		TileRead:    m.TileRead,
-		TileFailed:  (&sparing{log: log}).error("windows have failed"),
-		Failed:      (&sparing{log: log}).error("a lookup failed"),
+		TileFailed:  sparing(log, "windows have failed"),
+		Failed:      sparing(log, "a lookup failed"),
 	}
 }
 

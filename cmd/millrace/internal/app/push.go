@@ -37,7 +37,7 @@ func newPush(c *config.Config, p *definition.Project, store sinks.Sink, topic To
 			Published: m.PushPublished,
 			InFlight:  m.PushInFlight,
 			Limit:     m.PushLimit,
-			Failed:    (&sparing{log: log}).error("a push failed"),
+			Failed:    sparing(log, "a push failed"),
 		},
 	}
 	if topic != nil {

@@ -16,7 +16,7 @@ import (
 func TestErrorsOfRequestsAreLoggedSparingly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		tell := (&sparing{log: slog.New(slog.NewTextHandler(&out, nil))}).error("a lookup failed")
+		tell := sparing(slog.New(slog.NewTextHandler(&out, nil)), "a lookup failed")
 		for range 50 {
 			tell(errors.New("too late"))
 		}

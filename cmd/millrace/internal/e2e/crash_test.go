@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -16,12 +17,17 @@ const (
 	lookupChunk  = 500
 )
 
-// crashSeeds is how many runs: few in CI, many in make soak.
-func crashSeeds(inCI int) int {
-	if n, err := strconv.Atoi(os.Getenv("MILLRACE_CRASH_SEEDS")); err == nil {
-		return n
+// eachCrashSeed runs seeds from the first on: few in CI, many in make soak.
+func eachCrashSeed(t *testing.T, inCI int, first uint64, run func(t *testing.T, seed uint64)) {
+	t.Helper()
+	n := inCI
+	if asked, err := strconv.Atoi(os.Getenv("MILLRACE_CRASH_SEEDS")); err == nil {
+		n = asked
 	}
-	return inCI
+	for i := range n {
+		seed := first + uint64(i)
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { run(t, seed) })
+	}
 }
 
 func crashEvents(inCI int) int {
@@ -35,19 +41,13 @@ func crashEvents(inCI int) int {
 // out of order, late, and with equal times over several partitions. At the end
 // the store equals the oracle for every key.
 func TestCrash(t *testing.T) {
-	for i := range crashSeeds(inCI.seeds) {
-		seed := uint64(i + 1)
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { crashRun(t, seed, false) })
-	}
+	eachCrashSeed(t, inCI.seeds, 1, func(t *testing.T, seed uint64) { crashRun(t, seed, false) })
 }
 
 // TestCrashWithEventIDs is TestCrash with a producer that sends events twice
 // and a source that knows them by their id: windows count each once.
 func TestCrashWithEventIDs(t *testing.T) {
-	for i := range crashSeeds(inCI.idSeeds) {
-		seed := uint64(i + 101)
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { crashRun(t, seed, true) })
-	}
+	eachCrashSeed(t, inCI.idSeeds, 101, func(t *testing.T, seed uint64) { crashRun(t, seed, true) })
 }
 
 func crashRun(t *testing.T, seed uint64, eventIDs bool) {
@@ -78,14 +78,7 @@ func (s *stack) chaos(rng *rand.Rand, stop <-chan struct{}, politely bool) int {
 			return count
 		case <-time.After(time.Duration(300+rng.IntN(1500)) * time.Millisecond):
 		}
-		var running []*process
-		s.mu.Lock()
-		for _, p := range s.procs {
-			if p.running() && p.cmd.Args[1] != "serve" {
-				running = append(running, p)
-			}
-		}
-		s.mu.Unlock()
+		running := slices.DeleteFunc(s.running(), func(p *process) bool { return p.cmd.Args[1] == "serve" })
 		victim := running[rng.IntN(len(running))]
 		if rng.IntN(3) == 0 || politely {
 			victim.stop(syscall.SIGTERM)

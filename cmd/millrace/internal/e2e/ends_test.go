@@ -74,8 +74,8 @@ func (s *stack) checkReceived(want map[string]float64) {
 
 // counts sums over the ingesting processes that run.
 func (s *stack) counts(view string) (records, received, ends float64, err error) {
-	for _, p := range s.procs {
-		if !p.running() || p.cmd.Args[1] == "serve" {
+	for _, p := range s.running() {
+		if p.cmd.Args[1] == "serve" {
 			continue
 		}
 		m, err := s.metrics(p)

@@ -25,10 +25,7 @@ import (
 // predictions of all drivers are, without a read that would repair them: of
 // most drivers there never was one, so that no change may be lost.
 func TestPredictionsCrash(t *testing.T) {
-	for i := range crashSeeds(inCI.predictionSeeds) {
-		seed := uint64(i + 301)
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { predictionsCrashRun(t, seed) })
-	}
+	eachCrashSeed(t, inCI.predictionSeeds, 301, predictionsCrashRun)
 }
 
 func predictionsCrashRun(t *testing.T, seed uint64) {
@@ -85,14 +82,7 @@ func (s *stack) killAny(rng *rand.Rand, over <-chan struct{}) map[string]int {
 			return killed
 		case <-time.After(time.Duration(predictionPause.Milliseconds()/2+rng.Int64N(predictionPause.Milliseconds())) * time.Millisecond):
 		}
-		s.mu.Lock()
-		var running []*process
-		for _, p := range s.procs {
-			if p.running() {
-				running = append(running, p)
-			}
-		}
-		s.mu.Unlock()
+		running := s.running()
 		victim := running[rng.IntN(len(running))]
 		victim.stop(syscall.SIGKILL)
 		killed[victim.cmd.Args[1]]++
@@ -159,10 +149,7 @@ func (s *stack) checkLabels() {
 	s.t.Helper()
 	words := regexp.MustCompile(`^millrace_prediction_reads_total\{detail="[a-z_]*",model="sum",origin="[a-z_]*"\}$`)
 	series := 0
-	for _, p := range s.procs {
-		if !p.running() {
-			continue
-		}
+	for _, p := range s.running() {
 		m, err := s.metrics(p)
 		if err != nil {
 			s.t.Fatal(err)

@@ -201,10 +201,7 @@ func pushClicksAsync(p *pusher, i int) error {
 // TestPushCrash kills the serving process at random while callers push: every
 // row that was answered with a success is there, and counted once.
 func TestPushCrash(t *testing.T) {
-	for i := range crashSeeds(inCI.pushSeeds) {
-		seed := uint64(i + 201)
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { pushCrashRun(t, seed) })
-	}
+	eachCrashSeed(t, inCI.pushSeeds, 201, pushCrashRun)
 }
 
 func pushCrashRun(t *testing.T, seed uint64) {

@@ -27,10 +27,7 @@ func (s *stack) rekeyTopic(view string) string {
 // by partition and the group's offsets last, so nothing is promised there of a
 // kill in between: on that stack processes are ended politely.
 func TestCrashRekeyed(t *testing.T) {
-	for i := range crashSeeds(inCI.rekeySeeds) {
-		seed := uint64(i + 1)
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { crashRekeyedRun(t, seed) })
-	}
+	eachCrashSeed(t, inCI.rekeySeeds, 1, crashRekeyedRun)
 }
 
 func crashRekeyedRun(t *testing.T, seed uint64) {

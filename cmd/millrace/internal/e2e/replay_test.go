@@ -87,10 +87,8 @@ func (s *stack) goOn() *process {
 		return s.startIngest()
 	}
 	s.mustRun("apply", "--definitions", "definitions")
-	for _, p := range s.procs {
-		if p.running() {
-			p.stop(syscall.SIGTERM)
-		}
+	for _, p := range s.running() {
+		p.stop(syscall.SIGTERM)
 	}
 	s.ready(s.start(s.admin, "serve"))
 	return s.startIngest()

@@ -176,6 +176,19 @@ func (p *process) running() bool {
 	}
 }
 
+// running returns the processes that run.
+func (s *stack) running() []*process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*process
+	for _, p := range s.procs {
+		if p.running() {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
 // run executes a command to its end and returns what it printed.
 func (s *stack) run(args ...string) (string, error) {
 	s.t.Helper()
