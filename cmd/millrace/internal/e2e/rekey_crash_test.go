@@ -67,6 +67,7 @@ func (s *stack) waitCopied(limit time.Duration, view string) {
 		}
 		return err
 	})
+	s.eventually(limit, "transactions at their end", func() error { return s.openTransactions(topic) })
 	next := s.scanCopies(topic)
 	s.eventually(limit, "copies at their end", func() error {
 		_, adm := s.kafka()
@@ -81,6 +82,28 @@ func (s *stack) waitCopied(limit time.Duration, view string) {
 		}
 		return nil
 	})
+}
+
+// openTransactions fails while a transaction is open in a topic: one of a process
+// that was killed is until its timeout, and hides what others copied behind it.
+func (s *stack) openTransactions(topic string) error {
+	_, adm := s.kafka()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	stable, err := adm.ListCommittedOffsets(ctx, topic)
+	if err != nil {
+		return err
+	}
+	ends, err := adm.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return err
+	}
+	ends.Each(func(end kadm.ListedOffset) {
+		if at, _ := stable.Lookup(end.Topic, end.Partition); at.Offset < end.Offset {
+			err = fmt.Errorf("partition %d is stable up to %d of %d", end.Partition, at.Offset, end.Offset)
+		}
+	})
+	return err
 }
 
 // scanCopies reads the committed copies of a topic to its end. It returns the
